@@ -1,0 +1,80 @@
+"""Everything that dmformer raises on purpose.
+
+The tree::
+
+    DmformerError                what happened, and `hint`: how to mend it
+    ├── InputError               something given is wrong
+    │   ├── CheckpointError      weights: unreadable, of another network, not finite
+    │   ├── DataError            images and labels: unreadable, too few, not fitting the model
+    │   ├── BundleError          a bundle: damaged, incomplete, newer than this version
+    │   └── UsageError           arguments that do not go together, or a size that the model cannot take
+    ├── OutputError              the result cannot be written where it was asked for
+    ├── MissingBackendError      a library that is not installed, with the command that installs it
+    └── EngineError              a runtime refused, crashed or computed something else
+        ├── ExportError          the ONNX graph could not be made, or is not equal to the model
+        └── EngineCrashError     a native library ended the process; names the step
+
+Library code raises these and nothing else for what a user can cause; `dmformer.cli` is the only place
+that turns them into a message and an exit code (2). A result below the tolerance that was asked for
+is no error: it is a result with ``passed=False``, and exit code 1.
+"""
+
+from __future__ import annotations
+
+
+class DmformerError(Exception):
+    """Base of all errors that dmformer raises on purpose.
+
+    Args:
+        message: What happened, in which file or layer: one line.
+        hint: How to mend it, or None where the message says it all.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type[DmformerError], tuple[str, str | None]]:
+        # So that the error crosses a process boundary with its hint.
+        return type(self), (self.message, self.hint)
+
+
+class InputError(DmformerError):
+    """Something that was given is wrong."""
+
+
+class CheckpointError(InputError):
+    """Weights that cannot be read, belong to another network, or are not finite."""
+
+
+class DataError(InputError):
+    """Images or labels that cannot be read or do not fit the model."""
+
+
+class BundleError(InputError):
+    """A bundle that is damaged, incomplete or of a newer schema."""
+
+
+class UsageError(InputError):
+    """Arguments that do not go together, or a value that the model cannot take."""
+
+
+class OutputError(DmformerError):
+    """The result cannot be written where it was asked for."""
+
+
+class MissingBackendError(DmformerError):
+    """A library that is needed is not installed; the hint is the command that installs it."""
+
+
+class EngineError(DmformerError):
+    """A runtime refused a model, or computed something else than the reference."""
+
+
+class ExportError(EngineError):
+    """The ONNX graph could not be made, or does not compute what the model computes."""
+
+
+class EngineCrashError(EngineError):
+    """A native library ended its process; the message names the step that it was in."""

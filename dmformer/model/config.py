@@ -1,0 +1,100 @@
+"""What a DMFormer is made of, as data: `ModelConfig` and the named presets.
+
+Nothing in the code is tied to a preset: every width, depth, ratio, kernel and dilation is read from
+a `ModelConfig`. This module needs no torch, so that bundles and the command line can use it anywhere.
+
+Where the paper (Wei et al., "DMFormer", arXiv 2209.07738) fixes a value, the field says so. The
+paper does not publish widths, depths, expansion or reduction ratios; those are this project's choice.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+STAGES = 4
+TOTAL_STRIDE = 32
+"""Strides 4, 8, 16, 32 (paper, section 3.1): an input side must be divisible by the last."""
+
+Width = Annotated[int, Field(ge=1, le=8192)]
+Depth = Annotated[int, Field(ge=1, le=128)]
+Kernel = Annotated[int, Field(ge=1, le=31)]
+Dilation = Annotated[int, Field(ge=1, le=16)]
+Ratio = Annotated[float, Field(gt=0, le=32)]
+
+
+class ModelConfig(BaseModel):
+    """The complete description of one DMFormer network.
+
+    Attributes:
+        widths: Channels of the four stages (this project's choice).
+        depths: Blocks of the four stages (this project's choice).
+        expansion: N of DMA: its first 1x1 convolution maps C to N*C channels (the convolution is the
+            paper's, the value of N this project's choice).
+        ffn_ratios: Hidden width of the FFN over the stage's width, per stage (ratios per stage are the
+            paper's, their values this project's choice).
+        gate_reduction: The gate's hidden width is ``max(1, C // gate_reduction)`` (this project's choice).
+        kernels: Kernel sizes of DMA's parallel depthwise levels (paper: 3, 5, 7).
+        dilations: Dilations of the levels, one for each kernel (paper: 1, 2, 3).
+        stem_width: Channels inside the stem; the last stem convolution gives ``widths[0]``
+            (this project's choice).
+        in_channels: Channels of the input image.
+        num_classes: Outputs of the linear classifier.
+        norm: ``"batch"`` puts BatchNorm before DMA, before the FFN, behind the level sum (the last is
+            the paper's), in the stem and before the head. ``"none"`` leaves all of them out: the
+            canonical form, in which every BatchNorm is folded into its neighbours.
+        layer_scale: Whether each residual branch ends in a learned per-channel factor (this project's
+            choice). The canonical form has none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    widths: Annotated[tuple[Width, ...], Field(min_length=STAGES, max_length=STAGES)]
+    depths: Annotated[tuple[Depth, ...], Field(min_length=STAGES, max_length=STAGES)]
+    expansion: Annotated[int, Field(ge=1, le=16)] = 2
+    ffn_ratios: Annotated[tuple[Ratio, ...], Field(min_length=STAGES, max_length=STAGES)] = (8, 8, 4, 4)
+    gate_reduction: Annotated[int, Field(ge=1, le=1024)] = 2
+    kernels: Annotated[tuple[Kernel, ...], Field(min_length=1, max_length=8)] = (3, 5, 7)
+    dilations: Annotated[tuple[Dilation, ...], Field(min_length=1, max_length=8)] = (1, 2, 3)
+    stem_width: Width = 32
+    in_channels: Annotated[int, Field(ge=1, le=64)] = 3
+    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    norm: Literal["batch", "none"] = "batch"
+    layer_scale: bool = True
+
+    @model_validator(mode="after")
+    def _levels_are_paired_and_odd(self) -> ModelConfig:
+        if len(self.kernels) != len(self.dilations):
+            raise ValueError(
+                f"{len(self.kernels)} kernels but {len(self.dilations)} dilations: give one dilation for each kernel"
+            )
+        if any(kernel % 2 == 0 for kernel in self.kernels):
+            raise ValueError(f"kernels {self.kernels} must be odd, or the levels would not line up when summed")
+        return self
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether no BatchNorm and no layer scale is left in a network of this configuration."""
+        return self.norm == "none" and not self.layer_scale
+
+    def ffn_width(self, stage: int) -> int:
+        """Hidden channels of the FFN in ``stage`` (0 to 3)."""
+        return max(1, round(self.widths[stage] * self.ffn_ratios[stage]))
+
+    def gate_width(self, stage: int) -> int:
+        """Hidden channels of the gate in ``stage`` (0 to 3)."""
+        return max(1, self.widths[stage] // self.gate_reduction)
+
+    def canonical(self) -> ModelConfig:
+        """The configuration of the folded network: same shapes, no BatchNorm, no layer scale."""
+        return self.model_copy(update={"norm": "none", "layer_scale": False})
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "tiny": ModelConfig(widths=(32, 64, 128, 192), depths=(2, 2, 4, 2), ffn_ratios=(4, 4, 4, 4), stem_width=16),
+    "small": ModelConfig(widths=(64, 128, 320, 512), depths=(3, 3, 9, 3)),
+    "large": ModelConfig(widths=(64, 128, 320, 512), depths=(3, 5, 27, 3)),
+}
+"""Named configurations. The names S and L are the paper's, the numbers this project's choice in the
+paper's parameter range; ``tiny`` exists so that a real trained checkpoint fits in the package."""
