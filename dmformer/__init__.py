@@ -1,0 +1,40 @@
+"""dmformer: from trained DMFormer weights to small, fast and verified engines.
+
+The names below are bound when they are first used: importing this package imports neither torch nor a
+runtime.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from dmformer.bundle import Bundle
+    from dmformer.model.checkpoint import load_checkpoint, save_checkpoint
+    from dmformer.pipeline.export import export_bundle as export
+    from dmformer.runtimes.registry import open_bundle
+
+_WHERE = {
+    "Bundle": "dmformer.bundle",
+    "load_checkpoint": "dmformer.model.checkpoint",
+    "open_bundle": "dmformer.runtimes.registry",
+    "save_checkpoint": "dmformer.model.checkpoint",
+}
+
+__all__ = ["Bundle", "__version__", "export", "load_checkpoint", "open_bundle", "save_checkpoint"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "export":
+        # The subpackage itself, which can be called: see there.
+        return import_module("dmformer.export")
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'dmformer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

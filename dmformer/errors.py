@@ -10,13 +10,15 @@ The tree::
     │   └── UsageError           arguments that do not go together, or a size that the model cannot take
     ├── OutputError              the result cannot be written where it was asked for
     ├── MissingBackendError      a library that is not installed, with the command that installs it
+    ├── RejectedError            the one-call API made a bundle that fell below its tolerance
     └── EngineError              a runtime refused, crashed or computed something else
         ├── ExportError          the ONNX graph could not be made, or is not equal to the model
         └── EngineCrashError     a native library ended the process; names the step
 
 Library code raises these and nothing else for what a user can cause; `dmformer.cli` is the only place
 that turns them into a message and an exit code (2). A result below the tolerance that was asked for
-is no error: it is a result with ``passed=False``, and exit code 1.
+is a result with ``passed=False`` and exit code 1; only ``dmformer.export``, which promises a bundle that
+can be used, raises it as `RejectedError`.
 """
 
 from __future__ import annotations
@@ -66,6 +68,10 @@ class OutputError(DmformerError):
 
 class MissingBackendError(DmformerError):
     """A library that is needed is not installed; the hint is the command that installs it."""
+
+
+class RejectedError(DmformerError):
+    """A bundle was built but fell below its tolerance; the message names where it was kept and what it missed."""
 
 
 class EngineError(DmformerError):

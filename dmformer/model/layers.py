@@ -115,7 +115,8 @@ class FFN(nn.Module):
 
 class Block(nn.Module):
     """``x + DMA(norm(x))``, then ``x + FFN(norm(x))`` (paper, section 3.1; the norm is BatchNorm by
-    this project's choice)."""
+    this project's choice).
+    """
 
     def __init__(self, config: ModelConfig, stage: int) -> None:
         super().__init__()

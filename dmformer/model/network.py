@@ -13,7 +13,8 @@ from dmformer.model.layers import Block, make_norm
 
 class Stem(nn.Module):
     """7x7 convolution stride 2, 3x3 stride 1, then a non-overlapping 2x2 stride 2: stride 4 in all
-    (paper, section 3.1). BatchNorm and ReLU behind the first two are this project's choice."""
+    (paper, section 3.1). BatchNorm and ReLU behind the first two are this project's choice.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -1,0 +1,157 @@
+"""A bundle on disk: a plain directory with an engine, its manifest and its golden samples.
+
+Loading checks everything before anything is used: the schema, that no path leaves the directory, and
+the SHA-256 of every file. Nothing in a bundle is ever executed by this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dmformer.errors import BundleError
+from dmformer.golden import GOLDEN_FILE, Golden
+from dmformer.manifest import SCHEMA, FileEntry, Manifest, Proof
+from dmformer.staging import MANIFEST_FILE, PARTIAL
+
+MAX_MANIFEST_BYTES = 16 << 20
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle.
+
+    Attributes:
+        path: Its directory.
+        manifest: Its manifest.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def load(cls, path: Path | str) -> Bundle:
+        """Reads and checks a bundle.
+
+        Raises:
+            BundleError: Not a bundle, unfinished, of a newer schema, a file missing or changed, or a path that leaves
+                the directory.
+        """
+        directory = Path(path)
+        if directory.name.endswith(PARTIAL):
+            raise BundleError(f"{directory}: is the unfinished work of a run that was stopped", "export it again")
+        bundle = cls(directory, read_manifest(directory))
+        check_files(bundle)
+        return bundle
+
+    def file(self, role: str) -> Path:
+        """The path of the file with ``role``.
+
+        Raises:
+            BundleError: The manifest names none.
+        """
+        name = self.manifest.file_with_role(role)
+        if name is None:
+            raise BundleError(f"{self.path}: the manifest names no file with the role {role!r}", "export it again")
+        return self.path / name
+
+    def golden(self) -> Golden:
+        """The golden samples."""
+        return Golden.load(self.file("golden"))
+
+    def with_proof(self, proof: Proof) -> Bundle:
+        """The same bundle with an accuracy proof in its manifest, on disk too."""
+        updated = replace(self, manifest=self.manifest.model_copy(update={"proof": proof}))
+        (self.path / MANIFEST_FILE).write_text(updated.manifest.to_json(), encoding="utf-8")
+        return updated
+
+
+def assemble(directory: Path, manifest: Manifest, golden: Golden, roles: dict[str, str]) -> Bundle:
+    """Turns a directory that holds an engine into a bundle.
+
+    Args:
+        directory: Holds the engine's files.
+        manifest: All but ``files``, which are measured here.
+        golden: Written beside the engine.
+        roles: The role of each engine file, by its path relative to the directory.
+    """
+    golden.save(directory / GOLDEN_FILE)
+    files = {name: entry_of(directory / name, role) for name, role in {**roles, GOLDEN_FILE: "golden"}.items()}
+    complete = manifest.model_copy(update={"files": files})
+    (directory / MANIFEST_FILE).write_text(complete.to_json(), encoding="utf-8")
+    return Bundle(directory, complete)
+
+
+def entry_of(path: Path, role: str) -> FileEntry:
+    """Size and SHA-256 of a file."""
+    return FileEntry(sha256=sha256_of(path), bytes=path.stat().st_size, role=role)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Reads ``manifest.json`` without looking at the other files.
+
+    Raises:
+        BundleError: See `Bundle.load`.
+    """
+    path = directory / MANIFEST_FILE
+    if not path.is_file():
+        raise BundleError(f"{directory}: is not a bundle (no {MANIFEST_FILE})", "make one with `dmformer export`")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "export the bundle again")
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, OSError, RecursionError) as error:
+        raise BundleError(f"{path}: cannot be read ({error})", "export the bundle again") from error
+    return parse_manifest(document, path)
+
+
+def parse_manifest(document: Any, path: Path) -> Manifest:
+    """Validates the content of a manifest.
+
+    Raises:
+        BundleError: A newer schema, or a field that is missing, unknown or out of range.
+    """
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise BundleError(
+            f"{path}: its schema is {schema!r}, this version reads {SCHEMA!r}",
+            "upgrade dmformer, or export the bundle again with this version",
+        )
+    try:
+        return Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path}: {where}: {first['msg']}", "export the bundle again") from error
+
+
+def check_files(bundle: Bundle) -> None:
+    """Checks that every file is there, inside, and unchanged.
+
+    Raises:
+        BundleError: Names the first file that is not.
+    """
+    root = bundle.path.resolve()
+    for name, entry in sorted(bundle.manifest.files.items()):
+        path = bundle.path / name
+        if not path.is_file():
+            raise BundleError(f"{path}: is missing from the bundle", "copy the bundle again, or export it again")
+        if not path.resolve().is_relative_to(root):
+            raise BundleError(f"{path}: is a link that leaves the bundle", "copy the bundle again with its files")
+        if path.stat().st_size != entry.bytes or sha256_of(path) != entry.sha256:
+            raise BundleError(f"{path}: differs from what was exported (SHA-256)", "copy the bundle again, or export it again")

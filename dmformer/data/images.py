@@ -1,0 +1,162 @@
+"""One image from anywhere, as uint8 pixels: `load_image`. Files are taken to be hostile."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dmformer.errors import DataError
+
+MAX_PIXELS = 64_000_000
+"""Default limit of width times height; Pillow's own, near 179 million, holds beside it."""
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
+"""File name endings, in lower case, that count as an image in a folder."""
+
+# A closed list, because Pillow would hand a PostScript file, whatever its name, to an interpreter.
+# JPEG includes MPO, the stereo and preview variant that phones write.
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+
+# Pillow's decoders let any of these out when a file is damaged.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+_HINT = "Give a readable JPEG, PNG, BMP, WebP, TIFF, GIF or PPM image, or remove the file."
+
+
+def load_image(
+    source: Path | str | bytes | Image.Image | NDArray[Any], max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Read one image as RGB pixels.
+
+    The EXIF orientation is applied. Grey, palette, CMYK and 1-bit images are converted as Pillow's
+    ``convert("RGB")`` does; an alpha channel is dropped, not blended, as training pipelines do. 16-bit
+    grey is divided by 257, not clipped. Of an animation the first frame counts.
+
+    Args:
+        source: A path, the bytes of an image file, a Pillow image (left as it is), or a uint8 array of
+            shape [H, W], [H, W, 1], [H, W, 3] (RGB) or [H, W, 4] (RGBA).
+        max_pixels: Refuse images with more pixels; a file's header is looked at before it is decoded.
+
+    Returns:
+        uint8 array [H, W, 3], 0 to 255, RGB, contiguous. It can be ``source`` itself if that is such an array.
+
+    Raises:
+        DataError: Unreadable, truncated, no image, too large, or an array of another dtype or shape.
+    """
+    if isinstance(source, np.ndarray):
+        return _array_to_rgb(source, max_pixels)
+    if isinstance(source, Image.Image):
+        return _decode(source, "the given image", max_pixels)
+    if isinstance(source, bytes):
+        return _open(BytesIO(source), "the given image bytes", max_pixels)
+    path = Path(source)
+    _check_regular(path)
+    return _open(path, str(path), max_pixels)
+
+
+def _check_regular(path: Path) -> None:
+    # Opening a named pipe would block for ever.
+    try:
+        if path.is_file():
+            return
+        found = "not a regular file" if path.exists() else "no such file"
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be opened: {_one_line(error)}", _HINT) from error
+    raise DataError(f"{path}: {found}", _HINT)
+
+
+def _open(file: Path | BytesIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns about size (checked in _decode) and odd metadata; neither concerns the pixels.
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=_FORMATS) as image:
+                return _decode(image, name, max_pixels)
+    except _DECODE_ERRORS as error:
+        reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(f"{name}: cannot be read: {_one_line(reason)}", _HINT) from error
+
+
+def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    _check_pixels(image.width, image.height, name, max_pixels)
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            upright = _sixteen_to_eight_bit(upright, name)
+        if upright.mode == "F":
+            raise DataError(f"{name}: pixels are floating point numbers", "Save the image with 8 bits per channel.")
+        return np.array(upright.convert("RGB"), dtype=np.uint8)
+    except _DECODE_ERRORS as error:
+        raise DataError(f"{name}: cannot be decoded: {_one_line(error)}", _HINT) from error
+
+
+def _sixteen_to_eight_bit(image: Image.Image, name: str) -> Image.Image:
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise DataError(f"{name}: pixel values go beyond 16 bits", "Save the image with 8 bits per channel.")
+    # Adding half of 257 rounds to the nearest, without a copy in floating point.
+    return Image.fromarray(((values.astype(np.int32) + 128) // 257).astype(np.uint8))
+
+
+def _array_to_rgb(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
+    pixels = check_pixels_array(array)
+    _check_pixels(pixels.shape[1], pixels.shape[0], "the given array", max_pixels)
+    if pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    return np.ascontiguousarray(pixels[:, :, :3])
+
+
+def check_pixels_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return ``array`` as [H, W, C] with C of 1, 3 or 4.
+
+    Raises:
+        DataError: The dtype is not uint8, or the shape is none of [H, W] and [H, W, 1 or 3 or 4], or it is empty.
+    """
+    if array.dtype != np.uint8:
+        raise DataError(
+            f"the given array has dtype {array.dtype}, not uint8",
+            "Give the pixels as stored, uint8 from 0 to 255; scaling and normalization are done here.",
+        )
+    pixels = array[:, :, np.newaxis] if array.ndim == 2 else array
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or pixels.size == 0:
+        raise DataError(
+            f"the given array has shape {array.shape}, not that of one image",
+            "Give [height, width] or [height, width, channels] with 1, 3 or 4 channels.",
+        )
+    return pixels
+
+
+def _check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise DataError(
+            f"{name}: {width}x{height} pixels are more than the limit of {max_pixels}",
+            "Give a smaller version of the image, or raise max_pixels.",
+        )
+
+
+def _one_line(reason: object) -> str:
+    text = " ".join(str(reason).split())
+    return text or type(reason).__name__

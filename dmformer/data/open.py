@@ -1,0 +1,89 @@
+"""The door to this room: `open_dataset` finds out what is at a path, `check_labels` whether it fits a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dmformer.data.arrays import open_npz
+from dmformer.data.dataset import Dataset
+from dmformer.data.folders import open_folder
+from dmformer.data.idx import is_images_name, open_idx
+from dmformer.errors import DataError
+
+ACCEPTED_FORMS = (
+    "Accepted are: a folder of images, flat or with one subfolder per class; an .npz with uint8 images; "
+    "an IDX images file (MNIST, .gz too) or a folder with one."
+)
+
+_ZIP_MAGIC = b"PK"
+_GZIP_MAGIC = b"\x1f\x8b"
+_IDX_MAGIC = b"\0\0\x08"
+
+
+def open_dataset(path: Path | str, labels: Sequence[str] | None = None) -> Dataset:
+    """Open a set of images, whatever form it has; what a file holds counts, not its name.
+
+    Args:
+        path: An image folder, an ``.npz`` file, an IDX images file or a folder with exactly one of those.
+        labels: The model's class names by index, if it has them: class folders are matched to them.
+
+    Raises:
+        DataError: Nothing is there, the form is none of these, or the content is damaged.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _open_directory(path, labels)
+        if path.is_file():
+            return _open_file(path)
+        found = "not a file or folder" if path.exists() else "no such file or folder"
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be opened: {error}", ACCEPTED_FORMS) from error
+    raise DataError(f"{path}: {found}", ACCEPTED_FORMS)
+
+
+def _open_directory(path: Path, labels: Sequence[str] | None) -> Dataset:
+    found = sorted(entry for entry in path.iterdir() if is_images_name(entry.name) and entry.is_file())
+    if len(found) > 1:
+        names = ", ".join(entry.name for entry in found)
+        raise DataError(f"{path}: holds several IDX images files: {names}", "Give the path of the one to use.")
+    return open_idx(found[0]) if found else open_folder(path, labels)
+
+
+def _open_file(path: Path) -> Dataset:
+    with path.open("rb") as file:
+        magic = file.read(3)
+    if magic.startswith(_ZIP_MAGIC):
+        return open_npz(path)
+    if magic.startswith((_GZIP_MAGIC, _IDX_MAGIC)):
+        return open_idx(path)
+    raise DataError(f"{path}: not a set of images that is known", ACCEPTED_FORMS)
+
+
+def check_labels(dataset: Dataset, num_classes: int) -> None:
+    """Make sure that a dataset's labels are classes of the model; one without labels always passes.
+
+    Args:
+        dataset: The dataset.
+        num_classes: Outputs of the model's classifier.
+
+    Raises:
+        DataError: The number of classes differs, or a label is not from 0 to ``num_classes - 1``.
+    """
+    labels = dataset.labels
+    if labels is None or len(labels) == 0:
+        return
+    if dataset.classes is not None and len(dataset.classes) != num_classes:
+        raise DataError(
+            f"{dataset.name}: classes that do not match the labels: the dataset has {len(dataset.classes)} classes "
+            f"but the model has {num_classes}",
+            "Give a dataset of the model's classes, or name the class folders by the model's class index.",
+        )
+    for label in (int(labels.min()), int(labels.max())):
+        if not 0 <= label < num_classes:
+            raise DataError(
+                f"{dataset.name}: classes that do not match the labels: the dataset has label {label} "
+                f"but the model has {num_classes} classes",
+                f"Labels count from 0 to {num_classes - 1}.",
+            )

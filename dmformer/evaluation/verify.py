@@ -1,0 +1,168 @@
+"""Verification: does the engine answer like the PyTorch reference, and is that enough?
+
+Needs no torch: the reference's answers come from the golden samples in the bundle, and for a larger set
+from whoever computed them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.bundle import Bundle
+from dmformer.data.dataset import Dataset, UnreadableLog, iterate_batches
+from dmformer.errors import EngineError
+from dmformer.evaluation.metrics import TOP, Logits, compare, right_percent
+from dmformer.evaluation.tolerances import failures, tolerance_for
+from dmformer.golden import Golden
+from dmformer.manifest import Comparison, Proof, Tolerance
+from dmformer.preprocessing import preprocess
+from dmformer.progress import Progress, Silent
+from dmformer.runtimes.base import Session, SessionOptions
+from dmformer.runtimes.registry import open_bundle
+
+DYNAMIC_BATCH = 32
+PREPROCESSING_ERROR = 1 / 255
+"""Largest allowed difference of a golden tensor when its image is preprocessed again, in units of the full
+range: versions of Pillow may round a pixel differently, never by more than one step."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The reference's answers on a dataset.
+
+    Attributes:
+        dataset: The images.
+        logits: float32 ``[N, classes]``, one row for each readable image, in order.
+        labels: int64 ``[N]``, or None.
+        indices: Which images of the dataset the rows belong to.
+    """
+
+    dataset: Dataset
+    logits: Logits
+    labels: NDArray[np.int64] | None
+    indices: tuple[int, ...]
+
+
+def verify(
+    bundle: Bundle,
+    answers: Answers | None = None,
+    dataset: Dataset | None = None,
+    tolerance: Tolerance | None = None,
+    options: SessionOptions | None = None,
+    progress: Progress | None = None,
+) -> Proof:
+    """Runs an engine on its golden samples, and on more where the reference's answers are given.
+
+    Args:
+        bundle: What to verify.
+        answers: The reference on a larger set.
+        dataset: A larger labelled set on which the reference's answers are not at hand; only right answers are counted.
+        tolerance: What must hold; None takes the default of the bundle's precision.
+        options: How to open the engine.
+        progress: Watches the larger set.
+
+    Raises:
+        EngineError: The engine gives something that is no finite number, or of another shape.
+    """
+    golden = bundle.golden()
+    asked = tolerance or tolerance_for(bundle.manifest.precision.requested)
+    problems = preprocessing_problems(bundle, golden)
+    with open_bundle(bundle, options) as session:
+        comparisons = [compare_golden(bundle, session, golden)]
+        if answers is not None:
+            comparisons.append(compare_answers(bundle, session, answers, progress or Silent()))
+        if dataset is not None:
+            comparisons.append(compare_labels(bundle, session, dataset, progress or Silent()))
+    problems += [problem for comparison in comparisons for problem in failures(comparison, asked)]
+    return Proof(passed=not problems, tolerance=asked, comparisons=tuple(comparisons), failures=tuple(problems))
+
+
+def preprocessing_problems(bundle: Bundle, golden: Golden) -> list[str]:
+    """Whether this machine's preprocessing gives the golden tensors."""
+    spec = bundle.manifest.preprocessing
+    worst = 0.0
+    for image, tensor in zip(golden.images, golden.tensors, strict=True):
+        difference = np.abs(preprocess(image, spec) - tensor) * np.asarray(spec.std, np.float32)[:, None, None]
+        worst = max(worst, float(difference.max()))
+    # A little more than one step of 8 bits, for the rounding of the comparison itself.
+    if worst <= PREPROCESSING_ERROR * 1.01:
+        return []
+    return [f"golden samples: preprocessing differs by {worst * 255:.1f} steps of 8 bits: not the engine's fault"]
+
+
+def compare_golden(bundle: Bundle, session: Session, golden: Golden) -> Comparison:
+    """The engine on the golden tensors."""
+    found = run_all(bundle, session, golden.tensors)
+    entry = bundle.manifest.files[bundle.file("golden").name]
+    return compare(golden.logits, found, golden.labels, "golden samples", entry.sha256)
+
+
+def compare_answers(bundle: Bundle, session: Session, answers: Answers, progress: Progress) -> Comparison:
+    """The engine on a dataset that the reference has answered."""
+    found, _ = run_dataset(bundle, session, answers.dataset.select(answers.indices), progress)
+    return compare(answers.logits, found, answers.labels, answers.dataset.name, answers.dataset.digest())
+
+
+def compare_labels(bundle: Bundle, session: Session, dataset: Dataset, progress: Progress) -> Comparison:
+    """The engine on labelled images, beside the reference's top-1 where the bundle's proof has it for the same set."""
+    found, labels = run_dataset(bundle, session, dataset, progress)
+    digest = dataset.digest()
+    proven = bundle.manifest.proof.comparisons if bundle.manifest.proof else ()
+    same = next((comparison for comparison in proven if comparison.data_sha256 == digest), None)
+    return Comparison(
+        data=dataset.name,
+        data_sha256=digest,
+        images=len(found),
+        top1=right_percent(found, labels, 1),
+        top5=right_percent(found, labels, TOP),
+        reference_top1=same.reference_top1 if same else None,
+        reference_top5=same.reference_top5 if same else None,
+    )
+
+
+def run_dataset(
+    bundle: Bundle, session: Session, dataset: Dataset, progress: Progress
+) -> tuple[Logits, NDArray[np.int64] | None]:
+    """The engine's logits on every readable image of a dataset, and their labels."""
+    size = bundle.manifest.input.shape[0] or DYNAMIC_BATCH
+    log = UnreadableLog()
+    batches = iterate_batches(dataset, bundle.manifest.preprocessing, size, log=log)
+    found, labels = [], []
+    for batch in progress.track(batches, f"verifying {bundle.manifest.target}", -(-len(dataset) // size)):
+        found.append(run_all(bundle, session, batch.tensor))
+        labels.append(batch.labels)
+    if log.entries:
+        progress.say(f"skipped {len(log)} unreadable images: {log.describe()}")
+    known = [part for part in labels if part is not None]
+    return np.concatenate(found), np.concatenate(known) if known else None
+
+
+def run_all(bundle: Bundle, session: Session, tensors: NDArray[np.float32]) -> Logits:
+    """Runs any number of images through an engine, filling up the last batch of an engine with a fixed one.
+
+    Args:
+        bundle: The engine's bundle.
+        session: The opened engine.
+        tensors: float32 ``[N, C, H, W]``.
+
+    Raises:
+        EngineError: The output is not ``[N, classes]``, or holds NaN or infinity.
+    """
+    size = bundle.manifest.input.shape[0] or DYNAMIC_BATCH
+    fixed = bundle.manifest.input.shape[0] is not None
+    parts = []
+    for start in range(0, len(tensors), size):
+        part = tensors[start : start + size]
+        missing = size - len(part) if fixed else 0
+        padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)]) if missing else part
+        output = session.run(np.ascontiguousarray(padded))[bundle.manifest.output.name]
+        parts.append(np.asarray(output, np.float32)[: len(part)])
+    found = np.concatenate(parts)
+    if found.ndim != 2 or found.shape[1] != bundle.manifest.output.shape[1]:
+        raise EngineError(f"{bundle.path}: the engine gives {found.shape}, the manifest says {bundle.manifest.output.shape}")
+    if not np.isfinite(found).all():
+        raise EngineError(f"{bundle.path}: the engine gives values that are not finite", "export it with --fp32")
+    return found

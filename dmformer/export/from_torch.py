@@ -1,0 +1,111 @@
+"""ONNX from the PyTorch module, by ``torch.onnx.export(dynamo=True)``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+import torch
+
+from dmformer.errors import ExportError, UsageError
+from dmformer.model.config import TOTAL_STRIDE
+from dmformer.model.network import DMFormer
+
+INPUT, OUTPUT = "image", "logits"
+MIN_OPSET, DEFAULT_OPSET, MAX_OPSET = 20, 20, 23
+"""20 is the first opset with one ``Gelu`` operator (onnx/docs/Operators.md)."""
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """The shape of an exported graph.
+
+    Attributes:
+        size: Height and width of the input; both divisible by 32.
+        batch: Images in a batch; with ``dynamic`` the one that the graph is traced with.
+        dynamic: Whether the batch dimension is left open.
+        opset: Version of the ONNX operator set.
+        simplify: Whether onnxsim runs on the graph.
+    """
+
+    size: tuple[int, int]
+    batch: int = 1
+    dynamic: bool = False
+    opset: int = DEFAULT_OPSET
+    simplify: bool = True
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
+        if not 1 <= self.batch <= 4096:
+            raise UsageError(f"a batch of {self.batch} images is out of range", "give --batch from 1 to 4096")
+        if not MIN_OPSET <= self.opset <= MAX_OPSET:
+            raise UsageError(
+                f"opset {self.opset} is out of range", f"give --opset from {MIN_OPSET} (the first with Gelu) to {MAX_OPSET}"
+            )
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raises `UsageError` where a side is not divisible by the network's total stride of 32."""
+    for side in size:
+        if side % TOTAL_STRIDE or side < TOTAL_STRIDE or side > 8192:
+            below = max(TOTAL_STRIDE, side // TOTAL_STRIDE * TOTAL_STRIDE)
+            raise UsageError(
+                f"the input size {size[0]}x{size[1]} is not divisible by {TOTAL_STRIDE}",
+                f"use --imgsz {below} or --imgsz {below + TOTAL_STRIDE}",
+            )
+
+
+def onnx_from_torch(model: DMFormer, options: GraphOptions) -> onnx.ModelProto:
+    """Exports a module in eval mode.
+
+    Args:
+        model: Reference or canonical network in float32.
+        options: Shape of the graph.
+
+    Returns:
+        A graph from ``image`` (float32 ``[N, C, H, W]``) to ``logits`` (float32 ``[N, classes]``).
+
+    Raises:
+        ExportError: PyTorch's exporter failed.
+    """
+    # A traced batch of 1 would be taken for a constant by torch.export.
+    batch = max(2, options.batch) if options.dynamic else options.batch
+    example = torch.zeros(batch, model.config.in_channels, *options.size)
+    shapes = ({0: torch.export.Dim("batch")},) if options.dynamic else None
+    try:
+        with quiet_exporter():
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                opset_version=options.opset,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=shapes,
+                verbose=False,
+            )
+    except Exception as error:
+        first = str(error).strip().splitlines()[0]
+        raise ExportError(f"PyTorch's ONNX exporter failed: {first}") from error
+    if program is None:
+        raise ExportError("PyTorch's ONNX exporter gave no program")
+    return program.model_proto
+
+
+@contextlib.contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Silences what the exporter says about itself and about torchvision, which is not used here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,78 @@
+"""The checked ONNX graph of a network: the step between PyTorch and every runtime."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from dmformer import __version__
+from dmformer.errors import ExportError
+from dmformer.export import passes
+from dmformer.export.from_torch import INPUT, GraphOptions, onnx_from_torch
+from dmformer.model.network import DMFormer
+from dmformer.preprocessing import Preprocessing
+
+RELATIVE_ERROR = 1e-4
+"""Largest allowed difference of a logit from PyTorch's, in units of the largest absolute logit (or of 1)."""
+
+
+def make_onnx(
+    model: DMFormer, options: GraphOptions, preprocessing: Preprocessing, labels: tuple[str, ...] | None
+) -> onnx.ModelProto:
+    """Exports, cleans, simplifies and checks the graph of a network.
+
+    Args:
+        model: Reference or canonical network.
+        options: Shape of the graph.
+        preprocessing: Goes into the file's metadata as JSON, under ``dmformer.preprocessing``.
+        labels: Likewise, under ``dmformer.labels``; None leaves it out.
+
+    Raises:
+        ExportError: A step failed.
+    """
+    graph = passes.name_nodes_by_module(passes.pool_globally(onnx_from_torch(model, options)))
+    if options.simplify:
+        graph = passes.simplify(graph)
+    graph = passes.drop_unused_constants(graph)
+    graph = passes.name_values_by_node(passes.strip_traces(graph))
+    metadata = {"dmformer.preprocessing": preprocessing.model_dump_json(), "dmformer.config": model.config.model_dump_json()}
+    if labels is not None:
+        metadata["dmformer.labels"] = json.dumps(list(labels))
+    return passes.stamp(passes.check(graph), __version__, metadata)
+
+
+def assert_computes(graph: onnx.ModelProto, model: DMFormer, batch: NDArray[np.float32]) -> float:
+    """Compares a graph in ONNX Runtime with the module it came from.
+
+    Args:
+        graph: The exported graph.
+        model: The module.
+        batch: Preprocessed images, float32 ``[N, C, H, W]``.
+
+    Returns:
+        The largest difference of a logit in units of the largest absolute logit (or of 1).
+
+    Raises:
+        ExportError: The difference is above 1e-4, or not a number.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    size = graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value or len(batch)
+    batch = np.resize(batch, (max(size, len(batch) // size * size), *batch.shape[1:]))
+    found = np.concatenate([session.run(None, {INPUT: batch[i : i + size]})[0] for i in range(0, len(batch), size)])
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(batch)).numpy()
+    error = float(np.abs(found - expected).max() / max(1.0, float(np.abs(expected).max())))
+    if not error <= RELATIVE_ERROR:
+        raise ExportError(
+            f"the ONNX graph does not compute what PyTorch computes: relative error {error:.2e}, allowed {RELATIVE_ERROR}",
+            "try --no-simplify or another --opset, and report it",
+        )
+    return error

@@ -1,0 +1,93 @@
+"""Golden samples: real images, their preprocessed tensors and the reference's answers, in one ``golden.npz``.
+
+With them a device that has neither torch nor the weights can check its preprocessing and its engine
+against PyTorch.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.errors import BundleError
+
+GOLDEN_FILE = "golden.npz"
+MAX_GOLDEN_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A few dozen images with everything an engine must reproduce.
+
+    Attributes:
+        images: The decoded images, uint8 HWC RGB; their sizes may differ.
+        tensors: The preprocessed batch, float32 ``[N, C, H, W]``.
+        logits: The FP32 PyTorch outputs, float32 ``[N, classes]``.
+        labels: int64 ``[N]``; -1 where the class is not known.
+        names: Where each image came from.
+    """
+
+    images: tuple[NDArray[np.uint8], ...]
+    tensors: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def save(self, path: Path) -> None:
+        """Writes the samples as an npz whose bytes depend on nothing but the samples."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "tensors": self.tensors,
+            "logits": self.logits,
+            "labels": self.labels,
+            "names": np.array(self.names),
+        }
+        arrays.update({f"image_{index:03d}": image for index, image in enumerate(self.images)})
+        np.savez(path, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Golden:
+        """Reads what `save` wrote.
+
+        Raises:
+            BundleError: The file is not such an npz, is larger than a gibibyte, or its arrays do not fit together.
+        """
+        try:
+            _check_size(path)
+            with np.load(path, allow_pickle=False) as archive:
+                images = tuple(archive[key] for key in sorted(archive.files) if key.startswith("image_"))
+                golden = cls(
+                    images=images,
+                    tensors=archive["tensors"],
+                    logits=archive["logits"],
+                    labels=archive["labels"],
+                    names=tuple(str(name) for name in archive["names"]),
+                )
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{path}: the golden samples cannot be read ({error})", "export the bundle again") from error
+        golden.check(path)
+        return golden
+
+    def check(self, path: Path) -> None:
+        """Raises `BundleError` where the arrays do not fit together."""
+        count = len(self.images)
+        problems = [
+            "no sample" if count == 0 else "",
+            "tensors are not float32 [N, C, H, W]" if self.tensors.dtype != np.float32 or self.tensors.ndim != 4 else "",
+            "logits are not float32 [N, classes]" if self.logits.dtype != np.float32 or self.logits.ndim != 2 else "",
+            "images are not uint8 HWC" if any(i.dtype != np.uint8 or i.ndim != 3 for i in self.images) else "",
+            "counts differ" if {len(self.tensors), len(self.logits), len(self.labels), len(self.names)} != {count} else "",
+        ]
+        found = next((problem for problem in problems if problem), None)
+        if found:
+            raise BundleError(f"{path}: the golden samples are damaged: {found}", "export the bundle again")
+
+
+def _check_size(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        total = sum(entry.file_size for entry in archive.infolist())
+    if total > MAX_GOLDEN_BYTES:
+        raise ValueError(f"{total} bytes unpacked are more than the {MAX_GOLDEN_BYTES} allowed")

@@ -1,0 +1,97 @@
+"""What the machine is, as far as it decides how an engine is built and how fast it runs."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmformer.manifest import HostRecord
+
+CPUINFO = Path("/proc/cpuinfo")
+
+ISA_FLAGS: dict[str, tuple[str, ...]] = {
+    "avx2": ("avx2",),
+    "avx512": ("avx512f", "avx512bw", "avx512vl"),
+    "avx-vnni": ("avx_vnni",),
+    "avx512-vnni": ("avx512_vnni",),
+    "avx512-bf16": ("avx512_bf16",),
+    "avx512-fp16": ("avx512_fp16",),
+    "amx-int8": ("amx_tile", "amx_int8"),
+    "amx-bf16": ("amx_tile", "amx_bf16"),
+    "arm-dotprod": ("asimddp",),
+    "arm-i8mm": ("i8mm",),
+    "arm-bf16": ("bf16",),
+    "arm-fp16": ("asimdhp",),
+}
+"""Instruction sets that matter to INT8 and half precision, with the flags Linux shows for them."""
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The processor.
+
+    Attributes:
+        name: Its own name for itself.
+        isa: Those of `ISA_FLAGS` that it has, in that order.
+        cores: Logical cores that this process may use.
+    """
+
+    name: str
+    isa: tuple[str, ...]
+    cores: int
+
+
+@functools.cache
+def cpu() -> Cpu:
+    """The processor of this machine."""
+    text = CPUINFO.read_text(errors="replace") if CPUINFO.exists() else ""
+    flags = frozenset(_field(text, "flags").split() or _field(text, "Features").split() or _darwin_flags())
+    isa = tuple(name for name, needed in ISA_FLAGS.items() if flags.issuperset(needed))
+    return Cpu(_field(text, "model name") or _fallback_name(), isa, available_cores())
+
+
+def available_cores() -> int:
+    """Logical cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def host_record() -> HostRecord:
+    """This machine as a manifest records it."""
+    found = cpu()
+    return HostRecord(os=platform.system(), machine=platform.machine(), cpu=found.name, cpu_isa=found.isa)
+
+
+def memory_bytes() -> int | None:
+    """Physical memory of the machine, or None where it cannot be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _field(text: str, name: str) -> str:
+    line = next((line for line in text.splitlines() if line.split(":")[0].strip() == name), "")
+    return line.partition(":")[2].strip()
+
+
+def _fallback_name() -> str:
+    return _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine()
+
+
+def _darwin_flags() -> list[str]:
+    """Linux's names of the features that macOS reports on Apple silicon."""
+    known = {"asimddp": "FEAT_DotProd", "i8mm": "FEAT_I8MM", "bf16": "FEAT_BF16", "asimdhp": "FEAT_FP16"}
+    return [flag for flag, key in known.items() if _sysctl(f"hw.optional.arm.{key}") == "1"]
+
+
+def _sysctl(key: str) -> str:
+    if platform.system() != "Darwin":
+        return ""
+    done = subprocess.run(["/usr/sbin/sysctl", "-n", key], capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip()

@@ -1,0 +1,188 @@
+"""The manifest of a bundle: everything about an engine that its file does not say itself.
+
+Pydantic models, because a manifest is read from disk and must not be trusted: unknown fields, paths
+that leave the bundle and values out of range are refused. `docs/manifest.schema.json` is this module's
+JSON Schema; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from dmformer.model.config import ModelConfig
+from dmformer.preprocessing import Preprocessing
+
+SCHEMA = "dmformer.bundle/1"
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _stays_inside(path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or not pure.parts or ":" in path:
+        raise ValueError(f"the path {path!r} leaves the bundle")
+    return path
+
+
+RelativePath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_stays_inside)]
+
+
+class Strict(BaseModel):
+    """Base of everything in a manifest: immutable, and no field that this version does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(Strict):
+    """One file of the bundle."""
+
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=0)]
+    role: Annotated[str, Field(max_length=64)]
+    """What the file is: ``engine`` is what the runtime opens, ``weights`` what the engine refers to,
+    ``golden`` the golden samples; a runtime may add its own."""
+
+
+class TensorSpec(Strict):
+    """Name, shape and dtype of an engine's input or output; None is a dynamic dimension."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    shape: Annotated[tuple[int | None, ...], Field(max_length=8)]
+    dtype: Literal["float32", "float16", "uint8"] = "float32"
+
+
+class PrecisionRecord(Strict):
+    """What precision was asked for, what is stored and what executes.
+
+    Attributes:
+        requested: What ``export`` was asked for.
+        stored: The dtype of the weights in the engine file.
+        executes: What the runtime computes in on the machine that built the bundle, as it reports it.
+        groups: Precision per layer group where it is not the same everywhere.
+    """
+
+    requested: Precision
+    stored: str
+    executes: str
+    groups: dict[str, str] = {}
+
+
+class RuntimeRecord(Strict):
+    """The runtime that the engine was built by, and the options that it must be opened with."""
+
+    name: str
+    version: str
+    options: dict[str, str] = {}
+
+
+class HostRecord(Strict):
+    """The machine that built the engine, as far as it decides what the engine is."""
+
+    os: str
+    machine: str
+    cpu: str
+    cpu_isa: tuple[str, ...]
+    gpu: str | None = None
+
+
+class SourceRecord(Strict):
+    """Where the weights came from."""
+
+    name: str
+    sha256: Sha256
+    config: ModelConfig
+    notes: tuple[str, ...] = ()
+
+
+class Tolerance(Strict):
+    """What an engine must keep to pass.
+
+    Attributes:
+        max_abs_error: Largest allowed difference of a logit, in units of the reference's largest
+            absolute logit or of 1, whichever is greater; None does not check.
+        min_agreement: Smallest allowed share of equal top-1 answers, 0 to 1.
+        min_sqnr_db: Smallest allowed signal to quantization noise ratio in dB.
+        max_top1_drop: Largest allowed loss of top-1 in percentage points, where labels are given.
+    """
+
+    max_abs_error: Annotated[float, Field(gt=0)] | None = None
+    min_agreement: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_sqnr_db: float | None = None
+    max_top1_drop: float | None = None
+
+
+class Comparison(Strict):
+    """An engine's answers against the FP32 PyTorch reference's on one set of images.
+
+    Attributes:
+        data: What the images are.
+        data_sha256: Digest of the set.
+        images: How many were compared.
+        agreement: Share of equal top-1, 0 to 1; None, like the next three, where the reference's outputs were not
+            at hand and only labels were compared.
+        sqnr_db: Signal to quantization noise ratio over all logits in dB; None also where the outputs are equal.
+        max_abs_error: Largest difference of a logit.
+        reference_scale: Largest absolute logit of the reference.
+        top1: Share of right answers in percent; None without labels. Likewise `top5` (None below six classes)
+            and the reference's.
+    """
+
+    data: str
+    data_sha256: str
+    images: Annotated[int, Field(ge=1)]
+    agreement: Annotated[float, Field(ge=0, le=1)] | None = None
+    sqnr_db: float | None = None
+    max_abs_error: Annotated[float, Field(ge=0)] | None = None
+    reference_scale: Annotated[float, Field(ge=0)] | None = None
+    top1: float | None = None
+    reference_top1: float | None = None
+    top5: float | None = None
+    reference_top5: float | None = None
+
+
+class Proof(Strict):
+    """The accuracy proof: what was compared, what was asked for, and whether it held."""
+
+    passed: bool
+    tolerance: Tolerance
+    comparisons: tuple[Comparison, ...]
+    failures: tuple[str, ...] = ()
+
+
+class Manifest(Strict):
+    """The whole of ``manifest.json``."""
+
+    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bundle/1$")] = SCHEMA
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    target: str
+    precision: PrecisionRecord
+    files: dict[RelativePath, FileEntry]
+    input: TensorSpec
+    output: TensorSpec
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] | None = None
+    runtime: RuntimeRecord
+    host: HostRecord
+    source: SourceRecord
+    tools: dict[str, str]
+    proof: Proof | None = None
+    latency: dict[str, Any] | None = None
+    not_deterministic: tuple[str, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def file_with_role(self, role: str) -> str | None:
+        """The path of the first file with ``role``, or None."""
+        return next((path for path, entry in sorted(self.files.items()) if entry.role == role), None)
+
+    def to_json(self) -> str:
+        """The text of ``manifest.json``: sorted, indented, ending in a newline."""
+        import json
+
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,299 @@
+"""Checkpoints: trained weights with all that is needed to use them.
+
+`load_checkpoint` reads what trainers write, `save_checkpoint` writes what this project reads back
+without assumptions, `random_checkpoint` stands in where only speed matters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from dmformer.errors import CheckpointError, OutputError, UsageError
+from dmformer.model.config import PRESETS, TOTAL_STRIDE, ModelConfig
+from dmformer.model.description import (
+    MAX_JSON_BYTES,
+    Description,
+    first_problem,
+    infer_config,
+    read_description,
+    read_labels,
+)
+from dmformer.model.network import DMFormer
+from dmformer.model.state_dicts import METADATA_KEY, checked_state, expected_shapes, read_weights, sorted_bytes
+from dmformer.preprocessing import Preprocessing
+
+DEFAULT_SIZE = (224, 224)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Trained weights, checked against their configuration.
+
+    Attributes:
+        config: The network that the weights belong to.
+        state: float32 tensors, all finite, by the names of ``DMFormer(config).state_dict()`` (without
+            the counters ``num_batches_tracked``, which inference does not need).
+        preprocessing: How an image becomes the network's input.
+        labels: One per class, or None where nobody gave them.
+        name: A short name fit for a file name: from the metadata or the file's stem.
+        digest: SHA-256 (hex) of the file's bytes; of names, shapes and values for random weights.
+        notes: What was assumed or inferred, in words for the user.
+    """
+
+    config: ModelConfig
+    state: Mapping[str, Tensor]
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] | None
+    name: str
+    digest: str
+    notes: tuple[str, ...] = ()
+
+    def build(self) -> DMFormer:
+        """The network with copies of these weights: float32, eval mode, no gradients."""
+        with torch.device("meta"):
+            model = DMFormer(self.config)
+        counters = (name for name in model.state_dict() if name.endswith("num_batches_tracked"))
+        state = {name: tensor.clone() for name, tensor in self.state.items()}
+        state |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
+        model.load_state_dict(state, assign=True)
+        return model.eval().requires_grad_(False)
+
+
+def load_checkpoint(
+    path: str | Path,
+    *,
+    config: ModelConfig | None = None,
+    dilations: Sequence[int] | None = None,
+    preprocessing: Preprocessing | None = None,
+    labels: Sequence[str] | Path | None = None,
+) -> Checkpoint:
+    """Reads weights from ``.safetensors`` or a torch file, without ever unpickling objects.
+
+    Configuration, preprocessing and labels are each taken from the argument, else the file's metadata,
+    else ``config.json`` beside the file; a configuration that nobody gives is inferred from the shapes.
+    Every assumption is in the result's ``notes``.
+
+    Args:
+        path: The file; trainers' nesting (EMA preferred) and name prefixes are understood.
+        config: The network's configuration.
+        dilations: Of DMA's levels, over whatever the configuration says: weights do not show them.
+        preprocessing: How training prepared images.
+        labels: Class names in order, or a path (also as ``str``) to a text file of one per line or a JSON list.
+
+    Raises:
+        CheckpointError: The file is unreadable, hostile, of another network or not finite.
+        UsageError: Arguments that do not fit the weights.
+    """
+    path = Path(path)
+    weights = read_weights(path)
+    notes = list(weights.notes)
+    described = read_description(weights.metadata, path)
+    config, assumed = _configuration(config or described.model, dilations, weights.tensors, str(path))
+    notes += assumed
+    state, casts = checked_state(weights.tensors, config, str(path))
+    notes += casts
+    prepared, assumed = _preprocessing(preprocessing, described.preprocessing, config, str(path))
+    notes += assumed
+    return Checkpoint(
+        config=config,
+        state=state,
+        preprocessing=prepared,
+        labels=_labels(labels, described, config, path),
+        name=_name(described.name or path.stem),
+        digest=_file_digest(path),
+        notes=tuple(notes),
+    )
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Writes a ``.safetensors`` file that `load_checkpoint` reads back without assumptions.
+
+    The same checkpoint gives the same bytes. The file appears whole or not at all, and an existing
+    one is replaced only by a whole one.
+
+    Raises:
+        OutputError: Another suffix, or the file cannot be written there.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise OutputError(f"{path}: checkpoints are written as .safetensors", "Give a path that ends in .safetensors.")
+    description = Description(
+        model=checkpoint.config,
+        preprocessing=checkpoint.preprocessing,
+        labels=checkpoint.labels,
+        name=checkpoint.name,
+    ).to_json()
+    if len(description) > MAX_JSON_BYTES:
+        raise OutputError(f"{path}: configuration and labels take more than 1 MiB", "Shorten the labels.")
+    tensors = {name: checkpoint.state[name].contiguous() for name in sorted(checkpoint.state)}
+    _write_atomically(path, safetensors.torch.save(tensors, {METADATA_KEY: description}))
+
+
+def random_checkpoint(
+    preset: str | ModelConfig, seed: int = 0, size: int | tuple[int, int] = DEFAULT_SIZE, name: str | None = None
+) -> Checkpoint:
+    """Seeded weights whose activations stay in a sane range, with BatchNorm statistics as after training.
+
+    Args:
+        preset: A name in `PRESETS`, or a configuration.
+        seed: Same seed, same weights.
+        size: Input side or (height, width).
+        name: Of the checkpoint; ``dmformer-<preset>`` where None.
+
+    Raises:
+        UsageError: No such preset, or a size that the network cannot take.
+    """
+    if isinstance(preset, str) and preset not in PRESETS:
+        raise UsageError(f"no preset is called {preset!r}", f"Known presets: {', '.join(PRESETS)}.")
+    config = PRESETS[preset] if isinstance(preset, str) else preset
+    sides = (size, size) if isinstance(size, int) else size
+    if any(side < TOTAL_STRIDE or side % TOTAL_STRIDE for side in sides):
+        raise UsageError(f"input size {sides} is not divisible by {TOTAL_STRIDE}")
+    generator = torch.Generator().manual_seed(seed)
+    state = {
+        key: _random_tensor(key, shape, config, generator) for key, shape in sorted(expected_shapes(config).items())
+    }
+    return Checkpoint(
+        config=config,
+        state=state,
+        preprocessing=_default_preprocessing(sides, config),
+        labels=None,
+        name=_name(name or f"dmformer-{preset if isinstance(preset, str) else 'custom'}"),
+        digest=_digest(sorted_bytes(state)),
+        notes=(f"random weights (seed {seed}): they show speed, never accuracy",),
+    )
+
+
+def _configuration(
+    config: ModelConfig | None, dilations: Sequence[int] | None, tensors: Mapping[str, Tensor], source: str
+) -> tuple[ModelConfig, list[str]]:
+    """The given configuration or the inferred one, with the dilations asked for, and what was assumed."""
+    notes = []
+    if config is None:
+        config = infer_config({name: tuple(tensor.shape) for name, tensor in tensors.items()}, source)
+        notes.append("the configuration is inferred from the tensors' names and shapes")
+        if dilations is None:
+            assumed = ", ".join(str(dilation) for dilation in config.dilations)
+            notes.append(f"dilations {assumed} are assumed, as in the paper: weights do not show them")
+    if dilations is None:
+        return config, notes
+    try:
+        return ModelConfig.model_validate({**config.model_dump(), "dilations": tuple(dilations)}), notes
+    except ValidationError as error:
+        raise UsageError(f"dilations {tuple(dilations)}: {first_problem(error)}") from error
+
+
+def _default_preprocessing(size: tuple[int, int], config: ModelConfig) -> Preprocessing:
+    """ImageNet's for colour images, mean and deviation of one half for grey ones."""
+    if config.in_channels == 3:
+        return Preprocessing(size=size)
+    if config.in_channels == 1:
+        return Preprocessing(size=size, mean=(0.5,), std=(0.5,), channel_order="grey")
+    raise UsageError(f"the network takes {config.in_channels} channels, but images have 1 (grey) or 3 (colour)")
+
+
+def _preprocessing(
+    given: Preprocessing | None, described: Preprocessing | None, config: ModelConfig, source: str
+) -> tuple[Preprocessing, list[str]]:
+    """The preprocessing to use, checked against the network, and what was assumed."""
+    chosen = given or described
+    if chosen is None:
+        chosen = _default_preprocessing(DEFAULT_SIZE, config)
+        kind = "ImageNet's preprocessing" if config.in_channels == 3 else "grey with mean and deviation 0.5"
+        return chosen, [f"an input of {chosen.size[0]}x{chosen.size[1]} and {kind} are assumed"]
+    kind_of_error = UsageError if given else CheckpointError
+    if any(side < TOTAL_STRIDE or side % TOTAL_STRIDE for side in chosen.size):
+        raise kind_of_error(f"{source}: input size {tuple(chosen.size)} is not divisible by {TOTAL_STRIDE}")
+    if chosen.channels != config.in_channels:
+        raise kind_of_error(
+            f"{source}: preprocessing for {chosen.channels} channels, but the network takes {config.in_channels}"
+        )
+    return chosen, []
+
+
+def _labels(
+    given: Sequence[str] | Path | None, described: Description, config: ModelConfig, path: Path
+) -> tuple[str, ...] | None:
+    if isinstance(given, (str, Path)):
+        labels, source = read_labels(Path(given)), str(given)
+    elif given is not None:
+        labels, source = tuple(given), "the labels given"
+    elif described.labels is not None:
+        labels, source = described.labels, f"{path} (its description)"
+    else:
+        return None
+    kind_of_error = CheckpointError if given is None else UsageError
+    if len(labels) != config.num_classes:
+        raise kind_of_error(f"{source}: {len(labels)} labels for {config.num_classes} classes")
+    # Labels are printed: no terminal control sequences, and one line each.
+    if any(unicodedata.category(char) in ("Cc", "Cs") for label in labels for char in label):
+        raise kind_of_error(f"{source}: control characters in a label", "Give plain text, one line for each label.")
+    return labels
+
+
+def _name(text: str) -> str:
+    """A name that is safe as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "dmformer"
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return _digest(iter(lambda: file.read(2**20), b""))
+
+
+def _digest(chunks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror})", "Choose an existing folder that you may write to."
+        ) from error
+
+
+def _random_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, generator: torch.Generator) -> Tensor:
+    """Variance-preserving weights (He), small biases, and norms away from the identity."""
+    owner, kind = name.rsplit(".", 1)
+    part = owner.rsplit(".", 1)[-1]
+    if kind == "running_var" or (part.startswith("norm") and kind == "weight"):
+        return torch.empty(shape).uniform_(0.7, 1.4, generator=generator)
+    if part.startswith("scale"):
+        return torch.empty(shape).uniform_(0.05, 0.2, generator=generator)
+    noise = torch.empty(shape).normal_(generator=generator)
+    if kind != "weight":
+        return noise * 0.1
+    variance = 1 / math.prod(shape[1:])
+    if ".levels." in name:
+        variance /= len(config.kernels)
+    if part in ("fuse", "conv2"):  # behind a ReLU or GELU, which halves the second moment
+        variance *= 2
+    if not config.layer_scale and name.endswith((".fuse.weight", ".ffn.conv2.weight")):
+        variance *= 0.1**2
+    return noise * math.sqrt(variance)

@@ -1,0 +1,219 @@
+"""What is known about weights: written down with them, or else implied by their names and shapes.
+
+Everything of `ModelConfig` shows in the shapes except the dilations of the levels. Ratios are not
+unique where widths are small: those found reproduce the shapes exactly, which is all that counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dmformer.errors import CheckpointError, UsageError
+from dmformer.model.config import STAGES, ModelConfig
+from dmformer.model.state_dicts import mismatch, printable
+from dmformer.preprocessing import Preprocessing
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+MAX_JSON_BYTES = 2**20
+SIDECAR = "config.json"
+MAX_REDUCTION = 1024
+ROOTS = ("stem", "downsamples", "stages", "norm", "head")
+_BLOCK = re.compile(r"stages\.([0-3])\.([0-9]{1,3})\.")
+_LEVEL = re.compile(r"stages\.0\.0\.dma\.levels\.([0-9]{1,2})\.weight")
+_STEM = ("stem.conv1.weight", "stem.conv3.weight")
+_PER_STAGE = ("dma.gate.reduce.weight", "ffn.conv1.weight")
+
+
+class Description(BaseModel):
+    """What a file says about weights: the safetensors metadata, and `config.json` beside a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelConfig | None = None
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] | None = None
+    name: str | None = None
+
+    def to_json(self) -> str:
+        """JSON in a fixed order, with numbers written as they would be after reading them."""
+        values = Description.model_validate(self.model_dump()).model_dump(mode="json", exclude_none=True)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def read_description(metadata: str | None, path: Path) -> Description:
+    """What a file says of itself, or else `config.json` beside it; empty where both are silent.
+
+    Args:
+        metadata: The project's JSON from the file's own header, if there.
+        path: The file.
+
+    Raises:
+        CheckpointError: It is no JSON of at most 1 MiB that describes a network.
+    """
+    if metadata is not None:
+        return _parsed(metadata.encode(), f"{path} (metadata)")
+    sidecar = path.parent / SIDECAR
+    if not sidecar.is_file():
+        return Description()
+    return _parsed(_bounded_bytes(sidecar), str(sidecar))
+
+
+def _bounded_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})", "Check the path.") from error
+
+
+def _parsed(content: bytes, source: str) -> Description:
+    """A description from JSON: wrapped as `Description`, or the bare keys of `ModelConfig`."""
+    hint = "Mend it or take it away: the configuration can also be inferred or given as an argument."
+    if len(content) > MAX_JSON_BYTES:
+        raise CheckpointError(f"{source}: more than 1 MiB of JSON", hint)
+    try:
+        document = json.loads(content)
+        if isinstance(document, dict) and "widths" in document:
+            document = {"model": document}
+        return Description.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise CheckpointError(f"{source}: no valid configuration ({first_problem(error)})", hint) from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{source}: not readable as JSON", hint) from error
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Labels from a JSON list, or from text with one label per line.
+
+    Raises:
+        UsageError: Larger than 1 MiB, or neither of the two.
+        CheckpointError: The file cannot be read.
+    """
+    content = _bounded_bytes(path)
+    hint = "Give a text file with one label per line, or a JSON list of strings."
+    if len(content) > MAX_JSON_BYTES:
+        raise UsageError(f"{path}: more than 1 MiB of labels", hint)
+    try:
+        text = content.decode("utf-8-sig")
+        if path.suffix.lower() != ".json" and not re.match(r'\s*\[\s*"', text):
+            return tuple(line.strip().replace("\t", " ") for line in text.rstrip().splitlines())
+        labels = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: neither UTF-8 text nor a JSON list", hint) from error
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise UsageError(f"{path}: not a JSON list of strings", hint)
+    return tuple(labels)
+
+
+def infer_config(shapes: Shapes, source: str) -> ModelConfig:
+    """The configuration whose network has these shapes; its dilations are an assumption (1, 2, 3, ...).
+
+    Args:
+        shapes: Of every tensor, by the network's names. Only the telling ones are looked at: a caller compares
+            all of them with the result.
+        source: The file, for messages.
+
+    Raises:
+        CheckpointError: Telling tensors are missing or of a wrong rank, or no configuration reproduces their shapes.
+    """
+    _require(shapes, source)
+    widths = _widths(shapes)
+    kernels = _kernels(shapes)
+    try:
+        return ModelConfig(
+            widths=widths,
+            depths=_depths(shapes),
+            expansion=_expansion(shapes, widths[0], source),
+            ffn_ratios=tuple(
+                shapes[f"stages.{stage}.0.ffn.conv1.weight"][0] / width for stage, width in enumerate(widths)
+            ),
+            gate_reduction=_gate_reduction(shapes, widths, source),
+            kernels=kernels,
+            # Dilations 1, 2, 3, ... by the level's index: the paper's for its three levels (section 3.2).
+            dilations=tuple(range(1, len(kernels) + 1)),
+            stem_width=shapes["stem.conv1.weight"][0],
+            in_channels=shapes["stem.conv1.weight"][1],
+            # Without a head any number will do: the comparison that follows names the missing tensors.
+            num_classes=shapes.get("head.weight", (1,))[0],
+            norm="batch" if any(name.endswith("running_mean") for name in shapes) else "none",
+            layer_scale=any(name.endswith((".scale1.weight", ".scale2.weight")) for name in shapes),
+        )
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{source}: the shapes describe no possible DMFormer: {first_problem(error)}",
+            "Check that these are weights of a DMFormer.",
+        ) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that pydantic refused, in one line."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return printable(f"{place}: {problem['msg']}" if place else problem["msg"])
+
+
+def _required() -> dict[str, int]:
+    """Ranks of the tensors that tell the configuration."""
+    names = [*_STEM, *(f"downsamples.{index}.weight" for index in range(STAGES - 1))]
+    names += ["stages.0.0.dma.expand.weight", "stages.0.0.dma.levels.0.weight"]
+    names += [f"stages.{stage}.0.{part}" for stage in range(STAGES) for part in _PER_STAGE]
+    return dict.fromkeys(names, 4)
+
+
+def _require(shapes: Shapes, source: str) -> None:
+    ranks = _required()
+    missing = [name for name in ranks if name not in shapes]
+    ranks |= {name: 4 for name in shapes if _LEVEL.fullmatch(name)}
+    ranks["head.weight"] = 2
+    misshapen = [
+        f"{name} (expected {rank} dimensions of at least 1, found {shapes[name]})"
+        for name, rank in ranks.items()
+        if name in shapes and (len(shapes[name]) != rank or 0 in shapes[name])
+    ]
+    surplus = [name for name in shapes if name.split(".")[0] not in ROOTS]
+    if missing or misshapen:
+        raise mismatch(source, missing, surplus, misshapen)
+
+
+def _widths(shapes: Shapes) -> tuple[int, ...]:
+    later = (shapes[f"downsamples.{index}.weight"][0] for index in range(STAGES - 1))
+    return shapes["stem.conv3.weight"][0], *later
+
+
+def _depths(shapes: Shapes) -> tuple[int, ...]:
+    depths = [0] * STAGES
+    for name in shapes:
+        if found := _BLOCK.match(name):
+            stage, block = int(found[1]), int(found[2])
+            depths[stage] = max(depths[stage], block + 1)
+    return tuple(depths)
+
+
+def _kernels(shapes: Shapes) -> tuple[int, ...]:
+    found = {int(match[1]): shapes[name][2] for name in shapes if (match := _LEVEL.fullmatch(name))}
+    return tuple(found[index] for index in sorted(found))
+
+
+def _expansion(shapes: Shapes, width: int, source: str) -> int:
+    inner = shapes["stages.0.0.dma.expand.weight"][0]
+    if inner % width:
+        raise CheckpointError(f"{source}: DMA expands {width} channels to {inner}, which is no multiple of them")
+    return inner // width
+
+
+def _gate_reduction(shapes: Shapes, widths: tuple[int, ...], source: str) -> int:
+    """The smallest reduction that gives the gate's width in every stage."""
+    gates = [shapes[f"stages.{stage}.0.dma.gate.reduce.weight"][0] for stage in range(STAGES)]
+    for reduction in range(1, MAX_REDUCTION + 1):
+        if all(max(1, width // reduction) == gate for width, gate in zip(widths, gates, strict=True)):
+            return reduction
+    raise CheckpointError(
+        f"{source}: no single gate reduction turns the widths {widths} into the gate widths {tuple(gates)}",
+        "Give the configuration that the network was trained with, in config.json beside the file.",
+    )

@@ -1,0 +1,287 @@
+"""Weights from files that nobody vouches for: read without unpickling, unwrapped, named, checked.
+
+Three steps, used by `dmformer.model.checkpoint`: `read_weights` turns a file into named tensors,
+`expected_shapes` says what a configuration needs, `checked_state` compares the two and casts to
+float32. Whatever is wrong becomes a `CheckpointError` of one line.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from dmformer.errors import CheckpointError
+from dmformer.model.config import ModelConfig
+from dmformer.model.network import DMFormer
+
+MAX_FILE_BYTES = 8 * 2**30
+METADATA_KEY = "dmformer"
+"""The one safetensors metadata entry of this project: with several, their order (and so the file's bytes) would
+differ from run to run."""
+
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
+
+AVERAGED_KEYS = ("state_dict_ema", "model_ema", "ema", "params_ema")
+PLAIN_KEYS = ("state_dict", "model", "module", "params")
+PREFIXES = ("module.", "backbone.", "_orig_mod.", "model.")
+MAX_NESTING = 4
+MAX_LISTED = 8
+
+_ZIP_START = b"PK\x03\x04"
+_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_PICKLE_START = b"\x80"
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class RawWeights:
+    """What a file holds, before anything is known of the network.
+
+    Attributes:
+        tensors: By name, prefixes of trainers stripped; any shape and dtype.
+        metadata: The project's own JSON description from a safetensors header, if there.
+        notes: Choices that were made while reading, in words.
+    """
+
+    tensors: Mapping[str, Tensor]
+    metadata: str | None
+    notes: tuple[str, ...]
+
+
+def read_weights(path: Path) -> RawWeights:
+    """Reads ``.safetensors`` or a torch file (``weights_only``) into named tensors.
+
+    Raises:
+        CheckpointError: No readable file, an unknown suffix, too large, damaged, in need of unpickling,
+            or without tensors.
+    """
+    _check_file(path)
+    if path.suffix.lower() == ".safetensors":
+        found, metadata = _read_safetensors(path)
+        notes: list[str] = []
+    else:
+        metadata = None
+        found, notes = _find_state(_read_torch(path))
+    if not found:
+        raise CheckpointError(f"{path}: no weights in it", "Give the file that holds the model's state_dict.")
+    return RawWeights(_plain_names(found, path), metadata, tuple(notes))
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        raise CheckpointError(f"{path}: unknown kind of checkpoint", f"Known suffixes: {', '.join(SUFFIXES)}.")
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file", "Check the path to the weights.")
+        size = path.stat().st_size
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    if size == 0:
+        raise CheckpointError(f"{path}: the file is empty", "Copy it again from where it was trained.")
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(f"{path}: {size / 2**30:.1f} GiB is more than a DMFormer can have (8 GiB)")
+
+
+def _damaged(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(f"{path}: {what}", "Copy it again from where it was trained, or save it again.")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata.get(METADATA_KEY)  # noqa: SIM118
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or printable(str(error))})") from error
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise _damaged(path, f"not a whole safetensors file ({printable(str(error))})") from error
+
+
+def _read_torch(path: Path) -> object:
+    """The content of a torch file, made of nothing but containers, numbers and tensors."""
+    try:
+        _check_signature(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, struct.error) as error:
+        raise _damaged(path, "damaged or truncated") from error
+    try:
+        with warnings.catch_warnings():
+            # Old files make torch warn about its own internals.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # Also a damaged pickle inside a whole zip ends here; torch tells them apart only in prose.
+        if "Unsupported operand" not in str(error) and ("Unsupported" in str(error) or "GLOBAL" in str(error)):
+            raise _needs_unpickling(path) from error
+        raise _damaged(path, "damaged, or not written by torch.save") from error
+    except Exception as error:  # torch's readers raise anything on hostile bytes, from KeyError to RuntimeError
+        if "TorchScript" in str(error):
+            raise _needs_unpickling(path) from error
+        raise _damaged(path, f"damaged or truncated ({type(error).__name__}: {printable(str(error))})") from error
+
+
+def _check_signature(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_LEGACY_START))
+    if start.startswith(_ZIP_START):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MAX_FILE_BYTES:
+            raise CheckpointError(f"{path}: unpacks to {unpacked / 2**30:.1f} GiB, more than a DMFormer can have")
+    elif not start.startswith(_LEGACY_START):
+        if start.startswith(_PICKLE_START):
+            raise _needs_unpickling(path)
+        raise _damaged(path, "not a file of torch.save")
+
+
+def _needs_unpickling(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: holds Python objects, and loading them could run any code; only tensors are read",
+        "Where you trust the file, save its weights alone: "
+        f"python -c \"import torch; c = torch.load({str(path)!r}, weights_only=False, map_location='cpu'); "
+        "c = c if isinstance(c, dict) else c.state_dict(); "
+        "torch.save(c.get('state_dict', c.get('model', c)), 'weights.pt')\"",
+    )
+
+
+def _find_state(content: object, depth: int = 0) -> tuple[dict[str, Tensor], list[str]]:
+    """The innermost mapping of tensors, averaged weights first, with a note where that was a choice."""
+    if not isinstance(content, Mapping) or depth > MAX_NESTING:
+        return {}, []
+    nested = {key: _find_state(content[key], depth + 1) for key in (*AVERAGED_KEYS, *PLAIN_KEYS) if key in content}
+    filled = [key for key in nested if nested[key][0]]
+    if not filled:
+        return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}, []
+    tensors, notes = nested[filled[0]]
+    if len(filled) > 1:
+        kind = "averaged (EMA) " if filled[0] in AVERAGED_KEYS else ""
+        others = ", ".join(repr(key) for key in filled[1:])
+        notes = [*notes, f"the {kind}weights under {filled[0]!r} are used, not those under {others}"]
+    return tensors, notes
+
+
+def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Names without trainers' prefixes, without counters that no inference needs."""
+    plain: dict[str, Tensor] = {}
+    for given, tensor in tensors.items():
+        name = _strip_prefixes(given)
+        if name.endswith("num_batches_tracked") or name == "n_averaged":
+            continue
+        if name in plain:
+            raise CheckpointError(
+                f"{path}: two tensors are called {printable(name)} once prefixes such as 'module.' are gone",
+                "Save the weights of one model alone.",
+            )
+        plain[name] = tensor
+    return plain
+
+
+def _strip_prefixes(name: str) -> str:
+    # No name of DMFormer begins with one of these, so stripping cannot go too far.
+    while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
+        name = name[len(prefix) :]
+    return name
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that a network of ``config`` needs, in the network's order."""
+    with torch.device("meta"):
+        state = DMFormer(config).state_dict()
+    return {name: tuple(value.shape) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+
+
+def checked_state(
+    tensors: Mapping[str, Tensor], config: ModelConfig, source: str
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The float32 state of a network of ``config``, and notes on what was cast.
+
+    Args:
+        tensors: By the network's names, of any floating dtype; owned by nobody afterwards (copied).
+        config: The network that they must fit.
+        source: Their file, for messages.
+
+    Raises:
+        CheckpointError: Missing, surplus or misshapen tensors, of a dtype that holds no weights, or
+            values that no trained network has.
+    """
+    expected = expected_shapes(config)
+    misshapen = [
+        f"{name} (expected {shape}, found {tuple(tensors[name].shape)})"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
+    ]
+    missing = [name for name in expected if name not in tensors]
+    surplus = [name for name in tensors if name not in expected]
+    if missing or surplus or misshapen:
+        raise mismatch(source, missing, surplus, misshapen)
+    for name in expected:
+        _check_storage(name, tensors[name], source)
+    if sum(tensors[name].nbytes for name in expected) > MAX_FILE_BYTES:
+        raise CheckpointError(f"{source}: the tensors share memory and unpack to more than a DMFormer can have")
+    casts = sorted({str(tensors[name].dtype).removeprefix("torch.") for name in expected} - {"float32"})
+    notes = (f"weights of {', '.join(casts)} cast to float32",) if casts else ()
+    return {name: _cast(name, tensors[name], source) for name in expected}, notes
+
+
+def mismatch(source: str, missing: list[str], surplus: list[str], misshapen: list[str]) -> CheckpointError:
+    """The error that lists what does not fit, the first eight of each kind by name."""
+    kinds = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
+    lists = "; ".join(f"{kind} {_listed(names)}" for kind, names in kinds.items() if names)
+    if not surplus and not misshapen and all(name.startswith(("head.", "norm.")) for name in missing):
+        hint = "This is a backbone without its classifier: give the weights of the whole model."
+    else:
+        hint = "Check that these are weights of a DMFormer, and that the configuration given with them is theirs."
+    return CheckpointError(f"{source}: the weights do not fit the network: {lists}", hint)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
+    return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"
+
+
+def _check_storage(name: str, tensor: Tensor, source: str) -> None:
+    """Refuses what is no plain array of floats, and views that claim more values than the file holds."""
+    if tensor.dtype not in _FLOATS:
+        raise CheckpointError(f"{source}: {name} has dtype {tensor.dtype}, which holds no trained weights")
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        raise CheckpointError(f"{source}: {name} is no plain tensor ({tensor.layout} on {tensor.device.type})")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise CheckpointError(f"{source}: {name} claims more values than the file holds")
+
+
+def _cast(name: str, tensor: Tensor, source: str) -> Tensor:
+    # A copy, so that no tensor stays mapped to the file or keeps a larger storage alive.
+    cast = tensor.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    if not bool(torch.isfinite(cast).all()):
+        raise CheckpointError(
+            f"{source}: {name} holds values that are not finite in float32",
+            "Use a checkpoint before training diverged.",
+        )
+    if name.endswith("running_var") and bool((cast < 0).any()):
+        raise CheckpointError(f"{source}: {name} holds negative variances", "The file is damaged: copy it again.")
+    return cast
+
+
+def printable(text: str, limit: int = 160) -> str:
+    """Foreign text for a message: one line, no control characters, not endless."""
+    line = " ".join(text.split())
+    safe = "".join(char if char.isprintable() else "?" for char in line[: limit + 1])
+    return safe if len(line) <= limit else f"{safe[:limit]}..."
+
+
+def sorted_bytes(state: Mapping[str, Tensor]) -> Iterable[bytes]:
+    """Names, shapes and values in a fixed order, for hashing."""
+    for name in sorted(state):
+        yield f"{name}{tuple(state[name].shape)}".encode()
+        yield state[name].contiguous().numpy().tobytes()

@@ -1,0 +1,92 @@
+"""Weights and images to work with: what the user gave, or what is embedded in the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmformer import assets
+from dmformer.bundle import Bundle, sha256_of
+from dmformer.data.dataset import Dataset, subset
+from dmformer.data.open import check_labels, open_dataset
+
+if TYPE_CHECKING:
+    from dmformer.model.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What an export starts from.
+
+    Attributes:
+        checkpoint: The weights, with the preprocessing for the size that was asked for.
+        samples: Real images for the golden samples.
+        dataset: Labelled images to verify on, or None.
+        notes: What was chosen where the user left it open, one line each.
+    """
+
+    checkpoint: Checkpoint
+    samples: Dataset
+    dataset: Dataset | None
+    notes: tuple[str, ...]
+
+
+def open_sources(
+    weights: Checkpoint | Path | str | None, size: tuple[int, int] | None, data: Path | None, max_images: int | None
+) -> Sources:
+    """Resolves weights and images.
+
+    Args:
+        weights: A checkpoint, its path, or None for the embedded one.
+        size: Height and width of the input; None keeps the checkpoint's.
+        data: Images to verify on; None takes the embedded test set where the embedded checkpoint is used.
+        max_images: Keep at most this many, spread evenly.
+
+    Raises:
+        CheckpointError: The weights cannot be used.
+        DataError: The images cannot be used, or their classes are not the model's.
+    """
+    checkpoint = resolve_checkpoint(weights)
+    notes = list(checkpoint.notes)
+    embedded = weights is None
+    if embedded:
+        notes.append("no weights given: using the embedded tiny DMFormer, trained on Fashion-MNIST")
+    if size is not None:
+        checkpoint = replace(checkpoint, preprocessing=checkpoint.preprocessing.resized_to(size))
+    dataset, said = resolve_dataset(checkpoint, data, embedded)
+    if said:
+        notes.append(said)
+    if dataset is not None and max_images is not None and max_images < len(dataset):
+        dataset = subset(dataset, max_images)
+        notes.append(f"verifying on {max_images} images, spread evenly over the set")
+    samples = dataset
+    if samples is None:
+        samples = open_dataset(assets.TEST_IMAGES)
+        notes.append("no data given: the golden samples are embedded Fashion-MNIST images; accuracy is not measured")
+    return Sources(checkpoint, samples, dataset if dataset is not None and dataset.labelled else None, tuple(notes))
+
+
+def resolve_checkpoint(weights: Checkpoint | Path | str | None) -> Checkpoint:
+    """The checkpoint itself, read from its path, or the embedded one for None."""
+    from dmformer.model.checkpoint import Checkpoint, load_checkpoint
+
+    if isinstance(weights, Checkpoint):
+        return weights
+    return load_checkpoint(assets.CHECKPOINT if weights is None else weights)
+
+
+def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -> tuple[Dataset | None, str | None]:
+    """The images to verify on, checked against the model's classes, and a note where they were not named."""
+    if data is None and not embedded:
+        return None, None
+    dataset = open_dataset(data or assets.TEST_IMAGES, checkpoint.labels)
+    check_labels(dataset, checkpoint.config.num_classes)
+    if data is not None:
+        return dataset, None
+    return dataset, f"no data given: verifying on the embedded Fashion-MNIST test set ({len(dataset)} images)"
+
+
+def is_of_embedded_checkpoint(bundle: Bundle) -> bool:
+    """Whether a bundle was made from the checkpoint that this package embeds."""
+    return assets.CHECKPOINT.is_file() and bundle.manifest.source.sha256 == sha256_of(assets.CHECKPOINT)

@@ -1,0 +1,46 @@
+"""The runtimes by name. Nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from dmformer.bundle import Bundle
+from dmformer.errors import UsageError
+from dmformer.runtimes.base import Runtime, Session, SessionOptions, require
+
+RUNTIMES: dict[str, str] = {
+    "onnx": "dmformer.runtimes.onnx_file:OnnxFileRuntime",
+    "onnxruntime": "dmformer.runtimes.onnx_runtime:OnnxRuntime",
+    "openvino": "dmformer.runtimes.openvino:OpenVinoRuntime",
+}
+"""Target -> where its `Runtime` is. One file per runtime."""
+
+
+def get_runtime(name: str) -> Runtime:
+    """The runtime of a target.
+
+    Raises:
+        UsageError: There is no such target.
+    """
+    if name not in RUNTIMES:
+        raise UsageError(f"there is no target {name!r}", f"choose from: {', '.join(RUNTIMES)}, all")
+    module, _, attribute = RUNTIMES[name].partition(":")
+    return cast(Runtime, getattr(import_module(module), attribute)())
+
+
+def open_bundle(bundle: Bundle | str, options: SessionOptions | None = None) -> Session:
+    """Opens a bundle's engine with the runtime it was built for.
+
+    Args:
+        bundle: A loaded bundle, or the path of one.
+        options: Threads and device; the default leaves both to the runtime.
+
+    Raises:
+        BundleError: The bundle is damaged.
+        MissingBackendError: Its runtime is not installed; the hint is the install command.
+    """
+    loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    runtime = get_runtime(loaded.manifest.target)
+    require(runtime)
+    return runtime.open(loaded, options or SessionOptions())

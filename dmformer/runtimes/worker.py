@@ -1,0 +1,63 @@
+"""The child process of `dmformer.runtimes.child`: does one task and reports by JSON lines."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dmformer.bundle import Bundle, read_manifest
+from dmformer.errors import DmformerError, EngineError
+from dmformer.runtimes.base import EngineRequest, SessionOptions
+from dmformer.runtimes.registry import get_runtime
+
+Say = Callable[[dict[str, Any]], None]
+
+
+def main() -> int:
+    """Reads a task from standard input, does it, and writes the outcome to the file that is the only argument."""
+    faulthandler.disable()
+    log = Path(sys.argv[1])
+
+    def say(line: dict[str, Any]) -> None:
+        with log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    task = json.loads(sys.stdin.read())
+    try:
+        say({"result": TASKS[task["task"]](task, say)})
+    except DmformerError as error:
+        say({"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}})
+    except Exception as error:  # noqa: BLE001 - a third party's exception: reported as the runtime's refusal
+        message = " ".join(str(error).split())[:600]
+        say({"error": {"kind": EngineError.__name__, "message": f"{task['runtime']}: {message}", "hint": None}})
+    return 0
+
+
+def build(task: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Builds an engine with a `NativeRuntime`."""
+    runtime: Any = get_runtime(task["runtime"])
+    say({"step": "building the engine"})
+    return asdict(runtime.build_engine(EngineRequest(**task["request"])))
+
+
+def attempt(task: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Opens an assembled bundle and runs one golden sample of it."""
+    directory = Path(task["bundle"])
+    bundle = Bundle(directory, read_manifest(directory))
+    batch = bundle.golden().tensors[: bundle.manifest.input.shape[0] or 1]
+    say({"step": "compiling the engine"})
+    with get_runtime(task["runtime"]).open(bundle, SessionOptions()) as session:
+        say({"step": "running the engine"})
+        session.run(batch)
+    return {}
+
+
+TASKS: dict[str, Callable[[dict[str, Any], Say], dict[str, Any]]] = {"build": build, "try": attempt}
+
+if __name__ == "__main__":
+    sys.exit(main())

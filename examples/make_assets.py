@@ -1,0 +1,63 @@
+"""Put a trained state into ``dmformer/assets``: the checkpoint, the test set and 512 calibration images.
+
+Run by ``make train`` after ``train_fashion_mnist.py``. The calibration images are spread evenly over the
+training set; none of them is a test image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dmformer import assets
+from dmformer.data.idx import read_idx
+from dmformer.model.checkpoint import Checkpoint, save_checkpoint
+from dmformer.model.config import PRESETS
+from dmformer.preprocessing import Preprocessing
+
+LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+MEAN, STD, SIZE = 0.2860, 0.3530, 32
+CALIBRATION_IMAGES = 512
+
+
+def checkpoint_of(state: dict[str, torch.Tensor]) -> Checkpoint:
+    return Checkpoint(
+        config=PRESETS["tiny"].model_copy(update={"num_classes": len(LABELS)}),
+        state={name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")},
+        preprocessing=Preprocessing(size=(SIZE, SIZE), resize="exact", mean=(MEAN,) * 3, std=(STD,) * 3),
+        labels=LABELS,
+        name="dmformer-tiny-fashion-mnist",
+        digest="0" * 64,  # of the file, which is only being written here
+    )
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    header = struct.pack(">BBBB", 0, 0, 8, values.ndim) + struct.pack(f">{values.ndim}I", *values.shape)
+    with path.open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
+        packed.write(header + values.tobytes())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
+    parser.add_argument("--state", type=Path, default=Path("build/dmformer-tiny-fashion-mnist.pt"))
+    arguments = parser.parse_args()
+    state = torch.load(arguments.state, weights_only=True, map_location="cpu")
+    save_checkpoint(checkpoint_of(state), assets.CHECKPOINT)
+    for name in (assets.TEST_IMAGES.name, assets.TEST_IMAGES.name.replace("images-idx3", "labels-idx1")):
+        shutil.copyfile(arguments.data / name, assets.TEST_IMAGES.with_name(name))
+    images = read_idx(arguments.data / "train-images-idx3-ubyte.gz")
+    labels = read_idx(arguments.data / "train-labels-idx1-ubyte.gz")
+    chosen = np.arange(CALIBRATION_IMAGES) * len(images) // CALIBRATION_IMAGES
+    write_idx(assets.CALIBRATION_IMAGES, images[chosen])
+    write_idx(assets.CALIBRATION_IMAGES.with_name("calibration-labels-idx1-ubyte.gz"), labels[chosen])
+
+
+if __name__ == "__main__":
+    main()
