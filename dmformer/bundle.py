@@ -154,4 +154,6 @@ def check_files(bundle: Bundle) -> None:
         if not path.resolve().is_relative_to(root):
             raise BundleError(f"{path}: is a link that leaves the bundle", "copy the bundle again with its files")
         if path.stat().st_size != entry.bytes or sha256_of(path) != entry.sha256:
-            raise BundleError(f"{path}: differs from what was exported (SHA-256)", "copy the bundle again, or export it again")
+            raise BundleError(
+                f"{path}: differs from what was exported (SHA-256)", "copy the bundle again, or export it again"
+            )

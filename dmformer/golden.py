@@ -67,7 +67,9 @@ class Golden:
                     names=tuple(str(name) for name in archive["names"]),
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise BundleError(f"{path}: the golden samples cannot be read ({error})", "export the bundle again") from error
+            raise BundleError(
+                f"{path}: the golden samples cannot be read ({error})", "export the bundle again"
+            ) from error
         golden.check(path)
         return golden
 
@@ -76,10 +78,14 @@ class Golden:
         count = len(self.images)
         problems = [
             "no sample" if count == 0 else "",
-            "tensors are not float32 [N, C, H, W]" if self.tensors.dtype != np.float32 or self.tensors.ndim != 4 else "",
+            "tensors are not float32 [N, C, H, W]"
+            if self.tensors.dtype != np.float32 or self.tensors.ndim != 4
+            else "",
             "logits are not float32 [N, classes]" if self.logits.dtype != np.float32 or self.logits.ndim != 2 else "",
             "images are not uint8 HWC" if any(i.dtype != np.uint8 or i.ndim != 3 for i in self.images) else "",
-            "counts differ" if {len(self.tensors), len(self.logits), len(self.labels), len(self.names)} != {count} else "",
+            "counts differ"
+            if {len(self.tensors), len(self.logits), len(self.labels), len(self.names)} != {count}
+            else "",
         ]
         found = next((problem for problem in problems if problem), None)
         if found:

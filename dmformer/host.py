@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shutil
 import subprocess
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dmformer.manifest import HostRecord
@@ -28,6 +30,9 @@ ISA_FLAGS: dict[str, tuple[str, ...]] = {
     "arm-fp16": ("asimdhp",),
 }
 """Instruction sets that matter to INT8 and half precision, with the flags Linux shows for them."""
+
+EXPORT_PACKAGES = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors")
+PACKAGES = (*EXPORT_PACKAGES, "openvino", "numpy", "pillow", "pydantic")
 
 
 @dataclass(frozen=True)
@@ -95,3 +100,51 @@ def _sysctl(key: str) -> str:
         return ""
     done = subprocess.run(["/usr/sbin/sysctl", "-n", key], capture_output=True, text=True, check=False)  # noqa: S603
     return done.stdout.strip()
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a package, or None. Imports nothing."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def int8_advice(isa: tuple[str, ...]) -> str:
+    """What INT8 is worth on a CPU with these instruction sets, in one line."""
+    for name, words in (
+        ("amx-int8", "fast: AMX tiles"),
+        ("avx512-vnni", "fast: AVX512-VNNI"),
+        ("avx-vnni", "fast: AVX-VNNI"),
+        ("arm-i8mm", "fast: int8 matrix instructions"),
+        ("arm-dotprod", "fast: dot product instructions"),
+        ("avx2", "no VNNI: 8-bit products saturate, so weights keep 7 bits; little faster than FP32"),
+    ):
+        if name in isa:
+            return words
+    return "no instruction set that helps: expect no gain"
+
+
+def half_advice(isa: tuple[str, ...]) -> str:
+    """What half precision executes as on a CPU with these instruction sets, in one line."""
+    for name, words in (
+        ("amx-bf16", "bfloat16 executes on AMX tiles"),
+        ("avx512-bf16", "bfloat16 executes on AVX512"),
+        ("arm-fp16", "float16 executes natively"),
+    ):
+        if name in isa:
+            return words
+    return "no arithmetic of its own: FP16 halves the file and executes as float32"
+
+
+def nvidia_gpu() -> str | None:
+    """Name, compute capability and driver of the first NVIDIA GPU as ``nvidia-smi`` tells it, or None."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=10)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout.strip() else None

@@ -60,7 +60,9 @@ def refuse_to_replace(target: Path) -> None:
     if target.is_symlink() or not target.is_dir():
         raise OutputError(f"{target}: is not a directory", "choose another --output")
     if any(target.iterdir()) and not (target / MANIFEST_FILE).is_file():
-        raise OutputError(f"{target}: holds other files and no bundle", "choose another --output; --force replaces bundles only")
+        raise OutputError(
+            f"{target}: holds other files and no bundle", "choose another --output; --force replaces bundles only"
+        )
 
 
 def check_destination(destination: Path, force: bool) -> None:

@@ -1,0 +1,1 @@
+"""Accuracy against the reference, predictions, latency."""

@@ -15,10 +15,10 @@ ENOUGH_IMAGES = 200
 """Shares are judged from this many images up: of 32, one flip alone is 3 %."""
 
 
-def tolerance_for(precision: Precision, **overrides: float | None) -> Tolerance:
-    """The default tolerance with the values that the user asked for."""
+def with_overrides(base: Tolerance, **overrides: float | None) -> Tolerance:
+    """A tolerance with the values that the user asked for; None leaves the base's."""
     given = {name: value for name, value in overrides.items() if value is not None}
-    return Tolerance.model_validate({**DEFAULTS[precision].model_dump(), **given})
+    return Tolerance.model_validate({**base.model_dump(), **given})
 
 
 def failures(found: Comparison, asked: Tolerance) -> list[str]:
@@ -52,4 +52,8 @@ def _top1(found: Comparison, asked: Tolerance) -> str | None:
     if asked.max_top1_drop is None or found.top1 is None or found.reference_top1 is None:
         return None
     drop = found.reference_top1 - found.top1
-    return None if drop <= asked.max_top1_drop else f"top-1 fell by {drop:.2f} points, allowed are {asked.max_top1_drop:.2f}"
+    return (
+        None
+        if drop <= asked.max_top1_drop
+        else f"top-1 fell by {drop:.2f} points, allowed are {asked.max_top1_drop:.2f}"
+    )

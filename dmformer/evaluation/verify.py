@@ -15,7 +15,7 @@ from dmformer.bundle import Bundle
 from dmformer.data.dataset import Dataset, UnreadableLog, iterate_batches
 from dmformer.errors import EngineError
 from dmformer.evaluation.metrics import TOP, Logits, compare, right_percent
-from dmformer.evaluation.tolerances import failures, tolerance_for
+from dmformer.evaluation.tolerances import DEFAULTS, failures
 from dmformer.golden import Golden
 from dmformer.manifest import Comparison, Proof, Tolerance
 from dmformer.preprocessing import preprocess
@@ -60,7 +60,7 @@ def verify(
         bundle: What to verify.
         answers: The reference on a larger set.
         dataset: A larger labelled set on which the reference's answers are not at hand; only right answers are counted.
-        tolerance: What must hold; None takes the default of the bundle's precision.
+        tolerance: What must hold; None takes what the bundle was exported with.
         options: How to open the engine.
         progress: Watches the larger set.
 
@@ -68,7 +68,7 @@ def verify(
         EngineError: The engine gives something that is no finite number, or of another shape.
     """
     golden = bundle.golden()
-    asked = tolerance or tolerance_for(bundle.manifest.precision.requested)
+    asked = tolerance or asked_at_export(bundle)
     problems = preprocessing_problems(bundle, golden)
     with open_bundle(bundle, options) as session:
         comparisons = [compare_golden(bundle, session, golden)]
@@ -78,6 +78,12 @@ def verify(
             comparisons.append(compare_labels(bundle, session, dataset, progress or Silent()))
     problems += [problem for comparison in comparisons for problem in failures(comparison, asked)]
     return Proof(passed=not problems, tolerance=asked, comparisons=tuple(comparisons), failures=tuple(problems))
+
+
+def asked_at_export(bundle: Bundle) -> Tolerance:
+    """The tolerance of the bundle's own proof, or the default of its precision where it has none yet."""
+    proof = bundle.manifest.proof
+    return proof.tolerance if proof else DEFAULTS[bundle.manifest.precision.requested]
 
 
 def preprocessing_problems(bundle: Bundle, golden: Golden) -> list[str]:
@@ -162,7 +168,9 @@ def run_all(bundle: Bundle, session: Session, tensors: NDArray[np.float32]) -> L
         parts.append(np.asarray(output, np.float32)[: len(part)])
     found = np.concatenate(parts)
     if found.ndim != 2 or found.shape[1] != bundle.manifest.output.shape[1]:
-        raise EngineError(f"{bundle.path}: the engine gives {found.shape}, the manifest says {bundle.manifest.output.shape}")
+        raise EngineError(
+            f"{bundle.path}: the engine gives {found.shape}, the manifest says {bundle.manifest.output.shape}"
+        )
     if not np.isfinite(found).all():
         raise EngineError(f"{bundle.path}: the engine gives values that are not finite", "export it with --fp32")
     return found

@@ -45,7 +45,8 @@ class GraphOptions:
             raise UsageError(f"a batch of {self.batch} images is out of range", "give --batch from 1 to 4096")
         if not MIN_OPSET <= self.opset <= MAX_OPSET:
             raise UsageError(
-                f"opset {self.opset} is out of range", f"give --opset from {MIN_OPSET} (the first with Gelu) to {MAX_OPSET}"
+                f"opset {self.opset} is out of range",
+                f"give --opset from {MIN_OPSET} (the first with Gelu) to {MAX_OPSET}",
             )
 
 

@@ -39,7 +39,10 @@ def make_onnx(
         graph = passes.simplify(graph)
     graph = passes.drop_unused_constants(graph)
     graph = passes.name_values_by_node(passes.strip_traces(graph))
-    metadata = {"dmformer.preprocessing": preprocessing.model_dump_json(), "dmformer.config": model.config.model_dump_json()}
+    metadata = {
+        "dmformer.preprocessing": preprocessing.model_dump_json(),
+        "dmformer.config": model.config.model_dump_json(),
+    }
     if labels is not None:
         metadata["dmformer.labels"] = json.dumps(list(labels))
     return passes.stamp(passes.check(graph), __version__, metadata)

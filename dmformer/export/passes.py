@@ -80,7 +80,13 @@ def pool_globally(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def strip_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """Removes what the exporter notes about its source files: the bytes must depend on the model alone."""
-    for group in (model.graph.node, model.graph.input, model.graph.output, model.graph.value_info, model.graph.initializer):
+    for group in (
+        model.graph.node,
+        model.graph.input,
+        model.graph.output,
+        model.graph.value_info,
+        model.graph.initializer,
+    ):
         for item in group:
             del item.metadata_props[:]
             item.doc_string = ""

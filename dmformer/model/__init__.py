@@ -1,0 +1,1 @@
+"""The reference in PyTorch: configuration, network, checkpoints, canonical form."""

@@ -59,7 +59,7 @@ def canonicalize(model: DMFormer) -> DMFormer:
 
 
 def assert_equal(reference: DMFormer, canonical: DMFormer, batch: Tensor, rtol: float) -> float:
-    """Checks on real images that both networks give the same logits.
+    """Checks on real images that both networks, put into eval mode, give the same logits.
 
     Args:
         reference: The network before folding.

@@ -148,10 +148,11 @@ def _check_signature(path: Path) -> None:
 def _needs_unpickling(path: Path) -> CheckpointError:
     return CheckpointError(
         f"{path}: holds Python objects, and loading them could run any code; only tensors are read",
-        "Where you trust the file, save its weights alone: "
-        f"python -c \"import torch; c = torch.load({str(path)!r}, weights_only=False, map_location='cpu'); "
-        "c = c if isinstance(c, dict) else c.state_dict(); "
-        "torch.save(c.get('state_dict', c.get('model', c)), 'weights.pt')\"",
+        # A fixed name, not the file's: nobody should paste a command that a stranger's file name is part of.
+        "Where you trust the file, save its weights alone, then load those: "
+        "python -c \"import torch; c = torch.load('checkpoint.pt', weights_only=False, map_location='cpu'); "
+        "c = c.get('state_dict', c.get('model', c)) if isinstance(c, dict) else c; "
+        "torch.save(c.state_dict() if hasattr(c, 'state_dict') else c, 'weights.pt')\"",
     )
 
 

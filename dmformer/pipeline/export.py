@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dmformer import __version__
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, RejectedError, UsageError
-from dmformer.evaluation.tolerances import tolerance_for
+from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import Answers, verify
 from dmformer.golden import Golden
 from dmformer.host import host_record
@@ -29,7 +29,7 @@ from dmformer.manifest import (
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import Sources, open_sources
 from dmformer.progress import Progress, Silent
-from dmformer.runtimes.base import EngineRequest, require
+from dmformer.runtimes.base import EngineRequest, SessionOptions, only_cpu, require
 from dmformer.runtimes.registry import get_runtime
 from dmformer.staging import Staging, check_destination, staged
 
@@ -140,6 +140,7 @@ def check_options(options: ExportOptions) -> None:
         require(get_runtime(target))
     if options.precision == "int8":
         raise UsageError("--int8 is not built yet", "use --fp32 or --fp16")
+    only_cpu(SessionOptions(device=options.device), " and ".join(options.targets))
     if options.golden_images < 1:
         raise UsageError("a bundle needs at least one golden image", "give --golden-images 1 or more")
 
@@ -148,7 +149,9 @@ def _require_package(package: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise MissingBackendError(f"exporting needs {package}, which is not installed", "pip install 'dmformer[export]'")
+        raise MissingBackendError(
+            f"exporting needs {package}, which is not installed", "pip install 'dmformer[export]'"
+        )
 
 
 def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: Progress) -> Prepared:
@@ -170,18 +173,14 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     return Prepared(checkpoint, path, golden, answers)
 
 
-def make_graph(
-    checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions
-) -> onnx.ModelProto:
+def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions) -> onnx.ModelProto:
     """The checked graph in the precision that was asked for."""
     from dmformer.export.from_torch import GraphOptions
     from dmformer.export.half import compress_weights
     from dmformer.export.onnx_model import assert_computes, make_onnx
     from dmformer.model.canonical import assert_equal, canonicalize
 
-    shape = GraphOptions(
-        checkpoint.preprocessing.size, options.batch, options.dynamic, options.opset, options.simplify
-    )
+    shape = GraphOptions(checkpoint.preprocessing.size, options.batch, options.dynamic, options.opset, options.simplify)
     model = reference
     if options.canonical:
         import torch
@@ -202,7 +201,7 @@ def make(target: str, destination: Path, prepared: Prepared, options: ExportOpti
             str(prepared.onnx), str(staging.directory), options.precision, STORED[options.precision]
         )
         bundle = runtime.build(request, draft(target, prepared, options), prepared.golden)
-        asked = options.tolerance or tolerance_for(options.precision)
+        asked = options.tolerance or DEFAULTS[options.precision]
         proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
         return publish(staging, bundle.with_proof(proof), proof, options.force)
 

@@ -31,6 +31,7 @@ class ExportOptions:
         max_images: Verify on at most this many of them, spread evenly; None takes all.
         golden_images: How many samples travel in the bundle.
         tolerance: What must hold; None takes the precision's default.
+        device: Where the engine is tried and verified; the runtimes of today know ``cpu``.
     """
 
     targets: tuple[str, ...] = ("onnxruntime",)
@@ -47,3 +48,4 @@ class ExportOptions:
     max_images: int | None = None
     golden_images: int = GOLDEN_IMAGES
     tolerance: Tolerance | None = None
+    device: str = "cpu"

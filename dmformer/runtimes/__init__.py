@@ -1,0 +1,1 @@
+"""One file per runtime, and a registry that imports on use."""

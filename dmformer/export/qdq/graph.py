@@ -55,7 +55,7 @@ class Graph:
 
     def set_array(self, name: str, values: NDArray[np.generic]) -> str:
         """Adds or replaces a constant; returns its name."""
-        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        self.constants[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
         return name
 
     def data_inputs(self, node: onnx.NodeProto) -> list[str]:

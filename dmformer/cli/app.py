@@ -1,0 +1,94 @@
+"""The Typer application, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Annotated, ParamSpec
+
+import typer
+
+from dmformer.cli import STOPPED, WRONG_INPUT
+from dmformer.cli.doctor import doctor
+from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
+from dmformer.cli.export import export
+from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
+from dmformer.cli.inspect import inspect
+from dmformer.cli.predict import EXAMPLES as PREDICT_EXAMPLES
+from dmformer.cli.predict import predict
+from dmformer.cli.verify import EXAMPLES as VERIFY_EXAMPLES
+from dmformer.cli.verify import verify
+from dmformer.errors import DmformerError
+
+P = ParamSpec("P")
+HELP = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    name="dmformer",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings=HELP,
+    epilog="Start with [bold]dmformer doctor[/bold], then [bold]dmformer export --target openvino[/bold].",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from dmformer import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries say.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """From trained DMFormer weights to small, fast and verified engines."""
+    if verbose:
+        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+
+
+def guarded(command: Callable[P, int]) -> Callable[P, None]:
+    """A command whose result is its exit code, and whose errors are a message, a hint and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except DmformerError as error:
+            code = complain(error.message, error.hint, WRONG_INPUT)
+        except KeyboardInterrupt:
+            code = complain("stopped; nothing unfinished was left behind", None, STOPPED)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            code = complain(f"{error.filename or 'the file system'}: {error.strerror or error}", None, WRONG_INPUT)
+        raise typer.Exit(code)
+
+    return run
+
+
+def complain(message: str, hint: str | None, code: int) -> int:
+    """Prints an error as one line, and how to mend it as another; returns the exit code."""
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(" ".join(message.split()), err=True)
+    if hint:
+        typer.echo(f"  how to mend it: {hint}", err=True)
+    return code
+
+
+def _epilog(examples: tuple[tuple[str, str], ...]) -> str:
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]  [dim]{why}[/dim]" for line, why in examples)])
+
+
+app.command(context_settings=HELP, epilog=_epilog(EXPORT_EXAMPLES))(guarded(export))
+app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
+app.command(context_settings=HELP, epilog=_epilog(PREDICT_EXAMPLES))(guarded(predict))
+app.command(context_settings=HELP, epilog=_epilog(INSPECT_EXAMPLES))(guarded(inspect))
+app.command(context_settings=HELP)(guarded(doctor))

@@ -1,0 +1,75 @@
+"""``dmformer doctor``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmformer.cli import options
+
+
+def doctor(json: options.Json = False) -> int:
+    """Tell what this machine can build and run, and how to install what is missing."""
+    from dmformer.cli.output import print_json
+
+    document = examine()
+    if json:
+        print_json("dmformer.doctor/1", document)
+    else:
+        show(document)
+    return 0
+
+
+def examine() -> dict[str, Any]:
+    """Everything that doctor knows, as one document."""
+    import platform
+
+    from dmformer import __version__, host
+    from dmformer.runtimes.registry import RUNTIMES, get_runtime
+
+    found = host.cpu()
+    export_missing = [name for name in host.EXPORT_PACKAGES if host.package_version(name) is None]
+    return {
+        "dmformer": __version__,
+        "python": platform.python_version(),
+        "os": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": found.name,
+        "cores": found.cores,
+        "cpu_isa": list(found.isa),
+        "int8": host.int8_advice(found.isa),
+        "half": host.half_advice(found.isa),
+        "memory_bytes": host.memory_bytes(),
+        "gpu": host.nvidia_gpu(),
+        "export": {"ready": not export_missing, "missing": export_missing, "install": "pip install 'dmformer[export]'"},
+        "targets": {name: {"missing": get_runtime(name).missing()} for name in RUNTIMES},
+        "packages": {name: host.package_version(name) for name in host.PACKAGES},
+    }
+
+
+def show(document: dict[str, Any]) -> None:
+    """The document for people."""
+    from dmformer.cli.output import console, size_text, table
+
+    out = console()
+    out.print(f"[bold]dmformer {document['dmformer']}[/bold], Python {document['python']}, {document['os']}")
+    memory = document["memory_bytes"]
+    out.print(f"CPU   {document['cpu']}, {document['cores']} cores" + (f", {size_text(memory)}" if memory else ""))
+    out.print(f"      instruction sets: {', '.join(document['cpu_isa']) or 'none that matter here'}")
+    out.print(f"INT8  {document['int8']}")
+    out.print(f"half  {document['half']}")
+    out.print(f"GPU   {document['gpu'] or 'no NVIDIA GPU seen'}")
+    grid = table("\nWhat can be done here", "what", "state", "how to get it")
+    export = document["export"]
+    lacking = f"missing: {', '.join(export['missing'])}"
+    grid.add_row(
+        "export (weights to ONNX)", _state(export["ready"], lacking), "" if export["ready"] else export["install"]
+    )
+    for name, target in document["targets"].items():
+        reason, _, command = (target["missing"] or "").partition(": ")
+        grid.add_row(f"--target {name}", _state(not reason, reason), command)
+    out.print(grid)
+    versions = ", ".join(f"{name} {version}" for name, version in document["packages"].items() if version)
+    out.print(f"packages: {versions}")
+
+
+def _state(ready: bool, otherwise: str) -> str:
+    return "[green]ready[/green]" if ready else f"[yellow]{otherwise}[/yellow]"

@@ -1,0 +1,151 @@
+"""``dmformer inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dmformer.cli import options
+from dmformer.errors import UsageError
+
+if TYPE_CHECKING:
+    from dmformer.model.checkpoint import Checkpoint
+
+EXAMPLES = (
+    ("dmformer inspect best.pt", "configuration, parameters and operations"),
+    ("dmformer inspect build/best-openvino-fp16", "a bundle and its proof"),
+    ("dmformer inspect --preset small --imgsz 224", "a preset"),
+)
+
+
+def inspect(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="Weights, an ONNX file or a bundle. Default: the embedded checkpoint.", show_default=False),
+    ] = None,
+    imgsz: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--imgsz", help="Input size to count for, where weights are inspected.", show_default="the checkpoint's"
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Inspect a preset: tiny, small or large.", show_default=False)
+    ] = None,
+    json: options.Json = False,
+) -> int:
+    """Show what weights, an ONNX file or a bundle are made of: configuration, parameters, operations, proof."""
+    from dmformer.cli.output import print_json
+
+    if preset is not None and path is not None:
+        raise UsageError("--preset and a file exclude each other", "leave one of them out")
+    kind, document = describe(path, preset, options.parse_size(imgsz))
+    if json:
+        print_json("dmformer.inspect/1", {"kind": kind, **document})
+    else:
+        SHOW[kind](document)
+    return 0
+
+
+def describe(path: Path | None, preset: str | None, size: tuple[int, int] | None) -> tuple[str, dict[str, Any]]:
+    """What is at a path, and its description."""
+    if path is not None and path.is_dir():
+        return "bundle", describe_bundle(path)
+    if path is not None and path.suffix == ".onnx":
+        from dmformer.export.summary import describe_onnx
+
+        return "onnx", describe_onnx(path)
+    from dmformer.model.checkpoint import random_checkpoint
+    from dmformer.pipeline.sources import resolve_checkpoint
+
+    return "weights", describe_checkpoint(random_checkpoint(preset) if preset else resolve_checkpoint(path), size)
+
+
+def describe_bundle(path: Path) -> dict[str, Any]:
+    """A checked bundle's manifest."""
+    from dmformer.bundle import Bundle
+
+    bundle = Bundle.load(path)
+    return {"path": str(path), "manifest": bundle.manifest.model_dump(mode="json", by_alias=True)}
+
+
+def describe_checkpoint(checkpoint: Checkpoint, size: tuple[int, int] | None) -> dict[str, Any]:
+    """Configuration and counts of weights."""
+    from dmformer.model.counting import count
+
+    chosen = size or checkpoint.preprocessing.size
+    counted = count(checkpoint.config, chosen)
+    return {
+        "name": checkpoint.name,
+        "sha256": checkpoint.digest,
+        "size": list(chosen),
+        "parameters": counted.parameters,
+        "macs": counted.macs,
+        "parts": [vars(part) for part in counted.per_part],
+        "config": checkpoint.config.model_dump(mode="json"),
+        "preprocessing": checkpoint.preprocessing.model_dump(mode="json"),
+        "labels": checkpoint.labels,
+        "notes": list(checkpoint.notes),
+    }
+
+
+def show_weights(document: dict[str, Any]) -> None:
+    from dmformer.cli.output import console, table
+
+    height, width = document["size"]
+    grid = table(
+        f"{document['name']}: {document['parameters'] / 1e6:.2f} M parameters, "
+        f"{document['macs'] / 1e9:.3f} G multiply-accumulates at {height}x{width}",
+        "part", ">parameters", ">share", ">M MACs", ">share",
+    )  # fmt: skip
+    for part in document["parts"]:
+        grid.add_row(
+            part["name"],
+            f"{part['parameters']:,}",
+            f"{part['parameters'] / document['parameters']:.1%}",
+            f"{part['macs'] / 1e6:.2f}",
+            f"{part['macs'] / document['macs']:.1%}",
+        )
+    console().print(grid)
+    show_fields("configuration", document["config"])
+    show_fields("preprocessing", document["preprocessing"])
+    for note in document["notes"]:
+        console().print(f"[dim]•[/dim] {note}")
+
+
+def show_fields(title: str, fields: dict[str, Any]) -> None:
+    from dmformer.cli.output import console, table
+
+    grid = table(title, "field", "value")
+    for name, value in fields.items():
+        grid.add_row(name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+    console().print(grid)
+
+
+def show_onnx(document: dict[str, Any]) -> None:
+    show_fields(
+        document["path"], {name: value for name, value in document.items() if name not in ("path", "operators")}
+    )
+    show_fields("operators", document["operators"])
+
+
+def show_bundle(document: dict[str, Any]) -> None:
+    from dmformer.bundle import Bundle
+    from dmformer.cli.output import print_summaries, size_text
+    from dmformer.summary import summarize
+
+    manifest = document["manifest"]
+    keep = ("name", "target", "input", "output", "runtime", "host", "tools")
+    show_fields(document["path"], {name: manifest[name] for name in keep})
+    show_fields(
+        "files", {name: f"{size_text(entry['bytes'])}, {entry['role']}" for name, entry in manifest["files"].items()}
+    )
+    show_fields("preprocessing", manifest["preprocessing"])
+    bundle = Bundle.load(document["path"])
+    if bundle.manifest.proof:
+        print_summaries([summarize(bundle, bundle.manifest.proof)])
+
+
+SHOW = {"weights": show_weights, "onnx": show_onnx, "bundle": show_bundle}

@@ -1,0 +1,59 @@
+"""Options that several commands share, declared once, and the parsing of their values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dmformer.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Labelled images to verify on: a folder with class subfolders, a flat folder, .npz, or an IDX file. "
+        "Default: the embedded test set, where the embedded checkpoint is used.",
+        show_default=False,
+    ),
+]
+MaxImages = Annotated[
+    int | None, typer.Option("--max-images", min=1, help="Verify on at most this many images.", show_default=False)
+]
+Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads inside an inference; 0: the runtime's choice.")]
+Device = Annotated[str, typer.Option("--device", help="Device to run on.")]
+MaxError = Annotated[
+    float | None,
+    typer.Option(
+        "--max-error",
+        help="Tolerance: largest difference of a logit, relative to the largest logit.",
+        show_default=False,
+    ),
+]
+MinAgreement = Annotated[
+    float | None,
+    typer.Option("--min-agreement", min=0, max=1, help="Tolerance: smallest share of equal top-1.", show_default=False),
+]
+MinSqnr = Annotated[
+    float | None,
+    typer.Option("--min-sqnr", help="Tolerance: smallest signal to quantization noise ratio, dB.", show_default=False),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option("--max-drop", help="Tolerance: largest loss of top-1, percentage points.", show_default=False),
+]
+
+
+def parse_size(values: list[int] | None) -> tuple[int, int] | None:
+    """``--imgsz 224`` or ``--imgsz 224 --imgsz 320`` (height, width).
+
+    Raises:
+        UsageError: More than two sides.
+    """
+    if not values:
+        return None
+    if len(values) > 2:
+        raise UsageError(f"--imgsz was given {len(values)} times", "give one side of a square, or height and width")
+    return (values[0], values[-1])

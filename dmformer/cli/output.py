@@ -1,0 +1,117 @@
+"""What commands print: human text on stderr, one JSON document on stdout, a bar where somebody looks at it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+T = TypeVar("T")
+
+
+def console() -> Console:
+    """The terminal, on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(schema: str, document: dict[str, Any]) -> None:
+    """The machine-readable result, the only thing on stdout."""
+    sys.stdout.write(json.dumps({"schema": schema, **document}, indent=2) + "\n")
+
+
+class TerminalProgress:
+    """A progress bar on a terminal, and notes as lines; without a terminal the notes alone."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._console = console()
+        self._quiet = quiet
+
+    def track(self, items: Iterable[T], description: str, total: int) -> Iterator[T]:
+        if self._quiet or not self._console.is_terminal:
+            yield from items
+            return
+        from rich.progress import track
+
+        yield from track(items, description, total, console=self._console, transient=True)
+
+    def say(self, message: str) -> None:
+        if not self._quiet:
+            self._console.print(f"[dim]•[/dim] {_escaped(message)}")
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def table(title: str | None, *columns: str) -> Table:
+    """An empty table in the house style; columns whose name begins with ``>`` are right-aligned."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    return made
+
+
+def size_text(count: float) -> str:
+    """Bytes in binary units."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def number(value: float | None, pattern: str = "{:.2f}") -> str:
+    """A figure, or a dash where there is none."""
+    return "-" if value is None else pattern.format(value)
+
+
+def print_summaries(records: list[dict[str, Any]]) -> None:
+    """The table of finished bundles, and one line for each that failed."""
+    grid = table(
+        None,
+        "target",
+        "precision",
+        "executes",
+        ">size",
+        ">top-1 %",
+        ">reference",
+        ">agreement",
+        ">SQNR dB",
+        ">max error",
+        "verdict",
+    )
+    for record in records:
+        grid.add_row(
+            record["target"],
+            record["precision"],
+            record["executes"],
+            size_text(record["engine_bytes"]),
+            number(record["top1"]),
+            number(record["reference_top1"]),
+            number(record["agreement"], "{:.2%}"),
+            "equal"
+            if record["sqnr_db"] is None and record["agreement"] is not None
+            else number(record["sqnr_db"], "{:.1f}"),
+            number(record["max_abs_error"], "{:.1e}"),
+            "[green]verified[/green]" if record["verified"] else "[red]below tolerance[/red]",
+        )
+    out = console()
+    out.print(grid)
+    for record in records:
+        out.print(
+            f"  {record['images']} images of {_escaped(record['data'])}  ->  [bold]{_escaped(record['path'])}[/bold]"
+        )
+        for failure in record["failures"]:
+            out.print(f"  [red]✗[/red] {_escaped(failure)}")

@@ -1,0 +1,69 @@
+"""``dmformer verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dmformer.cli import BELOW_TOLERANCE, options
+
+EXAMPLES = (
+    (
+        "dmformer verify build/dmformer-tiny-fashion-mnist-openvino-fp32",
+        "the golden samples, and the set it was made with",
+    ),
+    ("dmformer verify BUNDLE --data val/ --weights best.pt", "against PyTorch on your images"),
+    ("dmformer verify BUNDLE --min-agreement 0.99 --json", "a gate for CI: exit code 1 below it"),
+)
+
+
+def verify(  # noqa: PLR0913 - one parameter for each option
+    bundle: Annotated[Path, typer.Argument(help="A bundle: the directory that export made.", show_default=False)],
+    data: options.Data = None,
+    max_images: options.MaxImages = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            help="The bundle's weights, to compare with PyTorch on --data; needs torch.",
+            show_default=False,
+        ),
+    ] = None,
+    threads: options.Threads = 0,
+    device: options.Device = "cpu",
+    max_error: options.MaxError = None,
+    min_agreement: options.MinAgreement = None,
+    min_sqnr: options.MinSqnr = None,
+    max_drop: options.MaxDrop = None,
+    json: options.Json = False,
+) -> int:
+    """Check that a bundle is whole and that its engine answers like PyTorch on this machine.
+
+    Needs neither torch nor the weights: the golden samples in the bundle carry PyTorch's answers.
+    Exit code 0: within tolerance. 1: below it. 2: wrong input.
+    """
+    from dmformer.bundle import Bundle
+    from dmformer.cli.output import TerminalProgress, print_json, print_summaries
+    from dmformer.evaluation.tolerances import with_overrides
+    from dmformer.evaluation.verify import asked_at_export
+    from dmformer.pipeline.verification import VerifyOptions, verify_bundle
+    from dmformer.runtimes.base import SessionOptions
+    from dmformer.summary import summarize
+
+    loaded = Bundle.load(bundle)
+    tolerance = with_overrides(
+        asked_at_export(loaded),
+        max_abs_error=max_error,
+        min_agreement=min_agreement,
+        min_sqnr_db=min_sqnr,
+        max_top1_drop=max_drop,
+    )
+    chosen = VerifyOptions(data, max_images, weights, tolerance, SessionOptions(threads, device))
+    proof = verify_bundle(loaded, chosen, TerminalProgress())
+    record = summarize(loaded, proof)
+    print_summaries([record])
+    if json:
+        print_json("dmformer.verify/1", record)
+    return 0 if proof.passed else BELOW_TOLERANCE

@@ -1,0 +1,103 @@
+"""Verifying a bundle with all that is at hand: golden samples always, labelled images and PyTorch where they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from dmformer import assets
+from dmformer.bundle import Bundle
+from dmformer.data.dataset import Dataset, subset
+from dmformer.data.open import check_labels, open_dataset
+from dmformer.errors import CheckpointError, DataError, MissingBackendError
+from dmformer.evaluation.verify import Answers, verify
+from dmformer.manifest import Proof, Tolerance
+from dmformer.pipeline.sources import is_of_embedded_checkpoint
+from dmformer.progress import Progress
+from dmformer.runtimes.base import SessionOptions
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """What to verify with.
+
+    Attributes:
+        data: Images; None takes the embedded test set for bundles of the embedded checkpoint.
+        max_images: Keep at most this many, spread evenly.
+        weights: The bundle's weights, for PyTorch's answers on the images.
+        tolerance: What must hold; None takes what the bundle was exported with.
+        session: Threads and device.
+    """
+
+    data: Path | None = None
+    max_images: int | None = None
+    weights: Path | None = None
+    tolerance: Tolerance | None = None
+    session: SessionOptions = SessionOptions()
+
+
+def verify_bundle(bundle: Bundle, options: VerifyOptions, progress: Progress) -> Proof:
+    """Verifies a bundle on this machine.
+
+    Raises:
+        CheckpointError: The weights are not the ones that the bundle was made from.
+        DataError: The images cannot be used.
+        DmformerError: See `dmformer.errors`.
+    """
+    dataset = choose_dataset(bundle, options, progress)
+    weights = choose_weights(bundle, options, dataset, progress)
+    answers = None
+    if weights is not None and dataset is not None:
+        answers = answers_of(weights, bundle, dataset, progress)
+    return verify(
+        bundle,
+        answers,
+        dataset if answers is None else None,
+        options.tolerance,
+        options.session,
+        progress,
+    )
+
+
+def choose_dataset(bundle: Bundle, options: VerifyOptions, progress: Progress) -> Dataset | None:
+    """The images to verify on, or None for the golden samples alone."""
+    if options.data is None and not is_of_embedded_checkpoint(bundle):
+        progress.say("no data given: verifying on the golden samples alone")
+        return None
+    dataset = open_dataset(options.data or assets.TEST_IMAGES, bundle.manifest.labels)
+    check_labels(dataset, bundle.manifest.source.config.num_classes)
+    if options.data is None:
+        progress.say("no data given: verifying on the embedded Fashion-MNIST test set")
+    if options.max_images is not None and options.max_images < len(dataset):
+        dataset = subset(dataset, options.max_images)
+    return dataset
+
+
+def choose_weights(bundle: Bundle, options: VerifyOptions, dataset: Dataset | None, progress: Progress) -> Path | None:
+    """The weights that PyTorch's answers can be computed from here, or None."""
+    if options.weights is not None:
+        if find_spec("torch") is None:
+            raise MissingBackendError("--weights needs torch, which is not installed", "pip install 'dmformer[export]'")
+        return options.weights
+    if is_of_embedded_checkpoint(bundle) and find_spec("torch") is not None:
+        return assets.CHECKPOINT
+    if dataset is not None:
+        if not dataset.labelled:
+            raise DataError(
+                f"{dataset.name}: has no labels, and PyTorch's answers on it are not at hand",
+                "give --weights, or images in class subfolders",
+            )
+        progress.say("PyTorch's answers on these images are not at hand: counting right answers only")
+    return None
+
+
+def answers_of(weights: Path, bundle: Bundle, dataset: Dataset, progress: Progress) -> Answers:
+    """PyTorch's answers, from the weights that the bundle was made from."""
+    from dmformer.model.checkpoint import load_checkpoint
+    from dmformer.pipeline.reference import answer
+
+    checkpoint = load_checkpoint(weights, config=bundle.manifest.source.config)
+    if checkpoint.digest != bundle.manifest.source.sha256:
+        raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
+    return answer(checkpoint.build(), dataset, bundle.manifest.preprocessing, progress)

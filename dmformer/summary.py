@@ -1,0 +1,42 @@
+"""A finished bundle in one flat record: what ``--json`` prints and what tables show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dmformer.bundle import Bundle
+from dmformer.manifest import Proof
+
+
+def engine_bytes(bundle: Bundle) -> int:
+    """Size of what the runtime loads: everything but the golden samples."""
+    return sum(entry.bytes for entry in bundle.manifest.files.values() if entry.role != "golden")
+
+
+def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
+    """The figures of a bundle on the largest set that it was compared on.
+
+    Returns:
+        Keys ``target, precision, executes, path, verified, failures, data, images, top1, reference_top1, top5,
+        reference_top5, agreement, sqnr_db, max_abs_error, engine_bytes``. Percentages for top-1 and top-5, 0 to 1 for agreement;
+        None for what was not measured.
+    """
+    largest = max(proof.comparisons, key=lambda comparison: comparison.images)
+    return {
+        "target": bundle.manifest.target,
+        "precision": bundle.manifest.precision.requested,
+        "executes": bundle.manifest.precision.executes,
+        "path": str(bundle.path),
+        "verified": proof.passed,
+        "failures": list(proof.failures),
+        "data": largest.data,
+        "images": largest.images,
+        "top1": largest.top1,
+        "reference_top1": largest.reference_top1,
+        "top5": largest.top5,
+        "reference_top5": largest.reference_top5,
+        "agreement": largest.agreement,
+        "sqnr_db": largest.sqnr_db,
+        "max_abs_error": largest.max_abs_error,
+        "engine_bytes": engine_bytes(bundle),
+    }
