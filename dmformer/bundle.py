@@ -46,8 +46,11 @@ class Bundle:
         directory = Path(path)
         if directory.name.endswith(PARTIAL):
             raise BundleError(f"{directory}: is the unfinished work of a run that was stopped", "export it again")
-        bundle = cls(directory, read_manifest(directory))
-        check_files(bundle)
+        try:
+            bundle = cls(directory, read_manifest(directory))
+            check_files(bundle)
+        except OSError as error:
+            raise BundleError(f"{error.filename or directory}: cannot be read ({error.strerror})") from error
         return bundle
 
     def file(self, role: str) -> Path:
@@ -109,6 +112,8 @@ def read_manifest(directory: Path) -> Manifest:
         BundleError: See `Bundle.load`.
     """
     path = directory / MANIFEST_FILE
+    if not directory.is_dir():
+        raise BundleError(f"{directory}: no such directory", "a bundle is the directory that `dmformer export` made")
     if not path.is_file():
         raise BundleError(f"{directory}: is not a bundle (no {MANIFEST_FILE})", "make one with `dmformer export`")
     if path.stat().st_size > MAX_MANIFEST_BYTES:

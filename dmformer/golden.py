@@ -7,8 +7,10 @@ against PyTorch.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from dmformer.errors import BundleError
 
 GOLDEN_FILE = "golden.npz"
 MAX_GOLDEN_BYTES = 1 << 30
+DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged or hostile archive may raise."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,15 @@ class Golden:
         try:
             _check_size(path)
             with np.load(path, allow_pickle=False) as archive:
-                images = tuple(archive[key] for key in sorted(archive.files) if key.startswith("image_"))
-                golden = cls(
-                    images=images,
-                    tensors=archive["tensors"],
-                    logits=archive["logits"],
-                    labels=archive["labels"],
-                    names=tuple(str(name) for name in archive["names"]),
-                )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                arrays = {key: _array(archive[key], key) for key in archive.files}
+            golden = cls(
+                images=tuple(arrays[key] for key in sorted(arrays) if key.startswith("image_")),
+                tensors=arrays["tensors"],
+                logits=arrays["logits"],
+                labels=arrays["labels"],
+                names=tuple(str(name) for name in arrays["names"].reshape(-1)),
+            )
+        except DAMAGE as error:
             raise BundleError(
                 f"{path}: the golden samples cannot be read ({error})", "export the bundle again"
             ) from error
@@ -83,6 +87,7 @@ class Golden:
             else "",
             "logits are not float32 [N, classes]" if self.logits.dtype != np.float32 or self.logits.ndim != 2 else "",
             "images are not uint8 HWC" if any(i.dtype != np.uint8 or i.ndim != 3 for i in self.images) else "",
+            "labels are not int64 [N]" if self.labels.dtype != np.int64 or self.labels.ndim != 1 else "",
             "counts differ"
             if {len(self.tensors), len(self.logits), len(self.labels), len(self.names)} != {count}
             else "",
@@ -90,6 +95,13 @@ class Golden:
         found = next((problem for problem in problems if problem), None)
         if found:
             raise BundleError(f"{path}: the golden samples are damaged: {found}", "export the bundle again")
+
+
+def _array(value: Any, key: str) -> NDArray[Any]:
+    # numpy gives the raw bytes of a member that is no array.
+    if not isinstance(value, np.ndarray) or (key != "names" and value.ndim == 0):
+        raise ValueError(f"{key} is no array")  # noqa: TRY004 - it is the file that is wrong
+    return value
 
 
 def _check_size(path: Path) -> None:

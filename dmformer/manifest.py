@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dmformer.model.config import ModelConfig
 from dmformer.preprocessing import Preprocessing
@@ -20,6 +20,8 @@ SCHEMA = "dmformer.bundle/1"
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
+Dimension = Annotated[int, Field(ge=1, le=1 << 24)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -50,10 +52,10 @@ class FileEntry(Strict):
 
 
 class TensorSpec(Strict):
-    """Name, shape and dtype of an engine's input or output; None is a dynamic dimension."""
+    """Name, shape and dtype of an engine's input or output, batch first; None is a dynamic dimension."""
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
-    shape: Annotated[tuple[int | None, ...], Field(max_length=8)]
+    shape: Annotated[tuple[Dimension | None, ...], Field(min_length=2, max_length=8)]
     dtype: Literal["float32", "float16", "uint8"] = "float32"
 
 
@@ -111,10 +113,10 @@ class Tolerance(Strict):
         max_top1_drop: Largest allowed loss of top-1 in percentage points, where labels are given.
     """
 
-    max_abs_error: Annotated[float, Field(gt=0)] | None = None
+    max_abs_error: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     min_agreement: Annotated[float, Field(ge=0, le=1)] | None = None
-    min_sqnr_db: float | None = None
-    max_top1_drop: float | None = None
+    min_sqnr_db: Finite | None = None
+    max_top1_drop: Finite | None = None
 
 
 class Comparison(Strict):
@@ -151,7 +153,7 @@ class Proof(Strict):
 
     passed: bool
     tolerance: Tolerance
-    comparisons: tuple[Comparison, ...]
+    comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
     failures: tuple[str, ...] = ()
 
 
@@ -176,6 +178,21 @@ class Manifest(Strict):
     not_deterministic: tuple[str, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _labels_are_the_classes(self) -> Manifest:
+        classes = self.source.config.num_classes
+        if self.output.shape[1] != classes:
+            raise ValueError(f"the output has {self.output.shape[1]} values for {classes} classes")
+        if self.labels is not None and len(self.labels) != classes:
+            raise ValueError(f"{len(self.labels)} labels for {classes} classes")
+        return self
+
+    @model_validator(mode="after")
+    def _input_is_the_preprocessing_s(self) -> Manifest:
+        if self.input.shape[1:] != self.preprocessing.shape:
+            raise ValueError(f"the input {self.input.shape} is not what preprocessing gives {self.preprocessing.shape}")
+        return self
 
     def file_with_role(self, role: str) -> str | None:
         """The path of the first file with ``role``, or None."""

@@ -8,8 +8,11 @@ the same destination removes.
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +21,10 @@ from pathlib import Path
 from dmformer.errors import OutputError
 
 PARTIAL = ".partial"
+REPLACED = ".replaced"
 MANIFEST_FILE = "manifest.json"
+SCHEMA_FAMILY = "dmformer.bundle/"
+"""How the schema of every bundle's manifest begins, whatever its version."""
 
 
 @dataclass(frozen=True)
@@ -27,42 +33,74 @@ class Staging:
 
     directory: Path
     destination: Path
+    force: bool = False
 
     def publish(self, destination: Path | None = None) -> Path:
-        """Renames the finished directory into place, replacing a bundle that stands there.
+        """Moves the finished directory into place, in the place of a bundle where that is allowed.
 
         Args:
-            destination: Another place beside the planned one, as for a rejected bundle.
+            destination: Another place beside the planned one, as for a rejected bundle; a bundle there is replaced.
 
         Raises:
-            OutputError: The place cannot be written, or is no bundle.
+            OutputError: The place cannot be written, is no bundle, or another run has filled it meanwhile.
         """
         target = destination or self.destination
-        replaced = target.with_name(f".{target.name}.{os.getpid()}.replaced{PARTIAL}")
         try:
-            if target.exists():
-                refuse_to_replace(target)
-                target.rename(replaced)
-            try:
+            if target.exists() or target.is_symlink():
+                check_destination(target, self.force or destination is not None)
+                _swap(self.directory, target)
+            else:
                 self.directory.rename(target)
-            except OSError:
-                if replaced.exists():
-                    replaced.rename(target)
-                raise
         except OSError as error:
             raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
-        shutil.rmtree(replaced, ignore_errors=True)
         return target
+
+
+def _swap(directory: Path, target: Path) -> None:
+    """Puts a directory in the place of another, and the other in its place or away.
+
+    One step where the system can; otherwise two, and a run that is killed between them is mended by `_recover`.
+    """
+    if _exchange(directory, target):
+        return
+    replaced = target.with_name(f".{target.name}.{os.getpid()}{REPLACED}{PARTIAL}")
+    target.rename(replaced)
+    try:
+        directory.rename(target)
+    except OSError:
+        replaced.rename(target)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Linux's renameat2 with RENAME_EXCHANGE; False where the system or the file system has not got it."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2
+    return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def refuse_to_replace(target: Path) -> None:
     """Raises `OutputError` where ``target`` is something that dmformer did not make."""
     if target.is_symlink() or not target.is_dir():
         raise OutputError(f"{target}: is not a directory", "choose another --output")
-    if any(target.iterdir()) and not (target / MANIFEST_FILE).is_file():
+    if any(target.iterdir()) and not _is_bundle(target):
         raise OutputError(
             f"{target}: holds other files and no bundle", "choose another --output; --force replaces bundles only"
         )
+
+
+def _is_bundle(directory: Path) -> bool:
+    """Whether the manifest is one of dmformer's, of any version: web applications have a file of that name too."""
+    try:
+        document = json.loads((directory / MANIFEST_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(document, dict) and str(document.get("schema")).startswith(SCHEMA_FAMILY)
 
 
 def check_destination(destination: Path, force: bool) -> None:
@@ -71,11 +109,14 @@ def check_destination(destination: Path, force: bool) -> None:
     Raises:
         OutputError: The destination exists and ``force`` is off, is no bundle, or its parent cannot be written.
     """
-    if destination.exists() or destination.is_symlink():
-        refuse_to_replace(destination)
-        if not force:
-            raise OutputError(f"{destination}: exists already", "use --force to replace it, or another --output")
-    parent = next(p for p in destination.absolute().parents if p.exists())
+    try:
+        if destination.exists() or destination.is_symlink():
+            refuse_to_replace(destination)
+            if not force:
+                raise OutputError(f"{destination}: exists already", "use --force to replace it, or another --output")
+        parent = next(p for p in destination.absolute().parents if p.exists())
+    except OSError as error:
+        raise OutputError(f"{destination}: cannot be written ({error.strerror})", "choose another --output") from error
     if not parent.is_dir():
         raise OutputError(f"{parent}: is a file, not a directory", "choose another --output")
     if not os.access(parent, os.W_OK | os.X_OK):
@@ -91,11 +132,11 @@ def staged(destination: Path, force: bool = False) -> Iterator[Staging]:
     """
     check_destination(destination, force)
     created = [p for p in destination.absolute().parents if not p.exists()]
-    _recover(destination)
     directory = destination.with_name(f".{destination.name}.{os.getpid()}{PARTIAL}")
     try:
+        _recover(destination)
         directory.mkdir(parents=True)
-        yield Staging(directory, destination)
+        yield Staging(directory, destination, force)
     except OSError as error:
         if not _concerns(error, directory):
             raise
@@ -109,7 +150,10 @@ def _concerns(error: OSError, directory: Path) -> bool:
     """Whether an error is about writing the staged directory rather than about something that was read."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}:
         return True
-    return isinstance(error.filename, str | Path) and str(error.filename).startswith(str(directory))
+    if not isinstance(error.filename, str | Path):
+        return False
+    named = Path(error.filename)
+    return named.is_relative_to(directory) or named in directory.parents
 
 
 def _remove_empty(parents: list[Path]) -> None:
@@ -122,11 +166,12 @@ def _remove_empty(parents: list[Path]) -> None:
 
 def _recover(destination: Path) -> None:
     """Clears what killed runs left, and puts back a bundle that one of them was about to replace."""
-    for left in destination.parent.glob(f".{destination.name}.*{PARTIAL}"):
-        pid = left.name.removeprefix(f".{destination.name}.").split(".")[0]
-        if pid.isdigit() and _is_running(int(pid)):
+    name = re.compile(rf"\.{re.escape(destination.name)}\.(\d+)({re.escape(REPLACED)})?{re.escape(PARTIAL)}")
+    for left in sorted(destination.parent.iterdir()) if destination.parent.is_dir() else []:
+        match = name.fullmatch(left.name)
+        if match is None or _is_running(int(match[1])):
             continue
-        if ".replaced" in left.name and not destination.exists():
+        if match[2] and not destination.exists():
             left.rename(destination)
         else:
             shutil.rmtree(left, ignore_errors=True)

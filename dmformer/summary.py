@@ -18,8 +18,8 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
 
     Returns:
         Keys ``target, precision, executes, path, verified, failures, data, images, top1, reference_top1, top5,
-        reference_top5, agreement, sqnr_db, max_abs_error, engine_bytes``. Percentages for top-1 and top-5, 0 to 1 for agreement;
-        None for what was not measured.
+        reference_top5, agreement, sqnr_db, max_abs_error, engine_bytes``. Percentages for top-1 and
+        top-5, 0 to 1 for agreement; None for what was not measured.
     """
     largest = max(proof.comparisons, key=lambda comparison: comparison.images)
     return {

@@ -48,7 +48,7 @@ class Recipe:
 def read_idx(path: Path) -> np.ndarray:
     import gzip
 
-    raw = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     dims = raw[3]
     shape = np.frombuffer(raw, ">u4", dims, 4)
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
@@ -187,7 +187,8 @@ def train(data: Path, output: Path, recipe: Recipe, limit: int | None) -> None:
     steps, step, started = recipe.epochs * steps_per_epoch, 0, time.monotonic()
     for epoch in range(recipe.epochs):
         total = 0.0
-        for index in torch.randperm(len(images), generator=generator).split(recipe.batch)[:steps_per_epoch]:
+        order = torch.randperm(len(images), generator=generator)
+        for index in torch.split(order, recipe.batch)[:steps_per_epoch]:  # type: ignore[no-untyped-call]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate_at(step, steps, recipe)
             logits = model(normalized(augmented(images[index], generator)))

@@ -14,6 +14,10 @@ STOPPED = 130
 
 def main() -> None:
     """The entry point ``dmformer``. Always ends by SystemExit."""
-    from dmformer.cli.app import app
+    try:
+        from dmformer.cli.app import app
 
-    app(prog_name="dmformer")
+        app(prog_name="dmformer")
+    except KeyboardInterrupt:
+        # Stopped before a command had begun.
+        raise SystemExit(STOPPED) from None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmformer.cli import BELOW_TOLERANCE, options
+from dmformer.cli import weights as weights_options
 from dmformer.errors import UsageError
 
 if TYPE_CHECKING:
     from dmformer.manifest import Precision
-    from dmformer.model.checkpoint import Checkpoint
 
 EXAMPLES = (
     ("dmformer export", "the embedded checkpoint, for ONNX Runtime"),
@@ -44,34 +44,40 @@ def export(  # noqa: PLR0913 - one parameter for each option
     imgsz: Annotated[
         list[int] | None,
         typer.Option(
-            "--imgsz", help="Input size, divisible by 32; twice for height and width.", show_default="the checkpoint's"
+            "--imgsz",
+            rich_help_panel=options.GRAPH,
+            help="Input size, divisible by 32; twice for height and width.",
+            show_default="the checkpoint's",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images in a batch.")] = 1,
-    dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave the batch size open.")] = False,
-    simplify: Annotated[bool, typer.Option("--simplify/--no-simplify", help="Run onnxsim on the graph.")] = True,
-    opset: Annotated[int, typer.Option("--opset", help="ONNX operator set, 20 or later.")] = 20,
+    batch: Annotated[int, typer.Option("--batch", min=1, rich_help_panel=options.GRAPH, help="Images in a batch.")] = 1,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", rich_help_panel=options.GRAPH, help="Leave the batch size open.")
+    ] = False,
+    simplify: Annotated[
+        bool, typer.Option("--simplify/--no-simplify", rich_help_panel=options.GRAPH, help="Run onnxsim on the graph.")
+    ] = True,
+    opset: Annotated[
+        int, typer.Option("--opset", rich_help_panel=options.GRAPH, help="ONNX operator set, 20 or later.")
+    ] = 20,
     canonical: Annotated[
-        bool, typer.Option("--canonical/--plain", help="Fold BatchNorm and layer scale first (exact).")
+        bool,
+        typer.Option(
+            "--canonical/--plain", rich_help_panel=options.GRAPH, help="Fold BatchNorm and layer scale first (exact)."
+        ),
     ] = True,
     data: options.Data = None,
     max_images: options.MaxImages = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", help="Class names: text, one per line, or a JSON list.", show_default=False),
-    ] = None,
-    dilation: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--dilation", help="Dilations of the levels, where the weights do not say.", show_default="1, 2, 3"
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="tiny, small or large; with --random-weights.", show_default=False)
-    ] = None,
-    random_weights: Annotated[
-        bool, typer.Option("--random-weights", help="Seeded random weights, where only speed matters.")
-    ] = False,
+    labels: weights_options.Labels = None,
+    dilation: weights_options.Dilation = None,
+    preset: weights_options.Preset = None,
+    random_weights: weights_options.RandomWeights = False,
+    mean: weights_options.Mean = None,
+    std: weights_options.Std = None,
+    resize: weights_options.Resize = None,
+    resize_to: weights_options.ResizeTo = None,
+    interpolation: weights_options.Interpolation = None,
+    channel_order: weights_options.ChannelOrder = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Bundles go to OUTPUT/<model>-<target>-<precision>/.")
     ] = Path("build"),
@@ -116,7 +122,15 @@ def export(  # noqa: PLR0913 - one parameter for each option
         ),
         device=device,
     )
-    source = choose_weights(weights, preset, random_weights, labels, dilation)
+    source = weights_options.with_preprocessing(
+        weights_options.choose_weights(weights, preset, random_weights, labels, dilation),
+        mean=mean,
+        std=std,
+        resize=resize,
+        resize_to=resize_to,
+        interpolation=interpolation,
+        channel_order=channel_order,
+    )
     outcomes = export_bundles(source, chosen, TerminalProgress())
     records = [summarize(outcome.bundle, outcome.proof) for outcome in outcomes]
     print_summaries(records)
@@ -144,24 +158,3 @@ def choose_targets(names: list[str]) -> tuple[str, ...]:
     for name in names:
         get_runtime(name)
     return tuple(dict.fromkeys(names))
-
-
-def choose_weights(
-    weights: Path | None, preset: str | None, random_weights: bool, labels: Path | None, dilation: list[int] | None
-) -> Checkpoint | None:
-    """The checkpoint that the options describe, or None for the embedded one."""
-    if random_weights != (preset is not None):
-        raise UsageError("--preset and --random-weights go together", "for example: --preset small --random-weights")
-    if preset is not None:
-        if weights is not None:
-            raise UsageError("--random-weights excludes a weights file", "leave one of them out")
-        from dmformer.model.checkpoint import random_checkpoint
-
-        return random_checkpoint(preset)
-    if weights is None:
-        if labels or dilation:
-            raise UsageError("--labels and --dilation describe a weights file, and none was given")
-        return None
-    from dmformer.model.checkpoint import load_checkpoint
-
-    return load_checkpoint(weights, labels=labels, dilations=dilation)

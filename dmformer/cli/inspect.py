@@ -92,7 +92,8 @@ def describe_checkpoint(checkpoint: Checkpoint, size: tuple[int, int] | None) ->
 
 
 def show_weights(document: dict[str, Any]) -> None:
-    from dmformer.cli.output import console, table
+    """Configuration and counts."""
+    from dmformer.cli.output import console, escaped, table
 
     height, width = document["size"]
     grid = table(
@@ -112,19 +113,22 @@ def show_weights(document: dict[str, Any]) -> None:
     show_fields("configuration", document["config"])
     show_fields("preprocessing", document["preprocessing"])
     for note in document["notes"]:
-        console().print(f"[dim]•[/dim] {note}")
+        console().print(f"[dim]•[/dim] {escaped(note)}")
 
 
 def show_fields(title: str, fields: dict[str, Any]) -> None:
-    from dmformer.cli.output import console, table
+    """A table of names and values."""
+    from dmformer.cli.output import console, escaped, table
 
-    grid = table(title, "field", "value")
+    grid = table(escaped(title), "field", "value")
     for name, value in fields.items():
-        grid.add_row(name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        grid.add_row(escaped(name), escaped(text))
     console().print(grid)
 
 
 def show_onnx(document: dict[str, Any]) -> None:
+    """An ONNX file."""
     show_fields(
         document["path"], {name: value for name, value in document.items() if name not in ("path", "operators")}
     )
@@ -132,6 +136,7 @@ def show_onnx(document: dict[str, Any]) -> None:
 
 
 def show_bundle(document: dict[str, Any]) -> None:
+    """A bundle and its proof."""
     from dmformer.bundle import Bundle
     from dmformer.cli.output import print_summaries, size_text
     from dmformer.summary import summarize

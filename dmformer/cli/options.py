@@ -9,6 +9,9 @@ import typer
 
 from dmformer.errors import UsageError
 
+TOLERANCE, IMAGES, GRAPH, WEIGHTS = "Tolerance", "Images", "Graph", "Weights"
+"""Panels of the help."""
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Data = Annotated[
     Path | None,
@@ -16,11 +19,15 @@ Data = Annotated[
         "--data",
         help="Labelled images to verify on: a folder with class subfolders, a flat folder, .npz, or an IDX file. "
         "Default: the embedded test set, where the embedded checkpoint is used.",
+        rich_help_panel=IMAGES,
         show_default=False,
     ),
 ]
 MaxImages = Annotated[
-    int | None, typer.Option("--max-images", min=1, help="Verify on at most this many images.", show_default=False)
+    int | None,
+    typer.Option(
+        "--max-images", min=1, help="Verify on at most this many images.", rich_help_panel=IMAGES, show_default=False
+    ),
 ]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads inside an inference; 0: the runtime's choice.")]
 Device = Annotated[str, typer.Option("--device", help="Device to run on.")]
@@ -28,21 +35,39 @@ MaxError = Annotated[
     float | None,
     typer.Option(
         "--max-error",
-        help="Tolerance: largest difference of a logit, relative to the largest logit.",
+        help="Largest difference of a logit, relative to the largest logit.",
+        rich_help_panel=TOLERANCE,
         show_default=False,
     ),
 ]
 MinAgreement = Annotated[
     float | None,
-    typer.Option("--min-agreement", min=0, max=1, help="Tolerance: smallest share of equal top-1.", show_default=False),
+    typer.Option(
+        "--min-agreement",
+        min=0,
+        max=1,
+        help="Smallest share of equal top-1.",
+        rich_help_panel=TOLERANCE,
+        show_default=False,
+    ),
 ]
 MinSqnr = Annotated[
     float | None,
-    typer.Option("--min-sqnr", help="Tolerance: smallest signal to quantization noise ratio, dB.", show_default=False),
+    typer.Option(
+        "--min-sqnr",
+        help="Smallest signal to quantization noise ratio, dB.",
+        rich_help_panel=TOLERANCE,
+        show_default=False,
+    ),
 ]
 MaxDrop = Annotated[
     float | None,
-    typer.Option("--max-drop", help="Tolerance: largest loss of top-1, percentage points.", show_default=False),
+    typer.Option(
+        "--max-drop",
+        help="Largest loss of top-1, percentage points.",
+        rich_help_panel=TOLERANCE,
+        show_default=False,
+    ),
 ]
 
 

@@ -43,10 +43,11 @@ class TerminalProgress:
 
     def say(self, message: str) -> None:
         if not self._quiet:
-            self._console.print(f"[dim]•[/dim] {_escaped(message)}")
+            self._console.print(f"[dim]•[/dim] {escaped(message)}")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text from a file or a path, in which brackets are no markup."""
     from rich.markup import escape
 
     return escape(text)
@@ -94,9 +95,9 @@ def print_summaries(records: list[dict[str, Any]]) -> None:
     )
     for record in records:
         grid.add_row(
-            record["target"],
+            escaped(record["target"]),
             record["precision"],
-            record["executes"],
+            escaped(record["executes"]),
             size_text(record["engine_bytes"]),
             number(record["top1"]),
             number(record["reference_top1"]),
@@ -111,7 +112,7 @@ def print_summaries(records: list[dict[str, Any]]) -> None:
     out.print(grid)
     for record in records:
         out.print(
-            f"  {record['images']} images of {_escaped(record['data'])}  ->  [bold]{_escaped(record['path'])}[/bold]"
+            f"  {record['images']} images of {escaped(record['data'])}  ->  [bold]{escaped(record['path'])}[/bold]"
         )
         for failure in record["failures"]:
-            out.print(f"  [red]✗[/red] {_escaped(failure)}")
+            out.print(f"  [red]✗[/red] {escaped(failure)}")

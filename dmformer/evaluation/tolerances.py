@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
+from dmformer.errors import UsageError
 from dmformer.manifest import Comparison, Precision, Tolerance
 
 DEFAULTS: dict[Precision, Tolerance] = {
@@ -16,9 +19,18 @@ ENOUGH_IMAGES = 200
 
 
 def with_overrides(base: Tolerance, **overrides: float | None) -> Tolerance:
-    """A tolerance with the values that the user asked for; None leaves the base's."""
+    """A tolerance with the values that the user asked for; None leaves the base's.
+
+    Raises:
+        UsageError: A value is no number, or out of range.
+    """
     given = {name: value for name, value in overrides.items() if value is not None}
-    return Tolerance.model_validate({**base.model_dump(), **given})
+    try:
+        return Tolerance.model_validate({**base.model_dump(), **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = first["loc"][0]
+        raise UsageError(f"the tolerance {name} cannot be {first['input']}: {first['msg']}") from error
 
 
 def failures(found: Comparison, asked: Tolerance) -> list[str]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.bundle import Bundle
+from dmformer.bundle import Bundle, sha256_of
 from dmformer.data.dataset import Dataset, UnreadableLog, iterate_batches
-from dmformer.errors import EngineError
+from dmformer.errors import BundleError, EngineError
 from dmformer.evaluation.metrics import TOP, Logits, compare, right_percent
 from dmformer.evaluation.tolerances import DEFAULTS, failures
 from dmformer.golden import Golden
@@ -67,7 +67,7 @@ def verify(
     Raises:
         EngineError: The engine gives something that is no finite number, or of another shape.
     """
-    golden = bundle.golden()
+    golden = fitting_golden(bundle)
     asked = tolerance or asked_at_export(bundle)
     problems = preprocessing_problems(bundle, golden)
     with open_bundle(bundle, options) as session:
@@ -86,6 +86,22 @@ def asked_at_export(bundle: Bundle) -> Tolerance:
     return proof.tolerance if proof else DEFAULTS[bundle.manifest.precision.requested]
 
 
+def fitting_golden(bundle: Bundle) -> Golden:
+    """The golden samples.
+
+    Raises:
+        BundleError: They are damaged, or not of the shapes that the manifest names.
+    """
+    golden = bundle.golden()
+    found = (golden.tensors.shape[1:], golden.logits.shape[1:])
+    if found != (bundle.manifest.input.shape[1:], bundle.manifest.output.shape[1:]):
+        raise BundleError(
+            f"{bundle.path}: the golden samples have the shapes {found}, which are not the manifest's",
+            "export the bundle again",
+        )
+    return golden
+
+
 def preprocessing_problems(bundle: Bundle, golden: Golden) -> list[str]:
     """Whether this machine's preprocessing gives the golden tensors."""
     spec = bundle.manifest.preprocessing
@@ -102,8 +118,8 @@ def preprocessing_problems(bundle: Bundle, golden: Golden) -> list[str]:
 def compare_golden(bundle: Bundle, session: Session, golden: Golden) -> Comparison:
     """The engine on the golden tensors."""
     found = run_all(bundle, session, golden.tensors)
-    entry = bundle.manifest.files[bundle.file("golden").name]
-    return compare(golden.logits, found, golden.labels, "golden samples", entry.sha256)
+    digest = sha256_of(bundle.file("golden"))
+    return compare(golden.logits, found, golden.labels, "golden samples", digest)
 
 
 def compare_answers(bundle: Bundle, session: Session, answers: Answers, progress: Progress) -> Comparison:

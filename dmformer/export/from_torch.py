@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import onnx
 import torch
 
+from dmformer import chatter
 from dmformer.errors import ExportError, UsageError
 from dmformer.model.config import TOTAL_STRIDE
 from dmformer.model.network import DMFormer
@@ -91,7 +92,7 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:
-        first = str(error).strip().splitlines()[0]
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ExportError(f"PyTorch's ONNX exporter failed: {first}") from error
     if program is None:
         raise ExportError("PyTorch's ONNX exporter gave no program")
@@ -101,6 +102,9 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> onnx.ModelProto:
 @contextlib.contextmanager
 def quiet_exporter() -> Iterator[None]:
     """Silences what the exporter says about itself and about torchvision, which is not used here."""
+    if chatter.wanted():
+        yield
+        return
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -37,11 +37,11 @@ def name_nodes_by_module(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _module_path(node: onnx.NodeProto) -> str:
     """The innermost module of a node: from its weight's name where it has one, otherwise from its scope."""
-    weight = next((name for name in node.input if name.endswith((".weight", ".bias"))), None)
-    if weight:
-        return weight.rpartition(".")[0]
+    weights = [str(name) for name in node.input if name.endswith((".weight", ".bias"))]
+    if weights:
+        return weights[0].rpartition(".")[0]
     scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPE_KEY), "[]")
-    names = [name for name in re.findall(r"'([^']*)'", scopes)[:-1] if name]
+    names = [str(name) for name in re.findall(r"'([^']*)'", scopes)[:-1] if name]
     return names[-1] if names else ""
 
 
@@ -114,6 +114,7 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     import onnxsim
 
     try:
+        simplified: onnx.ModelProto
         simplified, equal = onnxsim.simplify(model)
     except Exception as error:
         raise ExportError(f"onnxsim failed: {error}", "use --no-simplify") from error

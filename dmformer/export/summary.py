@@ -23,9 +23,9 @@ def describe_onnx(path: Path) -> dict[str, Any]:
         import onnx
     except ImportError as error:
         raise MissingBackendError("onnx is not installed", "pip install 'dmformer[export]'") from error
+    if path.is_file() and path.stat().st_size > MAX_ONNX_BYTES:
+        raise InputError(f"{path}: is larger than 2 GiB, so it is no ONNX model")
     try:
-        if path.stat().st_size > MAX_ONNX_BYTES:
-            raise ValueError("larger than 2 GiB")
         model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(model)
     except Exception as error:

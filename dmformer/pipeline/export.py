@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from dmformer.errors import MissingBackendError, RejectedError, UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import Answers, verify
 from dmformer.golden import Golden
-from dmformer.host import host_record
+from dmformer.host import EXPORT_PACKAGES, host_record, package_version
 from dmformer.manifest import (
     Manifest,
     Precision,
@@ -36,6 +35,7 @@ from dmformer.staging import Staging, check_destination, staged
 if TYPE_CHECKING:
     import onnx
 
+    from dmformer.export.from_torch import GraphOptions
     from dmformer.model.checkpoint import Checkpoint
     from dmformer.model.network import DMFormer
 
@@ -115,6 +115,7 @@ def export_bundles(
     watch = progress or Silent()
     check_options(options)
     sources = open_sources(weights, options.size, options.data, options.max_images)
+    graph_options(sources.checkpoint, options)
     for note in sources.notes:
         watch.say(note)
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
@@ -134,7 +135,7 @@ def check_options(options: ExportOptions) -> None:
     """Raises what can be known to be wrong before anything is read."""
     if not options.targets:
         raise UsageError("no target given", "name at least one --target")
-    for package in ("torch", "onnx", "onnxscript", "onnxsim", "safetensors"):
+    for package in EXPORT_PACKAGES:
         _require_package(package)
     for target in options.targets:
         require(get_runtime(target))
@@ -152,6 +153,14 @@ def _require_package(package: str) -> None:
         raise MissingBackendError(
             f"exporting needs {package}, which is not installed", "pip install 'dmformer[export]'"
         )
+
+
+def graph_options(checkpoint: Checkpoint, options: ExportOptions) -> GraphOptions:
+    """The shape of the graph; raises `UsageError` for one that cannot be."""
+    from dmformer.export.from_torch import GraphOptions
+
+    size = checkpoint.preprocessing.size
+    return GraphOptions(size, options.batch, options.dynamic, options.opset, options.simplify)
 
 
 def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: Progress) -> Prepared:
@@ -175,19 +184,17 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
 
 def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions) -> onnx.ModelProto:
     """The checked graph in the precision that was asked for."""
-    from dmformer.export.from_torch import GraphOptions
     from dmformer.export.half import compress_weights
     from dmformer.export.onnx_model import assert_computes, make_onnx
     from dmformer.model.canonical import assert_equal, canonicalize
 
-    shape = GraphOptions(checkpoint.preprocessing.size, options.batch, options.dynamic, options.opset, options.simplify)
     model = reference
     if options.canonical:
         import torch
 
         model = canonicalize(reference)
         assert_equal(reference, model, torch.from_numpy(golden.tensors), rtol=CANONICAL_ERROR)
-    graph = make_onnx(model, shape, checkpoint.preprocessing, checkpoint.labels)
+    graph = make_onnx(model, graph_options(checkpoint, options), checkpoint.preprocessing, checkpoint.labels)
     assert_computes(graph, model, golden.tensors)
     return compress_weights(graph) if options.precision == "fp16" else graph
 
@@ -233,5 +240,5 @@ def draft(target: str, prepared: Prepared, options: ExportOptions) -> Manifest:
         source=SourceRecord(
             name=checkpoint.name, sha256=checkpoint.digest, config=checkpoint.config, notes=checkpoint.notes
         ),
-        tools={"dmformer": __version__, **{tool: version(tool) for tool in TOOLS}},
+        tools={"dmformer": __version__, **{tool: package_version(tool) or "unknown" for tool in TOOLS}},
     )

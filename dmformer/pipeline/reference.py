@@ -61,7 +61,8 @@ def infer(reference: DMFormer, tensors: NDArray[np.float32]) -> NDArray[np.float
     import torch
 
     with torch.inference_mode():
-        return reference(torch.from_numpy(tensors)).numpy()
+        logits: NDArray[np.float32] = reference(torch.from_numpy(tensors)).numpy()
+    return logits
 
 
 def answer(reference: DMFormer, dataset: Dataset, preprocessing: Preprocessing, progress: Progress) -> Answers:
@@ -72,7 +73,8 @@ def answer(reference: DMFormer, dataset: Dataset, preprocessing: Preprocessing, 
     """
     log = UnreadableLog()
     batches = iterate_batches(dataset, preprocessing, REFERENCE_BATCH, log=log)
-    logits, labels, indices = [], [], []
+    logits, labels = [], []
+    indices: list[int] = []
     for batch in progress.track(batches, "PyTorch reference", -(-len(dataset) // REFERENCE_BATCH)):
         logits.append(infer(reference, batch.tensor))
         labels.append(batch.labels)

@@ -64,6 +64,8 @@ def open_sources(
     if samples is None:
         samples = open_dataset(assets.TEST_IMAGES)
         notes.append("no data given: the golden samples are embedded Fashion-MNIST images; accuracy is not measured")
+    elif not samples.labelled:
+        notes.append(f"{samples.name} has no labels: golden samples are taken from it; accuracy is not measured")
     return Sources(checkpoint, samples, dataset if dataset is not None and dataset.labelled else None, tuple(notes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from dmformer import assets
 from dmformer.bundle import Bundle
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import check_labels, open_dataset
-from dmformer.errors import CheckpointError, DataError, MissingBackendError
+from dmformer.errors import CheckpointError, DataError, MissingBackendError, UsageError
 from dmformer.evaluation.verify import Answers, verify
 from dmformer.manifest import Proof, Tolerance
 from dmformer.pipeline.sources import is_of_embedded_checkpoint
@@ -34,7 +34,7 @@ class VerifyOptions:
     max_images: int | None = None
     weights: Path | None = None
     tolerance: Tolerance | None = None
-    session: SessionOptions = SessionOptions()
+    session: SessionOptions = field(default_factory=SessionOptions)
 
 
 def verify_bundle(bundle: Bundle, options: VerifyOptions, progress: Progress) -> Proof:
@@ -63,6 +63,8 @@ def verify_bundle(bundle: Bundle, options: VerifyOptions, progress: Progress) ->
 def choose_dataset(bundle: Bundle, options: VerifyOptions, progress: Progress) -> Dataset | None:
     """The images to verify on, or None for the golden samples alone."""
     if options.data is None and not is_of_embedded_checkpoint(bundle):
+        if options.weights is not None:
+            raise UsageError("--weights was given without images to run them on", "give --data, or leave it out")
         progress.say("no data given: verifying on the golden samples alone")
         return None
     dataset = open_dataset(options.data or assets.TEST_IMAGES, bundle.manifest.labels)

@@ -56,6 +56,7 @@ class Session(ABC):
             Arrays by output name. The caller owns them: no buffer is used again.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Releases the engine."""
 
@@ -185,6 +186,7 @@ def only_cpu(options: SessionOptions, runtime: str) -> None:
 def check_batch(batch: NDArray[np.float32], shape: tuple[int | None, ...]) -> None:
     """Raises `UsageError` where a batch does not fit the engine's input."""
     fits = batch.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, batch.shape, strict=True))
+    fits = fits and batch.size > 0
     if not fits or batch.dtype != np.float32:
         wanted = "x".join("N" if n is None else str(n) for n in shape)
         found = "x".join(map(str, batch.shape))

@@ -1,6 +1,6 @@
 """Running native libraries in a child process, so that a crash there becomes an error here.
 
-The child is ``python -m dmformer.runtimes.worker``. It gets one JSON task on its standard input and
+The child runs `dmformer.runtimes.worker`. It gets one JSON task on its standard input and
 writes JSON lines to a file of its own: ``{"step": ...}`` before each step, then ``{"result": ...}`` or
 ``{"error": ...}``. What native libraries print goes to the child's standard error, which is shown only
 in an error message.
@@ -16,9 +16,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dmformer import errors
+from dmformer import chatter, errors
 from dmformer.bundle import Bundle
 from dmformer.runtimes.base import EngineReport, EngineRequest
+from dmformer.runtimes.registry import RUNTIMES
+
+START = """
+import sys
+sys.path[:] = sys.argv.pop(1).split("\\n")
+from dmformer.runtimes.worker import main
+sys.exit(main())
+"""
+"""The child finds modules where this process does: `-m` would look into the current directory first, where a user's
+own `openvino.py` may lie."""
 
 TAIL = 400
 """Characters of the child's own output that an error message quotes."""
@@ -44,16 +54,24 @@ def run_task(task: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
         log = Path(scratch) / "log.jsonl"
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "dmformer.runtimes.worker", str(log)],
-            input=json.dumps(task),
+            [sys.executable, "-c", START, "\n".join(sys.path), str(log)],
+            input=json.dumps({**task, "where": RUNTIMES[task["runtime"]]}),
             text=True,
             errors="replace",
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
         )
-        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        lines = read_log(log)
+    if done.stdout:
+        chatter.LOGGER.debug("%s: %s", task["runtime"], done.stdout)
     return read_outcome(task["runtime"], lines, done.returncode, done.stdout)
+
+
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """The lines that a child finished; the one that it died in is left out."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def read_outcome(runtime: str, lines: list[dict[str, Any]], code: int, output: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import cast
 
 from dmformer.bundle import Bundle
-from dmformer.errors import UsageError
+from dmformer.errors import MissingBackendError, UsageError
 from dmformer.runtimes.base import Runtime, Session, SessionOptions, require
 
 RUNTIMES: dict[str, str] = {
@@ -43,4 +43,8 @@ def open_bundle(bundle: Bundle | str, options: SessionOptions | None = None) -> 
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     runtime = get_runtime(loaded.manifest.target)
     require(runtime)
-    return runtime.open(loaded, options or SessionOptions())
+    try:
+        return runtime.open(loaded, options or SessionOptions())
+    except ImportError as error:
+        message = f"the library of {runtime.name} is installed but cannot be imported ({error})"
+        raise MissingBackendError(message, "install it again") from error

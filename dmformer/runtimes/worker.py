@@ -10,10 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.errors import DmformerError, EngineError
 from dmformer.runtimes.base import EngineRequest, SessionOptions
-from dmformer.runtimes.registry import get_runtime
+from dmformer.runtimes.registry import RUNTIMES, get_runtime
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -28,11 +30,13 @@ def main() -> int:
             file.write(json.dumps(line) + "\n")
 
     task = json.loads(sys.stdin.read())
+    RUNTIMES[task["runtime"]] = task["where"]
     try:
         say({"result": TASKS[task["task"]](task, say)})
     except DmformerError as error:
         say({"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}})
-    except Exception as error:  # noqa: BLE001 - a third party's exception: reported as the runtime's refusal
+    except Exception as error:
+        # Whatever a third party raises is its refusal of the model.
         message = " ".join(str(error).split())[:600]
         say({"error": {"kind": EngineError.__name__, "message": f"{task['runtime']}: {message}", "hint": None}})
     return 0
@@ -49,7 +53,8 @@ def attempt(task: dict[str, Any], say: Say) -> dict[str, Any]:
     """Opens an assembled bundle and runs one golden sample of it."""
     directory = Path(task["bundle"])
     bundle = Bundle(directory, read_manifest(directory))
-    batch = bundle.golden().tensors[: bundle.manifest.input.shape[0] or 1]
+    samples, size = bundle.golden().tensors, bundle.manifest.input.shape[0] or 1
+    batch = np.resize(samples, (size, *samples.shape[1:]))
     say({"step": "compiling the engine"})
     with get_runtime(task["runtime"]).open(bundle, SessionOptions()) as session:
         say({"step": "running the engine"})

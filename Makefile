@@ -1,0 +1,51 @@
+# `make demo` and `make test` are the two commands of the README; both install what they need into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types unit schema train figures clean
+
+help:  ## Say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+install: $(INSTALLED)  ## Make .venv with everything that was tested
+
+demo: $(INSTALLED)  ## Export the embedded checkpoint, print its accuracy and a first latency
+	$(BIN)/dmformer export --target onnxruntime --target openvino --output build/demo --force
+	$(BIN)/python -m benchmarks.first_latency build/demo/*
+
+test: lint types unit  ## Everything that must pass before a commit lands
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+unit: $(INSTALLED)
+	$(BIN)/pytest -n 2 --dist loadscope
+
+schema: $(INSTALLED)  ## Write docs/manifest.schema.json again
+	$(BIN)/python docs/make_schema.py
+
+train: $(INSTALLED)  ## Train the embedded checkpoint again (about an hour on 2 quiet cores)
+	$(BIN)/python examples/train_fashion_mnist.py --data $(FASHION_MNIST) --output build/dmformer-tiny-fashion-mnist.pt
+	$(BIN)/python examples/make_assets.py --data $(FASHION_MNIST) --state build/dmformer-tiny-fashion-mnist.pt
+
+figures: $(INSTALLED)  ## Print every figure of the README (about half an hour)
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.accuracy
+	$(BIN)/python -m benchmarks.fp32_speed
+
+clean:  ## Remove what was built
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache

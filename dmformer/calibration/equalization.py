@@ -1,0 +1,144 @@
+"""Balancing channels before quantization: exact in float, decisive in eight bits.
+
+One scale serves all channels of an activation, so a channel ten times smaller than the largest keeps three
+bits less. At a seam (`dmformer.calibration.seams`) each channel is divided by
+
+    s_c = reach_c ** a / weight_c ** (1 - a)
+
+(reach: largest absolute activation; weight: largest weight that reads it). Depthwise readers take a = 1,
+which costs them nothing. Otherwise `a` is searched: it trades the rounding of the activation against that of
+the readers' weights, and the sum of both is computed from the measured statistics. The formula makes the
+result independent of how a checkpoint's channels happen to be scaled. (The form is that of Nagel et al.,
+arXiv 1906.04721, and of SmoothQuant, arXiv 2211.10438.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.calibration.seams import Seam, find_seams
+from dmformer.calibration.statistics import ChannelStatistics
+from dmformer.errors import DataError
+from dmformer.export.qdq.graph import Graph
+
+if TYPE_CHECKING:
+    import onnx
+
+EXPONENTS = tuple(float(a) for a in np.linspace(0, 1, 11))
+LEVELS = 255
+REACH = 127
+DIGITS = 5
+Scales = Mapping[str, NDArray[np.float32]]
+
+
+def equalized(model: onnx.ModelProto, scales: Scales) -> onnx.ModelProto:
+    """The same function with the channels at each seam rescaled.
+
+    Args:
+        model: The canonical float32 graph.
+        scales: Positive factors float32 ``[C]`` by seam name.
+
+    Raises:
+        DataError: A seam that the model does not have, or another number of channels.
+    """
+    graph = Graph(model)
+    seams = {seam.name: seam for seam in find_seams(graph)}
+    for name, scale in scales.items():
+        if name not in seams:
+            raise DataError(f"the ranges rescale {name}, which this model does not have", "calibrate this model again")
+        for writer in seams[name].writers:
+            _divide_outputs(graph, writer, scale)
+        for reader in seams[name].readers:
+            _multiply_inputs(graph, reader, scale)
+    return graph.model()
+
+
+def search_scales(model: onnx.ModelProto, statistics: Mapping[str, ChannelStatistics]) -> dict[str, NDArray[np.float32]]:
+    """Scales for every seam of a graph.
+
+    Args:
+        model: The canonical float32 graph, not equalized.
+        statistics: Of the sites of all its seams.
+
+    Returns:
+        Factors float32 ``[C]`` by seam name, rounded to five digits, so that a file holds them exactly.
+    """
+    graph = Graph(model)
+    return {seam.name: _search(graph, seam, statistics) for seam in find_seams(graph)}
+
+
+def _search(graph: Graph, seam: Seam, statistics: Mapping[str, ChannelStatistics]) -> NDArray[np.float32]:
+    measured = [statistics[site] for site in seam.sites]
+    reach = np.max([one.reach for one in measured], axis=0).astype(np.float64)
+    weights = [_columns(graph, reader) for reader in seam.readers]
+    if seam.depthwise:
+        return _tidy(reach, reach)
+    largest = np.max([np.abs(columns).max(axis=0) / np.abs(columns).max() for columns in weights], axis=0)
+    candidates = [_tidy(reach**a / np.maximum(largest, 1e-30) ** (1 - a), reach) for a in EXPONENTS]
+    return min(candidates, key=lambda scale: _noise(weights, measured, scale))
+
+
+def _tidy(scale: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Largest factor 1; channels that are always zero keep theirs; few digits."""
+    alive = (reach > 0) & np.isfinite(scale) & (scale > 0)
+    if not alive.any():
+        return np.ones(len(scale), np.float32)
+    relative = np.where(alive, scale / scale[alive].max(), 1.0)
+    return np.array([float(f"{value:.{DIGITS}g}") for value in relative], np.float32)
+
+
+def _noise(
+    weights: list[NDArray[np.float64]], measured: list[ChannelStatistics], scale: NDArray[np.float32]
+) -> float:
+    """Expected quantization noise of the readers' outputs over their signal, summed over readers and sites."""
+    total = 0.0
+    for one in measured:
+        low, high = float((one.low / scale).min()), float((one.high / scale).max())
+        step = (max(high, 0.0) - min(low, 0.0)) / LEVELS
+        square = one.square / np.square(scale.astype(np.float64))
+        for columns in weights:
+            scaled = columns * scale
+            rounding = np.square(scaled).sum() * step**2 / 12
+            weight_steps = np.abs(scaled).max(axis=1) / REACH
+            signal = (np.square(scaled) @ square).sum()
+            total += (rounding + np.square(weight_steps).sum() * square.sum() / 12) / max(signal, 1e-300)
+    return total
+
+
+def _columns(graph: Graph, reader: str) -> NDArray[np.float64]:
+    """A layer's weight as ``[rows, input channels]``; kernel positions count as rows of their own output."""
+    node = graph.by_name[reader]
+    weight = graph.array(node.input[1]).astype(np.float64)
+    if node.op_type == "Gemm":
+        return weight if _is_transposed(node) else weight.T
+    if weight.shape[1] == 1:
+        return weight.reshape(len(weight), -1).T
+    return weight.transpose(0, 2, 3, 1).reshape(-1, weight.shape[1])
+
+
+def _divide_outputs(graph: Graph, writer: str, scale: NDArray[np.float32]) -> None:
+    node = graph.by_name[writer]
+    weight = graph.array(node.input[1])
+    graph.set_array(node.input[1], (weight / _along(scale, weight.ndim, 0)).astype(np.float32))
+    if len(node.input) > 2:
+        graph.set_array(node.input[2], (graph.array(node.input[2]) / scale).astype(np.float32))
+
+
+def _multiply_inputs(graph: Graph, reader: str, scale: NDArray[np.float32]) -> None:
+    node = graph.by_name[reader]
+    weight = graph.array(node.input[1])
+    depthwise = node.op_type == "Conv" and weight.shape[1] == 1 and len(weight) == len(scale)
+    axis = 0 if depthwise or (node.op_type == "Gemm" and not _is_transposed(node)) else 1
+    graph.set_array(node.input[1], (weight * _along(scale, weight.ndim, axis)).astype(np.float32))
+
+
+def _along(scale: NDArray[np.float32], ndim: int, axis: int) -> NDArray[np.float32]:
+    return scale.reshape([-1 if index == axis else 1 for index in range(ndim)])
+
+
+def _is_transposed(node: onnx.NodeProto) -> bool:
+    return any(attribute.name == "transB" and attribute.i for attribute in node.attribute)

@@ -1,0 +1,58 @@
+"""A histogram of a stream of values in constant memory, in one pass."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 4096
+MOST_VALUES = 2**16
+"""Values looked at per update; larger arrays are sampled at a regular stride."""
+_STRIDES = (1, 3, 7, 13, 31, 61, 127, 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521)
+
+
+class Histogram:
+    """Counts over ``[-reach, reach]``; the reach doubles, and bins merge in pairs, when a value leaves it.
+
+    Attributes:
+        reach: Half the width, a power of two times the first value's reach; 0 while nothing was seen.
+        counts: int64 ``[BINS]``.
+    """
+
+    def __init__(self) -> None:
+        self.reach = 0.0
+        self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)
+
+    def update(self, values: NDArray[np.float32], largest: float) -> None:
+        """Adds values.
+
+        Args:
+            values: Any shape, finite.
+            largest: Their largest absolute value, which the caller has already.
+        """
+        self._grow(largest)
+        if self.reach == 0.0:
+            self.counts[BINS // 2] += min(values.size, MOST_VALUES)
+            return
+        flat = values.reshape(-1)[:: _stride(values.size)]
+        index = ((flat + np.float32(self.reach)) * np.float32(BINS / (2 * self.reach))).astype(np.int32)
+        self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
+
+    def _grow(self, largest: float) -> None:
+        if largest > 0 and self.reach == 0.0:
+            self.reach = float(2.0 ** np.ceil(np.log2(largest)))
+        while largest > self.reach:
+            pairs = self.counts.reshape(-1, 2).sum(axis=1)
+            self.counts = np.zeros(BINS, np.int64)
+            self.counts[BINS // 4 : BINS // 4 + BINS // 2] = pairs
+            self.reach *= 2
+
+    @property
+    def centers(self) -> NDArray[np.float64]:
+        """The middle of each bin, float64 ``[BINS]``."""
+        return (np.arange(BINS) + 0.5) * (2 * self.reach / BINS) - self.reach
+
+
+def _stride(size: int) -> int:
+    """A stride that leaves at most `MOST_VALUES` values: primes, so that it does not lock onto channels or rows."""
+    return next((stride for stride in _STRIDES if size <= MOST_VALUES * stride), _STRIDES[-1])

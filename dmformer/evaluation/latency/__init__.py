@@ -1,0 +1,1 @@
+"""How fast an engine is: every candidate in its own process, all interleaved, judged by paired slices."""
