@@ -100,7 +100,7 @@ class Golden:
 def _array(value: Any, key: str) -> NDArray[Any]:
     # numpy gives the raw bytes of a member that is no array.
     if not isinstance(value, np.ndarray) or (key != "names" and value.ndim == 0):
-        raise ValueError(f"{key} is no array")  # noqa: TRY004 - it is the file that is wrong
+        raise ValueError(f"{key} is no array")
     return value
 
 

@@ -59,10 +59,14 @@ def resized(images: np.ndarray, size: int) -> Tensor:
     return torch.from_numpy(np.stack(stack))
 
 
+def convolutions(dma: DMA) -> list[nn.Conv2d]:
+    return [level for level in dma.levels if isinstance(level, nn.Conv2d)]
+
+
 def level_taps(dma: DMA, height: int, width: int) -> Tensor:
     """Which tap of which level links output position p to input position q: ``[taps, P * P]`` of 0 and 1."""
     rows = []
-    for level in dma.levels:
+    for level in convolutions(dma):
         (kernel, _), (dilation, _) = level.kernel_size, level.dilation
         for dy in range(kernel):
             for dx in range(kernel):
@@ -90,7 +94,7 @@ class MatrixLevels:
     def __call__(self, expanded: Tensor) -> Tensor:
         batch, channels, height, width = expanded.shape
         links = self.links.setdefault((height, width), level_taps(self.dma, height, width))
-        taps = torch.cat([level.weight.flatten(1) for level in self.dma.levels], dim=1)
+        taps = torch.cat([level.weight.flatten(1) for level in convolutions(self.dma)], dim=1)
         positions = height * width
         matrices = (taps @ links).view(channels, positions, positions)
         columns = expanded.permute(1, 2, 3, 0).reshape(channels, positions, batch)
@@ -188,7 +192,7 @@ def train(data: Path, output: Path, recipe: Recipe, limit: int | None) -> None:
     for epoch in range(recipe.epochs):
         total = 0.0
         order = torch.randperm(len(images), generator=generator)
-        for index in torch.split(order, recipe.batch)[:steps_per_epoch]:  # type: ignore[no-untyped-call]
+        for index in torch.split(order, recipe.batch)[:steps_per_epoch]:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate_at(step, steps, recipe)
             logits = model(normalized(augmented(images[index], generator)))

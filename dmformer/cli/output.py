@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 T = TypeVar("T")
+LOG_WIDTH = 160
+"""Columns where nobody looks at a terminal: tables are not cut there."""
 
 
 def console() -> Console:
-    """The terminal, on stderr."""
+    """The terminal, on stderr; a log file is wide."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    width = None if sys.stderr.isatty() else LOG_WIDTH
+    return Console(stderr=True, highlight=False, soft_wrap=True, width=width)
 
 
 def print_json(schema: str, document: dict[str, Any]) -> None:

@@ -15,7 +15,10 @@ DEFAULTS: dict[Precision, Tolerance] = {
 """This project's choice. FP16 leaves room for bfloat16 arithmetic, which is what CPUs execute it in."""
 
 ENOUGH_IMAGES = 200
-"""Shares are judged from this many images up: of 32, one flip alone is 3 %."""
+"""Shares are judged from this many images up: of 32, one flip alone is 3 %. One that the user asked for is judged on
+the largest set in any case."""
+
+SHARES = ("min_agreement", "max_top1_drop")
 
 
 def with_overrides(base: Tolerance, **overrides: float | None) -> Tolerance:
@@ -25,18 +28,19 @@ def with_overrides(base: Tolerance, **overrides: float | None) -> Tolerance:
         UsageError: A value is no number, or out of range.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    on_few = base.on_few_images or not given.keys().isdisjoint(SHARES)
     try:
-        return Tolerance.model_validate({**base.model_dump(), **given})
+        return Tolerance.model_validate({**base.model_dump(), **given, "on_few_images": on_few})
     except ValidationError as error:
         first = error.errors()[0]
         name = first["loc"][0]
         raise UsageError(f"the tolerance {name} cannot be {first['input']}: {first['msg']}") from error
 
 
-def failures(found: Comparison, asked: Tolerance) -> list[str]:
+def failures(found: Comparison, asked: Tolerance, is_largest: bool = False) -> list[str]:
     """In words, everything that a comparison fell short of. Empty where it passed."""
     problems = [_error(found, asked), _noise(found, asked)]
-    if found.images >= ENOUGH_IMAGES:
+    if found.images >= ENOUGH_IMAGES or (is_largest and asked.on_few_images):
         problems += [_agreement(found, asked), _top1(found, asked)]
     return [f"{found.data}: {problem}" for problem in problems if problem]
 

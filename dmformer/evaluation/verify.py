@@ -76,7 +76,9 @@ def verify(
             comparisons.append(compare_answers(bundle, session, answers, progress or Silent()))
         if dataset is not None:
             comparisons.append(compare_labels(bundle, session, dataset, progress or Silent()))
-    problems += [problem for comparison in comparisons for problem in failures(comparison, asked)]
+    largest = max(comparisons, key=lambda comparison: comparison.images)
+    for comparison in comparisons:
+        problems += failures(comparison, asked, comparison is largest)
     return Proof(passed=not problems, tolerance=asked, comparisons=tuple(comparisons), failures=tuple(problems))
 
 

@@ -26,10 +26,13 @@ class SessionOptions:
     Attributes:
         threads: Threads inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device, as ``"cpu"``.
+        streams: Threads of the caller that may be inside `Session.run` at the same time, each with its own
+            inference.
     """
 
     threads: int = 0
     device: str = "cpu"
+    streams: int = 1
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
 class OpenVinoSession(Session):
-    """A compiled OpenVINO model with one inference request."""
+    """A compiled OpenVINO model with one inference request for each stream."""
 
     def __init__(self, path: Path, bundle: Bundle, options: SessionOptions) -> None:
         import openvino
@@ -39,23 +40,31 @@ class OpenVinoSession(Session):
         only_cpu(options, "openvino")
         config = {"PERFORMANCE_HINT": "LATENCY", **bundle.manifest.runtime.options}
         if options.threads:
-            config["INFERENCE_NUM_THREADS"] = str(options.threads)
+            config["INFERENCE_NUM_THREADS"] = str(options.threads * options.streams)
+        if options.streams > 1:
+            config["NUM_STREAMS"] = str(options.streams)
         try:
             self._compiled = openvino.Core().compile_model(str(path), "CPU", config)
         except RuntimeError as error:
             raise EngineError(f"{path}: OpenVINO cannot load it ({_short(error)})", "export it again") from error
-        self._request = self._compiled.create_infer_request()
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(options.streams):
+            self._idle.put(self._compiled.create_infer_request())
         self._shape = bundle.manifest.input.shape
         self._outputs = [bundle.manifest.output.name]
         self.execution = Execution("CPU", executed_precision(self._compiled, bundle.manifest.precision.requested))
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
         check_batch(batch, self._shape)
-        results = self._request.infer([batch], share_inputs=True, share_outputs=False)
+        request = self._idle.get()
+        try:
+            results = request.infer([batch], share_inputs=True, share_outputs=False)
+        finally:
+            self._idle.put(request)
         return dict(zip(self._outputs, results.to_tuple(), strict=True))
 
     def close(self) -> None:
-        self.__dict__.pop("_request", None)
+        self.__dict__.pop("_idle", None)
         self.__dict__.pop("_compiled", None)
 
 

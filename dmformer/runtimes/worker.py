@@ -63,6 +63,3 @@ def attempt(task: dict[str, Any], say: Say) -> dict[str, Any]:
 
 
 TASKS: dict[str, Callable[[dict[str, Any], Say], dict[str, Any]]] = {"build": build, "try": attempt}
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The circumstances of a measurement, as a report must name them: machine, limits, power, versions.
+
+Each fact is read where the system offers it and is None (or left out) elsewhere; nothing here fails.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from dmformer import __version__, host
+from dmformer.manifest import Strict
+
+CGROUP = Path("/sys/fs/cgroup")
+CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+POWER = Path("/sys/class/power_supply")
+TEGRA_RELEASE = Path("/etc/nv_tegra_release")
+DEVICE_TREE_MODEL = Path("/proc/device-tree/model")
+UNLIMITED = "max"
+PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino", "torch")
+
+Text = Annotated[str, Field(max_length=4096)]
+
+
+class Environment(Strict):
+    """One machine at one moment.
+
+    Attributes:
+        cpu: The processor's own name.
+        cpu_isa: Instruction sets that matter, see `dmformer.host.ISA_FLAGS`.
+        cores: Logical cores that this process may use; ``cores_online`` those that the machine has.
+        governor: The CPU frequency governor, as ``performance``.
+        frequency_mhz: Lowest and highest frequency that the CPU is allowed.
+        memory_bytes: Physical memory.
+        gpu: Name, compute capability and driver of the first NVIDIA GPU.
+        jetson: Module, release, power mode and clocks, where this is a Jetson.
+        os: System, release and machine.
+        power: ``mains``, ``battery`` or None where there is nothing to tell.
+        virtual: The hypervisor or container, or None on bare metal.
+        cpu_limit: Cores that the control group allows; ``memory_limit_bytes`` likewise.
+        python: Version; ``packages`` those of the libraries that matter.
+    """
+
+    cpu: Text
+    cpu_isa: tuple[Text, ...]
+    cores: int
+    cores_online: int
+    governor: Text | None = None
+    frequency_mhz: tuple[float, float] | None = None
+    memory_bytes: int | None = None
+    gpu: Text | None = None
+    jetson: dict[str, Text] = {}
+    os: Text
+    power: Text | None = None
+    virtual: Text | None = None
+    cpu_limit: float | None = None
+    memory_limit_bytes: int | None = None
+    python: Text
+    packages: dict[str, Text] = {}
+
+
+def environment() -> Environment:
+    """This machine, now."""
+    found = host.cpu()
+    versions = {name: host.package_version(name) for name in PACKAGES}
+    return Environment(
+        cpu=found.name,
+        cpu_isa=found.isa,
+        cores=found.cores,
+        cores_online=os.cpu_count() or found.cores,
+        governor=_read(CPUFREQ / "scaling_governor"),
+        frequency_mhz=_frequencies(),
+        memory_bytes=host.memory_bytes(),
+        gpu=host.nvidia_gpu(),
+        jetson=jetson(),
+        os=f"{platform.system()} {platform.release()} {platform.machine()}",
+        power=power_source(),
+        virtual=_virtual(),
+        cpu_limit=_cpu_limit(),
+        memory_limit_bytes=_memory_limit(),
+        python=platform.python_version(),
+        packages={"dmformer": __version__, **{name: version for name, version in versions.items() if version}},
+    )
+
+
+def jetson() -> dict[str, str]:
+    """What NVIDIA's own tools say about a Jetson; empty elsewhere. The texts are shortened."""
+    release = _read(TEGRA_RELEASE)
+    if release is None:
+        return {}
+    facts = {
+        "module": (_read(DEVICE_TREE_MODEL) or "").strip("\0"),
+        "release": release,
+        "power mode": _say("nvpmodel", "-q"),
+        "clocks": _say("jetson_clocks", "--show"),
+    }
+    return {name: " ".join(text.split())[:1000] for name, text in facts.items() if text}
+
+
+def power_source() -> str | None:
+    """``mains`` or ``battery`` where the machine has a battery or an adapter to tell, else None."""
+    supplies = sorted(POWER.glob("*")) if POWER.is_dir() else []
+    kinds = {path: _read(path / "type") for path in supplies}
+    if any(kind in ("Mains", "USB") and _read(path / "online") == "1" for path, kind in kinds.items()):
+        return "mains"
+    if any(kind == "Battery" and _read(path / "status") == "Discharging" for path, kind in kinds.items()):
+        return "battery"
+    return "mains" if "Mains" in kinds.values() else None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip() or None
+    except OSError:
+        return None
+
+
+def _say(*command: str) -> str | None:
+    tool = shutil.which(command[0])
+    if tool is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - a tool of the system, with fixed arguments
+            [tool, *command[1:]], capture_output=True, text=True, errors="replace", check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _frequencies() -> tuple[float, float] | None:
+    low, high = _read(CPUFREQ / "scaling_min_freq"), _read(CPUFREQ / "scaling_max_freq")
+    return (int(low) / 1000, int(high) / 1000) if low and high and low.isdigit() and high.isdigit() else None
+
+
+def _virtual() -> str | None:
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return "container"
+    product = _read(Path("/sys/class/dmi/id/product_name"))
+    flags = host.CPUINFO.read_text(errors="replace") if host.CPUINFO.exists() else ""
+    return f"virtual machine ({product or 'unnamed'})" if " hypervisor" in flags else None
+
+
+def _cpu_limit() -> float | None:
+    quota, _, period = (_read(CGROUP / "cpu.max") or "").partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
+
+
+def _memory_limit() -> int | None:
+    limit = _read(CGROUP / "memory.max")
+    return int(limit) if limit and limit.isdigit() else None

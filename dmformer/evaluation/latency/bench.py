@@ -1,0 +1,251 @@
+"""The whole measurement: candidates in, the document out."""
+
+from __future__ import annotations
+
+import statistics as means
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmformer import host
+from dmformer.bundle import Bundle, sha256_of
+from dmformer.environment import environment
+from dmformer.errors import EngineError, UsageError
+from dmformer.evaluation.latency import statistics
+from dmformer.evaluation.latency.candidates import Candidate
+from dmformer.evaluation.latency.document import Accuracy, Asked, Document, Histogram, Layers, Peaks, Result
+from dmformer.evaluation.latency.process import WorkerProcess
+from dmformer.evaluation.latency.schedule import Launch, Records, take
+from dmformer.evaluation.latency.settings import BOUNDARIES, Settings
+from dmformer.evaluation.layers.roofline import placed
+from dmformer.progress import Progress, Silent
+from dmformer.staging import MANIFEST_FILE
+from dmformer.summary import summarize
+
+UNSTEADY = 0.025
+"""trtexec's limit of the coefficient of variation."""
+
+
+def bench(
+    candidates: list[Candidate],
+    bundles: dict[str, Bundle],
+    settings: Settings,
+    command: str = "",
+    layers: bool = True,
+    progress: Progress | None = None,
+) -> Document:
+    """Measures candidates side by side, each in processes of its own.
+
+    Args:
+        candidates: Who takes part. Within a family the PyTorch one is the reference of the others, or else the first.
+        bundles: The bundles that they name, by path.
+        settings: How to measure.
+        command: What reproduces it, for the document.
+        layers: Also ask the runtimes where the time goes, and measure this machine's limits.
+        progress: Watches the work.
+
+    Raises:
+        UsageError: There is no candidate.
+        EngineCrashError: A candidate's process died; the message names it.
+        DmformerError: A candidate cannot be opened or run.
+    """
+    watch = progress or Silent()
+    if not candidates:
+        raise UsageError("there is nothing to measure", "name a bundle: dmformer bench build/*")
+    cores = host.available_cores()
+    records = take(candidates, settings, cores, watch)
+    references = references_of(candidates)
+    results = [result(c, bundles[c.bundle], records, references, settings) for c in candidates]
+    peaks: list[Peaks] = []
+    notes: list[str] = []
+    if layers:
+        results, peaks, notes = with_layers(results, candidates, settings, watch)
+    return Document(
+        taken_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=command,
+        settings=asked(settings),
+        environment=environment(),
+        results=tuple(results),
+        peaks=tuple(peaks),
+        warnings=tuple(all_warnings(records, results)),
+        notes=tuple(notes),
+    )
+
+
+def references_of(candidates: list[Candidate]) -> dict[tuple[str, int], Candidate]:
+    """The reference of each family and batch size: PyTorch where it takes part, else the first candidate."""
+    found: dict[tuple[str, int], Candidate] = {}
+    for candidate in sorted(candidates, key=lambda c: c.kind == "bundle"):
+        found.setdefault((candidate.family, candidate.batch), candidate)
+    return found
+
+
+def result(
+    candidate: Candidate,
+    bundle: Bundle,
+    records: Records,
+    references: dict[tuple[str, int], Candidate],
+    settings: Settings,
+) -> Result:
+    """All figures of one candidate."""
+    launches = records.launches[candidate.name]
+    reference = references[candidate.family, candidate.batch]
+    is_reference = reference.name == candidate.name
+    ratio = None if is_reference else speedup(records.launches[reference.name], launches, settings.seed)
+    manifest = bundle.manifest
+    opened = launches[0].opened
+    is_bundle = candidate.kind == "bundle"
+    return Result(
+        name=candidate.name,
+        kind=candidate.kind,
+        target=manifest.target if is_bundle else candidate.kind,
+        provider=opened["provider"],
+        executes=opened["executes"],
+        precision=manifest.precision.requested if is_bundle else "fp32",
+        family=candidate.family,
+        model=manifest.name,
+        input=(candidate.batch, *manifest.preprocessing.shape),
+        batch=candidate.batch,
+        **latencies(launches, candidate.batch, settings),
+        **beginnings(launches),
+        engine_bytes=engine_bytes(bundle) if is_bundle else None,
+        reference=None if is_reference else reference.name,
+        speedup=ratio[0] if ratio else None,
+        speedup_ci=ratio[1:] if ratio else None,
+        accuracy=accuracy(bundle) if is_bundle else None,
+        bundle_sha256=sha256_of(bundle.path / MANIFEST_FILE) if is_bundle else None,
+        notes=() if candidate.weights or is_bundle else ("random weights of the same shapes: speed only",),
+    )
+
+
+def latencies(launches: list[Launch], batch: int, settings: Settings) -> dict[str, Any]:
+    """The figures that come from the calls of all launches."""
+    slices = [times for found in launches for times in found.times_ms()]
+    times = np.concatenate(slices)
+    wall_ns = sum(taken["wall_ns"] for found in launches for taken in found.slices)
+    late = sum(taken["late"] for found in launches for taken in found.slices)
+    edges, counts = statistics.histogram(times)
+    return {
+        "samples": len(times),
+        "p50_ms": float(np.median(times)),
+        "p90_ms": statistics.early_stopping(times, 0.90),
+        "p95_ms": statistics.early_stopping(times, 0.95),
+        "p99_ms": statistics.early_stopping(times, 0.99),
+        "mean_ms": float(times.mean()),
+        "std_ms": float(times.std()),
+        "min_ms": float(times.min()),
+        "cv": statistics.variation(np.array([np.median(part) for part in slices])),
+        "throughput_ips": len(times) * batch / (wall_ns / 1e9),
+        "slices_ms": tuple(tuple(float(np.median(part)) for part in found.times_ms()) for found in launches),
+        "histogram": Histogram(edges_ms=tuple(edges), counts=tuple(counts)),
+        "late_frames": late / len(times) if settings.fps is not None else None,
+    }
+
+
+def beginnings(launches: list[Launch]) -> dict[str, Any]:
+    """The figures of starting: medians over the launches; memory is the largest."""
+
+    def median(key: str) -> float:
+        return means.median(found.opened[key] for found in launches)
+
+    base = launches[0].opened["base_rss_mb"]
+    peaks = [found.peak_rss_mb for found in launches if found.peak_rss_mb is not None]
+    return {
+        "import_ms": median("import_ms"),
+        "compile_ms": median("compile_ms"),
+        "load_ms": means.median(found.opened["import_ms"] + found.opened["compile_ms"] for found in launches),
+        "first_ms": median("first_ms"),
+        "warmup_ms": means.median(found.warmed["seconds"] * 1e3 for found in launches),
+        "warmed_up": all(found.warmed["stable"] for found in launches),
+        "peak_rss_mb": max(peaks) if peaks else None,
+        "base_rss_mb": base,
+    }
+
+
+def speedup(reference: list[Launch], candidate: list[Launch], seed: int) -> tuple[float, float, float]:
+    """The speed-up and the ends of its interval, from the slices that were taken in the same rounds.
+
+    Of the time that a call takes from the caller's view: with several streams, of wall time for each call.
+    """
+    return statistics.speedup(slice_costs(reference), slice_costs(candidate), seed)
+
+
+def slice_costs(launches: list[Launch]) -> statistics.Times:
+    """Milliseconds that one call costs, ``[launches, rounds]``: the median, divided by the calls under way at once."""
+    rows = []
+    for found in launches:
+        medians = [float(np.median(times)) for times in found.times_ms()]
+        at_once = [max(1.0, sum(t["calls_ns"]) / t["wall_ns"]) for t in found.slices]
+        rows.append([median / streams for median, streams in zip(medians, at_once, strict=True)])
+    return np.array(rows)
+
+
+def engine_bytes(bundle: Bundle) -> int:
+    """Size of what the runtime loads."""
+    return sum(entry.bytes for entry in bundle.manifest.files.values() if entry.role != "golden")
+
+
+def accuracy(bundle: Bundle) -> Accuracy | None:
+    """What the bundle's proof says on its largest set; None without a proof."""
+    if bundle.manifest.proof is None:
+        return None
+    record = summarize(bundle, bundle.manifest.proof)
+    return Accuracy(**{name: record[name] for name in Accuracy.model_fields})
+
+
+def with_layers(
+    results: list[Result], candidates: list[Candidate], settings: Settings, progress: Progress
+) -> tuple[list[Result], list[Peaks], list[str]]:
+    """The same results with a breakdown by part, the peaks by target, and why either is missing."""
+    peaks: dict[str, Peaks] = {}
+    notes: list[str] = []
+    completed = []
+    pairs = list(zip(results, candidates, strict=True))
+    for found, candidate in progress.track(pairs, "asking the runtimes where the time goes", len(pairs)):
+        if candidate.kind != "bundle":
+            completed.append(found)
+            continue
+        try:
+            with WorkerProcess(candidate, settings) as worker:
+                if found.target not in peaks:
+                    peaks[found.target] = Peaks(target=found.target, **worker.ask("peaks"))
+                layers = placed(Layers(**worker.ask("layers")), found, peaks[found.target])
+            completed.append(found.model_copy(update={"layers": layers}))
+        except EngineError as error:
+            notes.append(f"{candidate.name}: no breakdown by part: {error.message}")
+            completed.append(found)
+    return completed, list(peaks.values()), notes
+
+
+def asked(settings: Settings) -> Asked:
+    """The settings as the document records them: an image by its name alone."""
+    values = settings.to_json()
+    del values["warmup_s"]
+    values["image"] = Path(settings.image).name if settings.image else None
+    return Asked(
+        **values,
+        boundary_text=BOUNDARIES[settings.boundary],
+        scenario=settings.scenario,
+        rounds=settings.rounds,
+        confidence=statistics.CONFIDENCE,
+    )
+
+
+def all_warnings(records: Records, results: list[Result]) -> list[str]:
+    """Everything that makes the figures doubtful, each once, most general first."""
+    said = [line for lines in records.warnings for line in lines]
+    for found in results:
+        if found.cv > UNSTEADY:
+            said.append(f"{found.name}: unsteady, the slices vary by {found.cv:.1%} (limit {UNSTEADY:.1%})")
+        if not found.warmed_up:
+            said.append(f"{found.name}: was not stable at the end of its warm-up")
+        if found.p90_ms is None:
+            said.append(f"{found.name}: {found.samples} samples are too few for p90 (64); give --iterations or --duration")
+        if found.late_frames:
+            said.append(f"{found.name}: {found.late_frames:.1%} of the frames were not done when the next one came")
+    kinds: dict[str, str] = {}
+    for line in said:
+        kinds.setdefault(line.split(" took ")[0].split(" moved ")[0], line)
+    return list(kinds.values())

@@ -1,0 +1,103 @@
+"""Who takes part in a measurement: bundles, and the PyTorch model that they were made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from dmformer import host
+from dmformer.bundle import Bundle
+from dmformer.errors import EngineError, UsageError
+from dmformer.runtimes.base import require
+from dmformer.runtimes.registry import get_runtime
+
+Kind = Literal["bundle", "pytorch", "pytorch-compile"]
+DOT_PRODUCTS = ("avx512-vnni", "avx-vnni", "amx-int8", "arm-dotprod", "arm-i8mm")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One participant. Crosses a process boundary as JSON.
+
+    Attributes:
+        name: What tables call it; unique within a measurement.
+        kind: A bundle, or PyTorch as it is or compiled.
+        bundle: The bundle's directory; for PyTorch that of one whose model and samples it takes.
+        batch: Images in a call.
+        weights: For PyTorch: its weights; None for random ones of the same shapes, which are as fast.
+        family: Equal for candidates that compute the same model on the same input size.
+    """
+
+    name: str
+    kind: Kind
+    bundle: str
+    batch: int
+    weights: str | None = None
+    family: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def candidates_of(bundles: list[Bundle], batches: list[int]) -> list[Candidate]:
+    """A candidate for each bundle and batch size.
+
+    Args:
+        bundles: What to measure; the same one may be given twice, to see what a difference means.
+        batches: Batch sizes; empty takes the one that a bundle was exported with, 1 where it is open.
+
+    Raises:
+        UsageError: A bundle of a fixed batch size and another one asked for.
+        EngineError: A bundle that cannot be right on this machine.
+        MissingBackendError: A runtime that is not installed.
+    """
+    found = []
+    for bundle in bundles:
+        fits_here(bundle)
+        fixed = bundle.manifest.input.shape[0]
+        for batch in batches or [fixed or 1]:
+            if fixed is not None and batch != fixed:
+                raise UsageError(
+                    f"{bundle.path}: takes batches of {fixed}, not of {batch}",
+                    f"export it with --batch {batch} or --dynamic",
+                )
+            found.append(Candidate(bundle.path.name, "bundle", str(bundle.path), batch, family=family_of(bundle)))
+    return with_unique_names(found)
+
+
+def family_of(bundle: Bundle) -> str:
+    """The model and the input size of a bundle: only within a family does a speed-up mean anything."""
+    size = "x".join(str(side) for side in bundle.manifest.input.shape[1:])
+    return f"{bundle.manifest.source.sha256}:{size}"
+
+
+def with_unique_names(candidates: list[Candidate]) -> list[Candidate]:
+    """The same candidates with the batch size, and then a number, behind names that occur more than once."""
+    several = len({candidate.batch for candidate in candidates}) > 1
+    named = [replace(c, name=f"{c.name} batch {c.batch}") if several else c for c in candidates]
+    seen: Counter[str] = Counter()
+    unique = []
+    for candidate in named:
+        seen[candidate.name] += 1
+        count = seen[candidate.name]
+        unique.append(candidate if count == 1 else replace(candidate, name=f"{candidate.name} ({count})"))
+    return unique
+
+
+def fits_here(bundle: Bundle) -> None:
+    """Raises where a bundle cannot run here, or would run wrongly: another GPU, or INT8 for another CPU."""
+    require(get_runtime(bundle.manifest.target))
+    built, here = bundle.manifest.host, host.cpu()
+    again = f"export it again on this machine: dmformer export --target {bundle.manifest.target}"
+    if built.gpu is not None and built.gpu != (host.nvidia_gpu() or ""):
+        raise EngineError(f"{bundle.path}: was built for the GPU {built.gpu}, which is not here", again)
+    if bundle.manifest.precision.requested != "int8":
+        return
+    had = [name for name in DOT_PRODUCTS if name in built.cpu_isa]
+    if had and not set(DOT_PRODUCTS) & set(here.isa):
+        raise EngineError(
+            f"{bundle.path}: its INT8 is for a CPU with {', '.join(had)}, and {here.name} has none of them: "
+            "sums would saturate",
+            f"{again} --int8",
+        )

@@ -1,0 +1,257 @@
+"""What a measurement leaves behind: the document ``dmformer.bench/1``.
+
+Pydantic models, because `compare` and `report` read it from files that anybody may have written.
+``docs/bench.schema.json`` is this module's JSON Schema; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from dmformer.environment import Environment
+from dmformer.errors import DataError
+from dmformer.evaluation.latency.settings import Boundary
+from dmformer.manifest import Strict
+
+SCHEMA = "dmformer.bench/1"
+MAX_BYTES = 64 << 20
+
+Text = Annotated[str, Field(max_length=4096)]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Finite(Strict):
+    """Base of the document's parts: as strict as a manifest, and no number that is not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Asked(Finite):
+    """What was asked for.
+
+    Attributes:
+        boundary: What is inside the measured time, and in words ``boundary_text``.
+        scenario: How the frames came, in words.
+        duration_s: Measured seconds for each candidate; ``iterations`` calls at least.
+        launches: How often each candidate was started anew.
+        rounds: Slices of each candidate in a launch, one after another in a shuffled order.
+        threads: Inside one inference; 0: the runtime's choice.
+        streams: Inferences at the same time.
+        fps: Frames a second of a paced camera.
+        image: Name of the image file that was fed; None: the golden samples.
+        confidence: Of every interval, 0 to 1.
+    """
+
+    boundary: Boundary
+    boundary_text: Text
+    scenario: Text
+    duration_s: float
+    iterations: int
+    launches: int
+    rounds: int
+    threads: int
+    streams: int
+    fps: float | None
+    image: Text | None
+    device: Text
+    seed: int
+    confidence: float
+
+
+class Histogram(Finite):
+    """All samples: counts between logarithmic edges in milliseconds, one edge more than counts."""
+
+    edges_ms: Annotated[tuple[Milliseconds, ...], Field(max_length=1025)]
+    counts: Annotated[tuple[int, ...], Field(max_length=1024)]
+
+
+class Accuracy(Finite):
+    """What the bundle's own proof says, on the largest set that it names: see `dmformer.manifest.Comparison`."""
+
+    data: Text
+    images: int
+    verified: bool
+    top1: float | None = None
+    reference_top1: float | None = None
+    top5: float | None = None
+    reference_top5: float | None = None
+    agreement: float | None = None
+    sqnr_db: float | None = None
+    max_abs_error: float | None = None
+
+
+class PartTime(Finite):
+    """One part of the model (stem, DMA levels, FFN, ...) as the runtime's own profiler saw it.
+
+    Attributes:
+        part: Its name.
+        ms: Milliseconds of one inference; ``share`` of the sum over all parts, 0 to 1.
+        precision: What its time was spent in, the most first, as ``{"float32": 0.9, "int8": 0.1}``.
+        layers: How many nodes of the runtime.
+        macs: Multiply-accumulates of one call; ``moved_bytes`` the least bytes that they read and write.
+        gmacs_per_s: Achieved; ``of_compute`` and ``of_memory`` as shares of this machine's measured peaks.
+        bound: What limits it at most: ``compute`` or ``memory``; None for parts without arithmetic.
+    """
+
+    part: Text
+    ms: Milliseconds
+    share: float
+    precision: dict[str, float]
+    layers: int
+    macs: int | None = None
+    moved_bytes: int | None = None
+    gmacs_per_s: float | None = None
+    of_compute: float | None = None
+    of_memory: float | None = None
+    bound: Literal["compute", "memory"] | None = None
+
+
+class Layers(Finite):
+    """Where the time goes.
+
+    Attributes:
+        source: Who told.
+        total_ms: Sum over all layers of one inference; profiling itself slows it down.
+        parts: In the order of the model.
+        slowest: The slowest single layers: name, kind, precision, milliseconds.
+        note: What to know when reading it.
+    """
+
+    source: Text
+    total_ms: Milliseconds
+    parts: tuple[PartTime, ...]
+    slowest: tuple[tuple[Text, Text, Text, float], ...] = ()
+    note: Text | None = None
+
+
+class Peaks(Finite):
+    """What this machine gave at most, through one runtime, with the threads of the measurement.
+
+    Attributes:
+        target: The runtime.
+        gmacs_per_s: Large matrix product, by the precision it ran in.
+        copy_gb_per_s: Reading plus writing memory, 10^9 bytes a second.
+        cache_gb_per_s: The same on a block that fits into the caches.
+    """
+
+    target: Text
+    gmacs_per_s: dict[str, float]
+    copy_gb_per_s: float
+    cache_gb_per_s: float
+
+
+class Result(Finite):
+    """One candidate. Times are milliseconds of one call of ``batch`` images, from all launches together.
+
+    Attributes:
+        name: What tables call it.
+        kind: ``bundle``, ``pytorch`` or ``pytorch-compile``.
+        target: Runtime; ``provider`` and ``executes`` as it reports them itself.
+        precision: What was asked for when the bundle was made.
+        family: Model and input size: only candidates of one family are compared.
+        model: The model's name; ``input`` its shape.
+        samples: Measured calls.
+        p50_ms: Median. ``p90_ms``, ``p95_ms``, ``p99_ms``: MLPerf's early-stopping estimate at 99 % confidence, None below
+            64, 130, 662 samples.
+        cv: Coefficient of variation of the slices' medians.
+        throughput_ips: Images a second.
+        load_ms: From nothing to ready: ``import_ms`` (the library) and ``compile_ms`` (reading and compiling the
+            engine, which runtimes do in one step); median of the launches. Likewise ``first_ms``, the first call.
+        peak_rss_mb: Peak memory of its process, MiB; ``base_rss_mb`` before the runtime was loaded.
+        engine_bytes: Size of what the runtime loads.
+        speedup: Against ``reference``, with its interval ``speedup_ci``; None for the reference itself.
+        slices_ms: Median of each slice, by launch.
+        late_frames: Paced frames that were not done when the next one came, 0 to 1.
+    """
+
+    name: Text
+    kind: Literal["bundle", "pytorch", "pytorch-compile"]
+    target: Text
+    provider: Text
+    executes: Text
+    precision: Text
+    family: Text
+    model: Text
+    input: tuple[int, ...]
+    batch: Annotated[int, Field(ge=1)]
+    samples: Annotated[int, Field(ge=1)]
+    p50_ms: Milliseconds
+    p90_ms: Milliseconds | None
+    p95_ms: Milliseconds | None
+    p99_ms: Milliseconds | None
+    mean_ms: Milliseconds
+    std_ms: Milliseconds
+    min_ms: Milliseconds
+    cv: float
+    throughput_ips: float
+    load_ms: Milliseconds
+    import_ms: Milliseconds
+    compile_ms: Milliseconds
+    first_ms: Milliseconds
+    warmup_ms: Milliseconds
+    warmed_up: bool
+    peak_rss_mb: float | None
+    base_rss_mb: float | None
+    engine_bytes: int | None
+    reference: Text | None
+    speedup: Ratio | None
+    speedup_ci: tuple[Ratio, Ratio] | None
+    slices_ms: tuple[tuple[Milliseconds, ...], ...]
+    histogram: Histogram
+    late_frames: float | None = None
+    accuracy: Accuracy | None = None
+    layers: Layers | None = None
+    bundle_sha256: Text | None = None
+    notes: tuple[Text, ...] = ()
+
+
+class Document(Finite):
+    """One measurement of several candidates, taken side by side."""
+
+    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/1$")] = SCHEMA
+    taken_at: Text
+    command: Text
+    settings: Asked
+    environment: Environment
+    results: Annotated[tuple[Result, ...], Field(min_length=1, max_length=256)]
+    peaks: tuple[Peaks, ...] = ()
+    warnings: tuple[Text, ...] = ()
+    notes: tuple[Text, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    def to_json(self) -> str:
+        """The text of the document, indented, ending in a newline."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+
+
+def read_document(path: Path | str) -> Document:
+    """Reads what ``dmformer bench --json`` or ``--output`` wrote.
+
+    Raises:
+        DataError: Not such a file, of another schema, or with a field that is missing, unknown or out of range.
+    """
+    path = Path(path)
+    again = "make it with: dmformer bench BUNDLE... --output bench.json"
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: is larger than {MAX_BYTES >> 20} MiB", again)
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})", again) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON", again) from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise DataError(f"{path}: its schema is {schema!r:.80}, this version reads {SCHEMA!r}", again)
+    try:
+        return Document.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path}: {where}: {first['msg']}", again) from error

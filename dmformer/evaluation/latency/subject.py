@@ -1,0 +1,146 @@
+"""What a worker process opens and calls: a bundle's engine, or PyTorch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.bundle import Bundle, read_manifest
+from dmformer.evaluation.latency.candidates import Candidate
+from dmformer.evaluation.latency.settings import Settings
+from dmformer.host import available_cores
+from dmformer.runtimes.base import SessionOptions
+from dmformer.runtimes.registry import get_runtime
+
+Run = Callable[[NDArray[np.float32]], Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An opened candidate.
+
+    Attributes:
+        run: One inference of a preprocessed float32 ``[N, C, H, W]``; may be called from ``streams`` threads.
+        enter_thread: Called once in each thread that will call ``run``.
+        close: Releases the engine.
+        provider: What it runs on, as the runtime reports.
+        executes: What it computes in.
+        import_ms: Milliseconds to import the library.
+        compile_ms: Milliseconds to read the engine and make it ready.
+    """
+
+    run: Run
+    enter_thread: Callable[[], None]
+    close: Callable[[], None]
+    provider: str
+    executes: str
+    import_ms: float
+    compile_ms: float
+
+
+def open_subject(candidate: Candidate, settings: Settings) -> Subject:
+    """Opens a candidate in this process."""
+    return open_engine(candidate, settings) if candidate.kind == "bundle" else open_pytorch(candidate, settings)
+
+
+def load_bundle(candidate: Candidate) -> Bundle:
+    """The candidate's bundle; its files were checked by the process that started this one."""
+    return Bundle(Path(candidate.bundle), read_manifest(Path(candidate.bundle)))
+
+
+def threads_per_stream(settings: Settings) -> int:
+    """Threads inside one inference: as asked; with several streams each gets its share of the cores."""
+    if settings.threads or settings.streams == 1:
+        return settings.threads
+    return max(1, available_cores() // settings.streams)
+
+
+def open_engine(candidate: Candidate, settings: Settings) -> Subject:
+    """Opens the engine of a bundle."""
+    bundle = load_bundle(candidate)
+    runtime = get_runtime(bundle.manifest.target)
+    started = time.perf_counter()
+    _import_library(bundle.manifest.target)
+    imported = time.perf_counter()
+    options = SessionOptions(threads_per_stream(settings), settings.device, settings.streams)
+    session = runtime.open(bundle, options)
+    opened = time.perf_counter()
+    return Subject(
+        session.run,
+        lambda: None,
+        session.close,
+        session.execution.provider,
+        session.execution.precision,
+        (imported - started) * 1e3,
+        (opened - imported) * 1e3,
+    )
+
+
+def _import_library(target: str) -> None:
+    """Imports what the runtime would import when it opens an engine, so that the two can be timed apart."""
+    if target == "openvino":
+        import openvino  # noqa: F401
+    elif target in ("onnx", "onnxruntime"):
+        import onnxruntime  # noqa: F401
+
+
+def open_pytorch(candidate: Candidate, settings: Settings) -> Subject:
+    """Builds the FP32 reference network, as it was trained (nothing folded), in eager mode or compiled."""
+    started = time.perf_counter()
+    import torch
+
+    from dmformer.model.checkpoint import load_checkpoint, random_checkpoint
+
+    imported = time.perf_counter()
+    config = load_bundle(candidate).manifest.source.config
+    checkpoint = load_checkpoint(candidate.weights, config=config) if candidate.weights else random_checkpoint(config)
+    threads = threads_per_stream(settings)
+
+    def enter_thread() -> None:
+        if threads:
+            torch.set_num_threads(threads)
+
+    enter_thread()
+    network: Any = checkpoint.build()
+    if candidate.kind == "pytorch-compile":
+        network = torch.compile(network)
+
+    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
+        return logits
+
+    opened = time.perf_counter()
+    return Subject(
+        run,
+        enter_thread,
+        lambda: None,
+        "PyTorch " + ("compiled" if candidate.kind == "pytorch-compile" else "eager"),
+        "float32",
+        (imported - started) * 1e3,
+        (opened - imported) * 1e3,
+    )
+
+
+def memory_mb() -> tuple[float, float] | None:
+    """Resident memory of this process now and at its peak, MiB; None where the system does not tell.
+
+    From ``/proc/self/status``: ``ru_maxrss`` would carry the peak of the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(fields["VmRSS"].split()[0]) / 1024, int(fields["VmHWM"].split()[0]) / 1024
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if os.uname().sysname == "Darwin" else 1 << 10)
+    return peak, peak

@@ -1,0 +1,88 @@
+"""One call of a candidate, as the chosen boundary draws it, on real images in turn."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dmformer.bundle import Bundle
+from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.subject import Run
+from dmformer.preprocessing import Preprocessing, load_image, preprocess_batch
+
+DIFFERENT_BATCHES = 4
+"""Batches that are fed in turn: enough that no runtime sees the same bytes twice in a row."""
+
+T = TypeVar("T")
+Call = Callable[[], Any]
+Images = list[NDArray[np.uint8]]
+
+
+def make_call(bundle: Bundle, batch: int, settings: Settings, scratch: Path) -> Callable[[Run], Call]:
+    """What turns an engine into a call without arguments.
+
+    Args:
+        bundle: Gives preprocessing and, without ``settings.image``, its golden samples.
+        batch: Images in a call.
+        settings: The boundary and the image.
+        scratch: An empty directory for image files, for the boundary ``file``.
+
+    Raises:
+        DataError: The image cannot be read.
+    """
+    spec = bundle.manifest.preprocessing
+    batches = image_batches(bundle, batch, settings)
+    if settings.boundary == "engine":
+        return _engine([preprocess_batch(images, spec) for images in batches])
+    if settings.boundary == "preprocess":
+        return _preprocess(batches, spec)
+    return _file([write_images(images, scratch, settings, index) for index, images in enumerate(batches)], spec)
+
+
+def _engine(tensors: list[NDArray[np.float32]]) -> Callable[[Run], Call]:
+    def bind(run: Run) -> Call:
+        source: Iterator[NDArray[np.float32]] = itertools.cycle(tensors)
+        return lambda: run(next(source))
+
+    return bind
+
+
+def _preprocess(batches: list[Images], spec: Preprocessing) -> Callable[[Run], Call]:
+    def bind(run: Run) -> Call:
+        source = itertools.cycle(batches)
+        return lambda: run(preprocess_batch(next(source), spec))
+
+    return bind
+
+
+def _file(batches: list[list[Path]], spec: Preprocessing) -> Callable[[Run], Call]:
+    def bind(run: Run) -> Call:
+        source = itertools.cycle(batches)
+        return lambda: run(preprocess_batch([load_image(path) for path in next(source)], spec))
+
+    return bind
+
+
+def image_batches(bundle: Bundle, batch: int, settings: Settings) -> list[Images]:
+    """A few batches of decoded images."""
+    images = [load_image(settings.image)] if settings.image else list(bundle.golden().images)
+    source = itertools.cycle(images)
+    return [list(itertools.islice(source, batch)) for _ in range(DIFFERENT_BATCHES)]
+
+
+def write_images(images: Images, scratch: Path, settings: Settings, index: int) -> list[Path]:
+    """The files of one batch: the user's own, or the golden samples as PNG."""
+    if settings.image:
+        return [Path(settings.image)] * len(images)
+    paths = []
+    for position, image in enumerate(images):
+        path = scratch / f"{index}-{position}.png"
+        Image.fromarray(image.squeeze()).save(path)
+        paths.append(path)
+    return paths

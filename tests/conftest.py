@@ -1,0 +1,104 @@
+"""Fixtures of every room. Tests never see the user's own cache, build folder or temporary files."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Before torch is first imported: children inherit it, and on networks this small a second thread only waits.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from dmformer.manifest import Precision
+from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkpoint, save_checkpoint
+from dmformer.model.network import DMFormer
+from dmformer.pipeline.export import export_bundles
+from dmformer.pipeline.options import ExportOptions
+from tests.support import CLASSES, TINY, random_images
+
+Exported = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home, a cache, a working directory and a folder for temporary files of the test's own."""
+    for name in ("home", "cache", "tmp", "work"):
+        (tmp_path / f".{name}").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / ".home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ".tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.chdir(tmp_path / ".work")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a tiny random network for 32x32 images, with labels. Not to be changed: copy it."""
+    checkpoint = random_checkpoint(TINY, size=32, name="mini")
+    path = tmp_path_factory.mktemp("weights") / "mini.safetensors"
+    save_checkpoint(replace(checkpoint, labels=tuple(f"class {index}" for index in range(CLASSES))), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def checkpoint(weights: Path) -> Checkpoint:
+    return load_checkpoint(weights)
+
+
+@pytest.fixture(scope="session")
+def reference(checkpoint: Checkpoint) -> DMFormer:
+    return checkpoint.build()
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve random images with labels, as an npz."""
+    path = tmp_path_factory.mktemp("data") / "labelled.npz"
+    np.savez(path, images=random_images(12), labels=np.arange(12) % CLASSES)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Gives the bundle of a target, made once in a session. Not to be changed: see `copied`."""
+
+    @functools.cache
+    def make(target: str, precision: Precision = "fp32", batch: int = 1, dynamic: bool = False) -> Path:
+        options = ExportOptions(
+            targets=(target,),
+            precision=precision,
+            batch=batch,
+            dynamic=dynamic,
+            golden_images=6,
+            output=tmp_path_factory.mktemp("bundles"),
+        )
+        outcome = export_bundles(weights, options)[0]
+        assert outcome.proof.passed, outcome.proof.failures
+        return outcome.bundle.path
+
+    return make
+
+
+@pytest.fixture
+def copied(exported: Exported, tmp_path: Path) -> Path:
+    """A copy of an ONNX Runtime bundle, to be damaged."""
+    path = tmp_path / "bundle"
+    shutil.copytree(exported("onnxruntime"), path)
+    return path

@@ -1,0 +1,121 @@
+"""What several rooms' tests share: a tiny network, snapshots of folders, and the command line as a process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.bundle import Bundle
+from dmformer.manifest import Proof
+from dmformer.model.config import ModelConfig
+from dmformer.runtimes.base import Session, SessionOptions
+from dmformer.runtimes.registry import open_bundle
+
+ROOT = Path(__file__).parent.parent
+TARGETS = ("onnx", "onnxruntime", "openvino")
+CLASSES = 10
+TINY = ModelConfig(
+    widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2), stem_width=4, num_classes=CLASSES
+)
+PATIENCE = 120
+"""Seconds that a child process of a test may take on a busy machine."""
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every path under a folder, hidden ones too, with its content's digest (empty for directories)."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def random_images(count: int, side: int = 40, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def random_batch(count: int, side: int = 32, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((count, 3, side, side), dtype=np.float32)
+
+
+def start(*arguments: str | Path, code: str | None = None, **options: Any) -> subprocess.Popen[str]:
+    """Starts the command line, or some Python code, in a process group of its own."""
+    head = [sys.executable, "-c", code] if code else [sys.executable, "-m", "dmformer"]
+    return subprocess.Popen(
+        [*head, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    out, err = process.communicate(timeout=PATIENCE)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run(*arguments: str | Path, code: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    return finish(start(*arguments, code=code, **options))
+
+
+def kill_when(process: subprocess.Popen[str], moment: Callable[[], bool], number: signal.Signals) -> None:
+    """Sends a signal to the whole process group as soon as ``moment`` is there."""
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and not moment():
+        assert time.monotonic() < deadline, "the moment to stop the process at never came"
+        time.sleep(0.005)
+    if process.poll() is None:
+        os.killpg(process.pid, number)
+
+
+def partials(folder: Path) -> list[Path]:
+    return sorted(folder.glob(".*.partial")) if folder.is_dir() else []
+
+
+def outputs(bundle: Bundle | Path, batch: NDArray[np.float32], threads: int = 1) -> NDArray[np.float32]:
+    """The logits of a bundle for one batch."""
+    loaded = Bundle.load(bundle) if isinstance(bundle, Path) else bundle
+    with open_bundle(loaded, SessionOptions(threads=threads)) as session:
+        return logits_of(session, batch)
+
+
+def logits_of(session: Session, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(session.run(batch)["logits"], np.float32)
+
+
+def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = bundle / "manifest.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def proof_of(path: Path) -> Proof:
+    proof = Bundle.load(path).manifest.proof
+    assert proof is not None
+    return proof
+
+
+def one_line(text: str) -> str:
+    """The one line of an error, asserted to be the only ``error:`` and no traceback."""
+    lines = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in text, text
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def names(paths: Sequence[Path]) -> list[str]:
+    return sorted(path.name for path in paths)
