@@ -55,14 +55,14 @@ class Environment(Strict):
     frequency_mhz: tuple[float, float] | None = None
     memory_bytes: int | None = None
     gpu: Text | None = None
-    jetson: dict[str, Text] = {}
+    jetson: dict[str, Text] = Field(default_factory=dict)
     os: Text
     power: Text | None = None
     virtual: Text | None = None
     cpu_limit: float | None = None
     memory_limit_bytes: int | None = None
     python: Text
-    packages: dict[str, Text] = {}
+    packages: dict[str, Text] = Field(default_factory=dict)
 
 
 def environment() -> Environment:

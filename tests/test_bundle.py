@@ -121,7 +121,7 @@ def test_what_is_no_bundle(tmp_path: Path, copied: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "file", tmp_path / "empty", tmp_path / "nothing", copied / "model.onnx"):
-        with pytest.raises(BundleError, match="is not a bundle"):
+        with pytest.raises(BundleError, match=r"is not a bundle|no such directory"):
             Bundle.load(path)
     with pytest.raises(BundleError):
         Bundle.load(tmp_path / ("x" * 300))

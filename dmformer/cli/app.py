@@ -10,6 +10,8 @@ from typing import Annotated, ParamSpec
 import typer
 
 from dmformer.cli import STOPPED, WRONG_INPUT
+from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
+from dmformer.cli.bench import bench
 from dmformer.cli.doctor import doctor
 from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dmformer.cli.export import export
@@ -90,5 +92,6 @@ def _epilog(examples: tuple[tuple[str, str], ...]) -> str:
 app.command(context_settings=HELP, epilog=_epilog(EXPORT_EXAMPLES))(guarded(export))
 app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
 app.command(context_settings=HELP, epilog=_epilog(PREDICT_EXAMPLES))(guarded(predict))
+app.command(context_settings=HELP, epilog=_epilog(BENCH_EXAMPLES))(guarded(bench))
 app.command(context_settings=HELP, epilog=_epilog(INSPECT_EXAMPLES))(guarded(inspect))
 app.command(context_settings=HELP)(guarded(doctor))

@@ -122,9 +122,17 @@ def show_fields(title: str, fields: dict[str, Any]) -> None:
 
     grid = table(escaped(title), "field", "value")
     for name, value in fields.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        grid.add_row(escaped(name), escaped(text))
+        grid.add_row(escaped(name), escaped(readable(value)))
     console().print(grid)
+
+
+def readable(value: Any) -> str:
+    """A value of a manifest as words: what is nested is joined, what is not there is a dash."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {readable(inner)}" for name, inner in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(readable, value)) or "-"
+    return "-" if value is None else str(value)
 
 
 def show_onnx(document: dict[str, Any]) -> None:

@@ -83,39 +83,23 @@ def number(value: float | None, pattern: str = "{:.2f}") -> str:
 
 def print_summaries(records: list[dict[str, Any]]) -> None:
     """The table of finished bundles, and one line for each that failed."""
-    grid = table(
-        None,
-        "target",
-        "precision",
-        "executes",
-        ">size",
-        ">top-1 %",
-        ">reference",
-        ">agreement",
-        ">SQNR dB",
-        ">max error",
-        "verdict",
-    )
+    grid = table(None, "", "engine", ">size", ">top-1", ">PyTorch", ">agreement", ">SQNR dB", ">max error")
     for record in records:
+        equal = record["sqnr_db"] is None and record["agreement"] is not None
         grid.add_row(
-            escaped(record["target"]),
-            record["precision"],
-            escaped(record["executes"]),
+            "[green]✓[/green]" if record["verified"] else "[red]✗[/red]",
+            f"{record['target']} {record['precision']}",
             size_text(record["engine_bytes"]),
             number(record["top1"]),
             number(record["reference_top1"]),
             number(record["agreement"], "{:.2%}"),
-            "equal"
-            if record["sqnr_db"] is None and record["agreement"] is not None
-            else number(record["sqnr_db"], "{:.1f}"),
+            "equal" if equal else number(record["sqnr_db"], "{:.1f}"),
             number(record["max_abs_error"], "{:.1e}"),
-            "[green]verified[/green]" if record["verified"] else "[red]below tolerance[/red]",
         )
     out = console()
     out.print(grid)
     for record in records:
-        out.print(
-            f"  {record['images']} images of {escaped(record['data'])}  ->  [bold]{escaped(record['path'])}[/bold]"
-        )
+        facts = f"{record['target']} executes {record['executes']}; {record['images']} images of {record['data']}"
+        out.print(f"  {escaped(facts)}\n    -> [bold]{escaped(record['path'])}[/bold]")
         for failure in record["failures"]:
-            out.print(f"  [red]✗[/red] {escaped(failure)}")
+            out.print(f"    [red]✗[/red] {escaped(failure)}")

@@ -60,13 +60,15 @@ class Prepared:
 
     Attributes:
         checkpoint: The weights.
-        onnx: The graph in the precision that was asked for, on disk.
+        graph: The float32 graph, checked against PyTorch.
+        scratch: A directory for intermediate files, gone when the export ends.
         golden: The golden samples.
         answers: Gives the reference's answers on the verification set, computing them once; None without a set.
     """
 
     checkpoint: Checkpoint
-    onnx: Path
+    graph: onnx.ModelProto
+    scratch: Path
     golden: Golden
     answers: Callable[[], Answers | None]
 
@@ -171,20 +173,17 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     reference = checkpoint.build()
     golden = make_golden(reference, sources.samples, options.golden_images, checkpoint.preprocessing)
     graph = make_graph(checkpoint, reference, golden, options)
-    path = scratch / "model.onnx"
-    path.write_bytes(graph.SerializeToString(deterministic=True))
 
     @cache
     def answers() -> Answers | None:
         dataset = sources.dataset
         return None if dataset is None else answer(reference, dataset, checkpoint.preprocessing, progress)
 
-    return Prepared(checkpoint, path, golden, answers)
+    return Prepared(checkpoint, graph, scratch, golden, answers)
 
 
 def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions) -> onnx.ModelProto:
-    """The checked graph in the precision that was asked for."""
-    from dmformer.export.half import compress_weights
+    """The float32 graph, checked against the reference."""
     from dmformer.export.onnx_model import assert_computes, make_onnx
     from dmformer.model.canonical import assert_equal, canonicalize
 
@@ -196,7 +195,7 @@ def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, opti
         assert_equal(reference, model, torch.from_numpy(golden.tensors), rtol=CANONICAL_ERROR)
     graph = make_onnx(model, graph_options(checkpoint, options), checkpoint.preprocessing, checkpoint.labels)
     assert_computes(graph, model, golden.tensors)
-    return compress_weights(graph) if options.precision == "fp16" else graph
+    return graph
 
 
 def make(target: str, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
@@ -204,16 +203,23 @@ def make(target: str, destination: Path, prepared: Prepared, options: ExportOpti
     runtime = get_runtime(target)
     progress.say(f"building {target} {options.precision}")
     with staged(destination, options.force) as staging:
-        request = EngineRequest(
-            str(prepared.onnx), str(staging.directory), options.precision, STORED[options.precision]
-        )
+        path = prepared.scratch / f"{target}.onnx"
+        path.write_bytes(graph_for(prepared.graph, options.precision).SerializeToString(deterministic=True))
+        request = EngineRequest(str(path), str(staging.directory), options.precision, STORED[options.precision])
         bundle = runtime.build(request, draft(target, prepared, options), prepared.golden)
         asked = options.tolerance or DEFAULTS[options.precision]
         proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
-        return publish(staging, bundle.with_proof(proof), proof, options.force)
+        return publish(staging, bundle.with_proof(proof), proof)
 
 
-def publish(staging: Staging, bundle: Bundle, proof: Proof, force: bool) -> Outcome:
+def graph_for(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+    """The graph in the precision that was asked for: precision is a property of the graph."""
+    from dmformer.export.half import compress_weights
+
+    return compress_weights(graph) if precision == "fp16" else graph
+
+
+def publish(staging: Staging, bundle: Bundle, proof: Proof) -> Outcome:
     """Renames a bundle into place; one that fell below its tolerance goes under a name ending in ``.rejected``."""
     destination = staging.destination
     if not proof.passed:

@@ -61,7 +61,7 @@ def bench(
     peaks: list[Peaks] = []
     notes: list[str] = []
     if layers:
-        results, peaks, notes = with_layers(results, candidates, settings, watch)
+        results, peaks, notes = with_layers(results, candidates, bundles, settings, watch)
     return Document(
         taken_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command,
@@ -196,7 +196,11 @@ def accuracy(bundle: Bundle) -> Accuracy | None:
 
 
 def with_layers(
-    results: list[Result], candidates: list[Candidate], settings: Settings, progress: Progress
+    results: list[Result],
+    candidates: list[Candidate],
+    bundles: dict[str, Bundle],
+    settings: Settings,
+    progress: Progress,
 ) -> tuple[list[Result], list[Peaks], list[str]]:
     """The same results with a breakdown by part, the peaks by target, and why either is missing."""
     peaks: dict[str, Peaks] = {}
@@ -211,7 +215,8 @@ def with_layers(
             with WorkerProcess(candidate, settings) as worker:
                 if found.target not in peaks:
                     peaks[found.target] = Peaks(target=found.target, **worker.ask("peaks"))
-                layers = placed(Layers(**worker.ask("layers")), found, peaks[found.target])
+                config = bundles[candidate.bundle].manifest.source.config
+                layers = placed(Layers(**worker.ask("layers")), found, config, peaks[found.target])
             completed.append(found.model_copy(update={"layers": layers}))
         except EngineError as error:
             notes.append(f"{candidate.name}: no breakdown by part: {error.message}")
@@ -242,7 +247,9 @@ def all_warnings(records: Records, results: list[Result]) -> list[str]:
         if not found.warmed_up:
             said.append(f"{found.name}: was not stable at the end of its warm-up")
         if found.p90_ms is None:
-            said.append(f"{found.name}: {found.samples} samples are too few for p90 (64); give --iterations or --duration")
+            said.append(
+                f"{found.name}: {found.samples} samples are too few for p90 (64); give --iterations or --duration"
+            )
         if found.late_frames:
             said.append(f"{found.name}: {found.late_frames:.1%} of the frames were not done when the next one came")
     kinds: dict[str, str] = {}

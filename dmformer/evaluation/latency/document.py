@@ -156,8 +156,8 @@ class Result(Finite):
         family: Model and input size: only candidates of one family are compared.
         model: The model's name; ``input`` its shape.
         samples: Measured calls.
-        p50_ms: Median. ``p90_ms``, ``p95_ms``, ``p99_ms``: MLPerf's early-stopping estimate at 99 % confidence, None below
-            64, 130, 662 samples.
+        p50_ms: Median. ``p90_ms``, ``p95_ms``, ``p99_ms``: MLPerf's early-stopping estimate at 99 % confidence, None
+            where there are too few samples for it.
         cv: Coefficient of variation of the slices' medians.
         throughput_ips: Images a second.
         load_ms: From nothing to ready: ``import_ms`` (the library) and ``compile_ms`` (reading and compiling the

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from dmformer import errors
 from dmformer.evaluation.latency.candidates import Candidate
@@ -24,7 +25,7 @@ class WorkerProcess:
     def __init__(self, candidate: Candidate, settings: Settings) -> None:
         self.candidate = candidate
         self._said: IO[bytes] = tempfile.TemporaryFile(prefix="dmformer-")  # noqa: SIM115 - closed in __exit__
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "dmformer.evaluation.latency.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -32,6 +33,8 @@ class WorkerProcess:
             text=True,
             encoding="utf-8",
         )
+        self._requests = cast(IO[str], self._process.stdin)
+        self._answers = cast(IO[str], self._process.stdout)
         self._send({"candidate": candidate.to_json(), "settings": settings.to_json()})
 
     def ask(self, step: str) -> dict[str, Any]:
@@ -42,8 +45,7 @@ class WorkerProcess:
             DmformerError: What the step itself raised.
         """
         self._send(step)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise self._crash(step)
         answer = json.loads(line)
@@ -53,13 +55,10 @@ class WorkerProcess:
         return dict(answer["done"])
 
     def _send(self, request: Any) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            # It is dead already; reading the answer will tell.
-            return
+        # Where it is dead already, reading the answer will tell.
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
 
     def _crash(self, step: str) -> errors.EngineCrashError:
         code = self._process.wait()
@@ -73,18 +72,14 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Ends the process: by the end of its input, or else by force."""
-        if self._process.stdin is not None:
-            try:
-                self._process.stdin.close()
-            except BrokenPipeError:
-                pass
+        with contextlib.suppress(BrokenPipeError):
+            self._requests.close()
         try:
             self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._answers.close()
         self._said.close()
 
     def __enter__(self) -> WorkerProcess:

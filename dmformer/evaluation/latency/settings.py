@@ -40,7 +40,7 @@ class Settings:
 
     duration_s: float = 3.0
     iterations: int = 0
-    launches: int = 3
+    launches: int = 5
     warmup_s: float = 5.0
     threads: int = 0
     streams: int = 1

@@ -65,7 +65,9 @@ def variation(slice_medians: Times) -> float:
     return float(slice_medians.std(ddof=1) / slice_medians.mean()) if len(slice_medians) > 1 else 0.0
 
 
-def speedup(reference: NDArray[np.float64], candidate: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
+def speedup(
+    reference: NDArray[np.float64], candidate: NDArray[np.float64], seed: int = 0
+) -> tuple[float, float, float]:
     """How many times as fast a candidate is, from slices that were taken side by side.
 
     Args:
@@ -74,9 +76,9 @@ def speedup(reference: NDArray[np.float64], candidate: NDArray[np.float64], seed
         seed: Of the bootstrap; equal slices and seeds give equal intervals.
 
     Returns:
-        The median ratio over all slices, and the ends of its 99 % interval: a percentile bootstrap that draws launches first
-        and then, in blocks of neighbouring rounds, slices within them, because both the placement of a process in
-        memory and a disturbance that outlasts a slice move several ratios at once.
+        The median ratio over all slices, and the ends of its 99 % interval: a percentile bootstrap that draws
+        launches first and then, in blocks of neighbouring rounds, slices within them, because both the placement of
+        a process in memory and a disturbance that outlasts a slice move several ratios at once.
     """
     logs = np.log(reference / candidate)
     middle = float(np.median(logs))

@@ -118,7 +118,7 @@ def measure_streams(calls: list[Call], enter: Callable[[], None], seconds: float
             settle(call)
             barrier.wait()
             parts.append(measure(call, seconds, least))
-        except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread
+        except BaseException as error:  # handed over to the caller's thread
             barrier.abort()
             failures.append(error)
 

@@ -80,7 +80,7 @@ class Worker:
         return {"peak_rss_mb": found[1] if found else None}
 
     def layers(self) -> dict[str, Any]:
-        """Time and precision of every layer, as the runtime's own profiler tells; see `dmformer.runtimes.inspection`."""
+        """Time and precision of every layer, as the runtime's own profiler tells them."""
         from dmformer.evaluation.layers.profile import profile
 
         return profile(load_bundle(self.candidate), self.candidate.batch, self.settings)
@@ -123,7 +123,7 @@ def answer(worker: Worker, step: str) -> dict[str, Any]:
         return {"done": getattr(worker, step)()}
     except DmformerError as error:
         return {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
-    except Exception as error:  # noqa: BLE001 - a third party's exception: reported as the runtime's refusal
+    except Exception as error:  # a third party's: reported as the runtime's refusal
         text = " ".join(str(error).split())[:600]
         message = f"{worker.candidate.name}: {type(error).__name__} while {STEPS[step]}: {text}"
         return {"error": {"kind": EngineError.__name__, "message": message, "hint": None}}

@@ -62,6 +62,14 @@ class Graph:
         """The inputs of a node that are computed, not constant."""
         return [value for value in node.input if value and value not in self.constants]
 
+    def header(self) -> onnx.ModelProto:
+        """An empty model of the same versions, operator sets and metadata."""
+        source = self._model
+        model = onnx.ModelProto(ir_version=source.ir_version, producer_name=source.producer_name)
+        model.opset_import.extend(source.opset_import)
+        model.metadata_props.extend(source.metadata_props)
+        return model
+
     def model(self, extra: Iterable[onnx.NodeProto] = ()) -> onnx.ModelProto:
         """The finished model: nodes sorted topologically, unused constants dropped, stale shapes removed."""
         nodes = _sorted([*self.nodes, *extra], {*self.inputs, *self.constants})

@@ -15,7 +15,7 @@ from dmformer.export.qdq.affine import Range
 from dmformer.export.qdq.graph import Graph
 from dmformer.export.qdq.insertion import Quantizers
 from dmformer.export.qdq.scheme import Scheme
-from dmformer.export.qdq.sites import ARITHMETIC, COMPUTE, activated, group_of, site_values
+from dmformer.export.qdq.sites import ARITHMETIC, COMPUTE, activated, group_of, value_ranges
 
 
 def emit_onnxruntime(
@@ -36,10 +36,8 @@ def emit_onnxruntime(
         ExportError: A site that is needed has no range.
     """
     graph = Graph(model)
-    values = site_values(graph)
-    by_value = {values[site]: span for site, span in ranges.items() if site in values}
     integer = [node for node in graph.nodes if node.op_type in ARITHMETIC and group_of(node.name) in int8_groups]
-    quantizers = Quantizers(graph, by_value, scheme)
+    quantizers = Quantizers(graph, value_ranges(graph, ranges), scheme)
     readers = _readers(graph, integer)
     for node in integer:
         if node.op_type in COMPUTE:

@@ -16,7 +16,7 @@ from dmformer.export.qdq.affine import Range
 from dmformer.export.qdq.graph import Graph
 from dmformer.export.qdq.insertion import Quantizers
 from dmformer.export.qdq.scheme import U8S8
-from dmformer.export.qdq.sites import COMPUTE, group_of, site_values
+from dmformer.export.qdq.sites import COMPUTE, group_of, value_ranges
 
 
 def emit_openvino(model: onnx.ModelProto, ranges: Mapping[str, Range], int8_groups: Collection[str]) -> onnx.ModelProto:
@@ -34,9 +34,7 @@ def emit_openvino(model: onnx.ModelProto, ranges: Mapping[str, Range], int8_grou
         ExportError: A site that is needed has no range.
     """
     graph = Graph(model)
-    values = site_values(graph)
-    by_value = {values[site]: span for site, span in ranges.items() if site in values}
-    quantizers = Quantizers(graph, by_value, U8S8)
+    quantizers = Quantizers(graph, value_ranges(graph, ranges), U8S8)
     readers: dict[str, list[tuple[str, str]]] = {}
     for node in graph.nodes:
         if node.op_type in COMPUTE and group_of(node.name) in int8_groups:

@@ -9,10 +9,11 @@ A *site* is the output of a node (or ``image``, the graph's input) and carries o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import onnx
 
+from dmformer.export.qdq.affine import Range
 from dmformer.export.qdq.graph import Graph
 
 _BLOCK = re.compile(r"(stages\.\d+\.\d+)\.(.+)")
@@ -62,6 +63,16 @@ def select(groups: Iterable[str], kinds: Iterable[str]) -> frozenset[str]:
 def site_values(graph: Graph) -> dict[str, str]:
     """The value (tensor name) of each site: one per node, and the graph's input under its own name."""
     return {name: name for name in graph.inputs} | {node.name: node.output[0] for node in graph.nodes}
+
+
+def value_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges by value instead of by site.
+
+    A segment of a graph has an inner value as its input, ``<site>:0``; it keeps that site's range.
+    """
+    found = {value: ranges[site] for site, value in site_values(graph).items() if site in ranges}
+    parts = {value: ranges[site] for value in graph.inputs if (site := value.removesuffix(":0")) in ranges}
+    return found | parts
 
 
 def activated(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto:

@@ -1,0 +1,261 @@
+"""``dmformer bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dmformer.cli import options
+from dmformer.errors import OutputError
+
+if TYPE_CHECKING:
+    from dmformer.evaluation.latency.document import Document, Layers
+
+EXAMPLES = (
+    ("dmformer bench build/*", "every bundle against PyTorch, side by side"),
+    ("dmformer bench BUNDLE --against none --threads 1", "on a device without torch"),
+    ("dmformer bench BUNDLE --streams 4 --duration 10", "throughput"),
+    ("dmformer bench BUNDLE --boundary file --image street.jpg --fps 30", "a camera, from file to answer"),
+    ("dmformer bench build/* -o bench.json && dmformer report report.html bench.json", "a page for the customer"),
+)
+
+
+def bench(  # noqa: PLR0913 - one parameter for each option
+    bundles: Annotated[
+        list[Path], typer.Argument(help="Bundles: the directories that export made.", show_default=False)
+    ],
+    against: Annotated[
+        str,
+        typer.Option("--against", help="The reference: pytorch, pytorch-compile or none. auto: pytorch if installed."),
+    ] = "auto",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            help="The bundles' weights, for PyTorch. Default: the embedded, or random ones.",
+            show_default=False,
+        ),
+    ] = None,
+    duration: Annotated[float, typer.Option("--duration", min=0.05, help="Measured seconds for each candidate.")] = 3.0,
+    iterations: Annotated[
+        int, typer.Option("--iterations", min=0, help="Measured calls at least; whichever takes longer.")
+    ] = 0,
+    launches: Annotated[
+        int, typer.Option("--launches", min=1, max=30, help="Start every candidate so often anew.")
+    ] = 5,
+    warmup: Annotated[
+        float, typer.Option("--warmup", min=0, help="Longest warm-up of a launch, seconds; ends when stable.")
+    ] = 3.0,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--batch", min=1, help="Images in a call; may be given several times.", show_default="the bundle's"
+        ),
+    ] = None,
+    threads: options.Threads = 0,
+    streams: Annotated[int, typer.Option("--streams", min=1, max=256, help="Inferences at the same time.")] = 1,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            "--fps", min=0.1, max=1000, help="A camera's frames a second, idle in between.", show_default=False
+        ),
+    ] = None,
+    boundary: Annotated[
+        str, typer.Option("--boundary", help="What is timed: engine, preprocess (and engine), file (to answer).")
+    ] = "engine",
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", help="An image file to feed. Default: the golden samples.", show_default=False),
+    ] = None,
+    device: options.Device = "cpu",
+    seed: Annotated[int, typer.Option("--seed", help="Of the order of slices and of the intervals.")] = 0,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers/--no-layers", help="Ask the runtimes where the time goes, and measure this machine's peaks."
+        ),
+    ] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Also write the JSON document to this file.", show_default=False),
+    ] = None,
+    json: options.Json = False,
+) -> int:
+    """Measure bundles side by side, each in a process of its own, against PyTorch.
+
+    Candidates take turns in short slices, so that what disturbs the machine hits all alike. p90 is given from 64
+    samples up, p99 from 662, as MLPerf does. Intervals are at 99 % confidence.
+    """
+    import sys
+
+    from dmformer.bundle import Bundle
+    from dmformer.cli.output import TerminalProgress
+    from dmformer.evaluation.latency.bench import bench as measure
+    from dmformer.evaluation.latency.settings import Settings
+    from dmformer.pipeline.measurement import choose_candidates
+    from dmformer.preprocessing import load_image
+
+    progress = TerminalProgress()
+    settings = Settings(
+        duration,
+        iterations,
+        launches,
+        warmup,
+        threads,
+        streams,
+        fps,
+        boundary,
+        str(image) if image else None,
+        device,
+        seed,  # type: ignore[arg-type]  # checked there
+    )
+    if image is not None:
+        load_image(image)
+    loaded = [Bundle.load(path) for path in bundles]
+    candidates = choose_candidates(loaded, against, weights, batch or [], progress)
+    document = measure(
+        candidates, {str(b.path): b for b in loaded}, settings, command_line(sys.argv[1:]), layers, progress
+    )
+    if output is not None:
+        write(output, document.to_json())
+    show(document)
+    if json:
+        sys.stdout.write(document.to_json())
+    return 0
+
+
+def command_line(arguments: list[str]) -> str:
+    """What was typed, fit for a report: paths by their names alone."""
+    import shlex
+
+    kept = [Path(word).name if not word.startswith("-") and "/" in word else word for word in arguments]
+    return shlex.join(["dmformer", *kept])
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --output") from error
+
+
+def show(document: Document) -> None:
+    """The document for people."""
+    from dmformer.cli.output import console
+
+    out = console()
+    settings, machine = document.settings, document.environment
+    out.print()
+    out.print(f"[bold]{settings.scenario}[/bold]: {settings.boundary_text}", markup=True)
+    out.print(
+        f"{machine.cpu}, {machine.cores} cores; threads: {settings.threads or 'the runtime chooses'}; "
+        f"{settings.launches} launches of {settings.rounds} slices in turn"
+    )
+    for grid in (latency_table(document), start_table(document)):
+        out.print(grid)
+    for found in document.results:
+        if found.layers:
+            out.print(parts_table(found.name, found.layers))
+    print_lines(document.warnings, "[yellow]![/yellow]")
+    print_lines(document.notes, "[dim]•[/dim]")
+
+
+def latency_table(document: Document) -> object:
+    """Latency, throughput and speed-up."""
+    from dmformer.cli.output import number, table
+
+    grid = table(
+        None, "Candidate", "executes", ">Latency p50 ms", ">p90", ">p99", ">mean", ">CV", ">Throughput img/s", ">Speed-up", ">99 % interval"
+    )  # fmt: skip
+    for found in document.results:
+        interval = found.speedup_ci
+        grid.add_row(
+            escaped(found.name),
+            escaped(found.executes),
+            f"{found.p50_ms:.3f}",
+            number(found.p90_ms, "{:.3f}"),
+            number(found.p99_ms, "{:.3f}"),
+            f"{found.mean_ms:.3f}",
+            f"{found.cv:.1%}",
+            f"{found.throughput_ips:.1f}",
+            "reference" if found.speedup is None else f"[bold]{found.speedup:.2f}x[/bold]",
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
+        )
+    return grid
+
+
+def start_table(document: Document) -> object:
+    """Starting, memory and size."""
+    from dmformer.cli.output import number, size_text, table
+
+    grid = table(
+        None, "Candidate", ">Samples", ">Import ms", ">Compile ms", ">First inference ms", ">Peak memory MiB", ">Engine"
+    )  # fmt: skip
+    for found in document.results:
+        grid.add_row(
+            escaped(found.name),
+            str(found.samples),
+            f"{found.import_ms:.0f}",
+            f"{found.compile_ms:.0f}",
+            f"{found.first_ms:.1f}",
+            number(found.peak_rss_mb, "{:.0f}"),
+            size_text(found.engine_bytes) if found.engine_bytes else "-",
+        )
+    return grid
+
+
+def parts_table(name: str, layers: Layers) -> object:
+    """Where the time of one candidate goes."""
+    from dmformer.cli.output import number, table
+
+    grid = table(
+        f"{escaped(name)}: {escaped(layers.source)}",
+        "part",
+        ">ms",
+        ">share",
+        "precision",
+        ">GMAC/s",
+        "of this machine's peak",
+    )
+    for part in layers.parts:
+        grid.add_row(
+            part.part,
+            f"{part.ms:.3f}",
+            f"{part.share:.1%}",
+            ", ".join(f"{name} {share:.0%}" if share < 0.995 else name for name, share in part.precision.items()),
+            number(part.gmacs_per_s or None, "{:.1f}"),
+            verdict(part.of_compute, part.of_memory, part.bound),
+        )
+    return grid
+
+
+def verdict(of_compute: float | None, of_memory: float | None, bound: str | None) -> str:
+    """The distance to the limit in words, as ``12 % of peak, memory bound``."""
+    if bound is None or of_compute is None or of_memory is None:
+        return ""
+    return f"{of_memory if bound == 'memory' else of_compute:.0%} of peak, {bound} bound"
+
+
+def print_lines(lines: tuple[str, ...], sign: str) -> None:
+    """Each line behind a sign."""
+    from dmformer.cli.output import console
+
+    for line in lines:
+        console().print(f"{sign} {escaped(line)}")
+
+
+def escaped(text: str) -> str:
+    """Text that was read from a file, harmless to the terminal's markup."""
+    from rich.markup import escape
+
+    return escape("".join(letter if letter.isprintable() else "?" for letter in text))

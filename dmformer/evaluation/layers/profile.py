@@ -1,0 +1,64 @@
+"""Time and precision by part of the model, from the runtime's own profiler."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import Any
+
+from dmformer.bundle import Bundle
+from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.workload import image_batches
+from dmformer.evaluation.layers.parts import PARTS, part_of
+from dmformer.preprocessing import preprocess_batch
+from dmformer.runtimes.inspection.base import LayerTime
+from dmformer.runtimes.inspection.registry import get_inspector
+
+RUNS = 12
+SLOWEST = 8
+SOURCES = {"openvino": "OpenVINO performance counters", "onnxruntime": "ONNX Runtime profile"}
+
+
+def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:
+    """The fields of `dmformer.evaluation.latency.document.Layers`, without what needs this machine's peaks.
+
+    Raises:
+        EngineError: The runtime cannot be profiled.
+    """
+    spec, target = bundle.manifest.preprocessing, bundle.manifest.target
+    tensors = [preprocess_batch(images, spec) for images in image_batches(bundle, batch, settings)]
+    batches = list(itertools.islice(itertools.cycle(tensors), RUNS))
+    layers = get_inspector(target).profile(bundle, batches, settings.threads)
+    return {
+        "source": SOURCES.get(target, SOURCES["onnxruntime"]),
+        "total_ms": sum(layer.ms for layer in layers),
+        "parts": by_part(layers),
+        "slowest": [
+            (layer.name, layer.kind, layer.precision, layer.ms)
+            for layer in sorted(layers, key=lambda layer: -layer.ms)[:SLOWEST]
+        ],
+        "note": "the profiler slows an inference down: read the shares, not the sum",
+    }
+
+
+def by_part(layers: list[LayerTime]) -> list[dict[str, Any]]:
+    """The layers of each part together, in the order of the model, without parts that have none."""
+    total = sum(layer.ms for layer in layers) or 1.0
+    groups: dict[str, list[LayerTime]] = {part: [] for part in PARTS}
+    for layer in layers:
+        groups[part_of(layer.name, layer.kind)].append(layer)
+    return [_summed(part, members, total) for part, members in groups.items() if members]
+
+
+def _summed(part: str, members: list[LayerTime], total: float) -> dict[str, Any]:
+    spent: Counter[str] = Counter()
+    for layer in members:
+        spent[layer.precision] += layer.ms  # type: ignore[assignment]  # milliseconds
+    ms = sum(layer.ms for layer in members)
+    return {
+        "part": part,
+        "ms": ms,
+        "share": ms / total,
+        "precision": {name: value / ms if ms else 1 / len(spent) for name, value in spent.most_common()},
+        "layers": len(members),
+    }

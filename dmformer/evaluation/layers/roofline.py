@@ -1,0 +1,97 @@
+"""This machine's limits, measured on the spot, and how far each part of a model stays below them.
+
+The roofline (Williams, Waterman, Patterson, CACM 2009): a part that does few multiply-accumulates for each byte is
+limited by memory, one that does many by arithmetic.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dmformer.evaluation.layers.parts import Work, work
+from dmformer.host import available_cores
+from dmformer.model.config import ModelConfig
+from dmformer.runtimes.inspection.registry import get_inspector
+
+if TYPE_CHECKING:
+    from dmformer.evaluation.latency.document import Layers, PartTime, Peaks, Result
+
+SIDE = 1024
+SECONDS, LEAST = 0.3, 5
+LARGE_BYTES, CACHED_BYTES = 64 << 20, 256 << 10
+"""Of one copy by one thread: far more than the caches hold, and little enough for the second level."""
+ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+
+
+def measure_peaks(target: str, threads: int) -> dict[str, Any]:
+    """The fields of `dmformer.evaluation.latency.document.Peaks` but its target.
+
+    Args:
+        target: The runtime whose matrix products are measured.
+        threads: Inside one product; 0 leaves the choice to the runtime, and takes all cores for the copies.
+    """
+    workers = threads or available_cores()
+    products = get_inspector(target).products(SIDE, threads)
+    return {
+        "gmacs_per_s": {name: SIDE**3 / fastest(call) / 1e9 for name, call in products.items()},
+        "copy_gb_per_s": copy_rate(LARGE_BYTES, workers),
+        "cache_gb_per_s": copy_rate(CACHED_BYTES, workers),
+    }
+
+
+def fastest(call: Callable[[], object]) -> float:
+    """Seconds of the fastest of many calls: a limit is what is reached when nothing is in the way."""
+    best, end, count = float("inf"), time.perf_counter() + SECONDS, 0
+    while count < LEAST or time.perf_counter() < end:
+        started = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - started)
+        count += 1
+    return best
+
+
+def copy_rate(size: int, threads: int) -> float:
+    """Bytes read plus bytes written, 10^9 a second, by ``threads`` copies of ``size`` bytes at the same time."""
+    repeats = max(1, (64 << 20) // size // 4)
+    blocks = [(np.zeros(size, np.uint8), np.ones(size, np.uint8)) for _ in range(threads)]
+
+    def copy(pair: tuple[Any, Any]) -> None:
+        for _ in range(repeats):
+            np.copyto(*pair)
+
+    with ThreadPoolExecutor(threads) as pool:
+        seconds = fastest(lambda: list(pool.map(copy, blocks)))
+    return 2 * size * repeats * threads / seconds / 1e9
+
+
+def placed(layers: Layers, result: Result, config: ModelConfig, peaks: Peaks) -> Layers:
+    """The same breakdown with work and distance to the peaks for each part that does arithmetic."""
+    amounts = work(config, (result.input[2], result.input[3]))
+    parts = tuple(_placed(part, amounts.get(part.part), result.batch, peaks) for part in layers.parts)
+    return layers.model_copy(update={"parts": parts})
+
+
+def _placed(part: PartTime, amount: Work | None, batch: int, peaks: Peaks) -> PartTime:
+    precision = max(part.precision, key=lambda name: part.precision[name], default="float32")
+    if amount is None or part.ms == 0 or precision not in peaks.gmacs_per_s:
+        return part
+    width = ELEMENT_BYTES.get(precision, 4)
+    macs, moved = amount.macs * batch, (amount.activations * batch + amount.weights) * width
+    compute_ms = macs / peaks.gmacs_per_s[precision] / 1e6
+    memory_ms = moved / peaks.copy_gb_per_s / 1e6
+    bound: Literal["compute", "memory"] = "compute" if compute_ms > memory_ms else "memory"
+    return part.model_copy(
+        update={
+            "macs": macs,
+            "moved_bytes": moved,
+            "gmacs_per_s": macs / part.ms / 1e6,
+            "of_compute": compute_ms / part.ms,
+            "of_memory": memory_ms / part.ms,
+            "bound": bound,
+        }
+    )

@@ -1,0 +1,90 @@
+"""Choosing what takes part in a measurement: bundles, and the PyTorch reference that they were made from."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+from dmformer import assets
+from dmformer.bundle import Bundle, sha256_of
+from dmformer.errors import CheckpointError, MissingBackendError, UsageError
+from dmformer.evaluation.latency.candidates import Candidate, candidates_of, with_unique_names
+from dmformer.pipeline.sources import is_of_embedded_checkpoint
+from dmformer.progress import Progress
+
+Against = Literal["auto", "pytorch", "pytorch-compile", "none"]
+
+
+def choose_candidates(
+    bundles: list[Bundle], against: str, weights: Path | None, batches: list[int], progress: Progress
+) -> list[Candidate]:
+    """Everything that is to be measured side by side, the references first.
+
+    Args:
+        bundles: What to measure.
+        against: ``pytorch``, ``pytorch-compile``, ``none``, or ``auto``: PyTorch where torch is installed.
+        weights: The bundles' weights for PyTorch; None takes the embedded ones or random ones, which are as fast.
+        batches: Batch sizes; empty takes each bundle's own.
+        progress: Is told what was chosen.
+
+    Raises:
+        UsageError: ``against`` is none of these, or there is no bundle.
+        MissingBackendError: PyTorch was asked for and is not installed.
+        CheckpointError: The weights are not those of the bundles.
+        DmformerError: See `dmformer.evaluation.latency.candidates.candidates_of`.
+    """
+    if against not in get_args(Against):
+        raise UsageError(f"there is no reference {against!r}", f"choose from: {', '.join(get_args(Against))}")
+    if not bundles:
+        raise UsageError("there is nothing to measure", "name a bundle: dmformer bench build/*")
+    engines = candidates_of(bundles, batches)
+    has_torch = find_spec("torch") is not None
+    if against in ("pytorch", "pytorch-compile") and not has_torch:
+        raise MissingBackendError(
+            f"--against {against} needs torch, which is not installed", "pip install 'dmformer[export]'"
+        )
+    if against == "none" or not has_torch:
+        progress.say(f"no PyTorch reference: speed-ups are against {engines[0].name}")
+        return engines
+    by_path = {str(bundle.path): bundle for bundle in bundles}
+    kind: Literal["pytorch", "pytorch-compile"] = "pytorch-compile" if against == "pytorch-compile" else "pytorch"
+    return with_unique_names(references(engines, by_path, kind, weights, progress) + engines)
+
+
+def references(
+    engines: list[Candidate],
+    bundles: dict[str, Bundle],
+    kind: Literal["pytorch", "pytorch-compile"],
+    weights: Path | None,
+    progress: Progress,
+) -> list[Candidate]:
+    """One PyTorch candidate for each model, input size and batch size."""
+    found: dict[tuple[str, int], Candidate] = {}
+    for engine in engines:
+        if (engine.family, engine.batch) in found:
+            continue
+        bundle = bundles[engine.bundle]
+        chosen = choose_weights(bundle, weights, progress)
+        path = str(chosen) if chosen else None
+        name = f"{kind} {bundle.manifest.name}"
+        found[engine.family, engine.batch] = Candidate(name, kind, engine.bundle, engine.batch, path, engine.family)
+    return list(found.values())
+
+
+def choose_weights(bundle: Bundle, weights: Path | None, progress: Progress) -> Path | None:
+    """The weights that PyTorch is measured with, or None for random ones of the same shapes.
+
+    Raises:
+        CheckpointError: The weights were given and are not those that the bundle was made from.
+    """
+    if weights is not None:
+        if not weights.is_file():
+            raise CheckpointError(f"{weights}: is not a file", "give the weights that the bundle was made from")
+        if sha256_of(weights) != bundle.manifest.source.sha256:
+            raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
+        return weights
+    if is_of_embedded_checkpoint(bundle):
+        return assets.CHECKPOINT
+    progress.say(f"{bundle.manifest.name}: PyTorch runs with random weights of the same shapes, which are as fast")
+    return None

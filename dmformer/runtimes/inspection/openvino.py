@@ -1,0 +1,102 @@
+"""OpenVINO, looked into: its performance counters, extra outputs, and matrix products."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer import host
+from dmformer.bundle import Bundle
+from dmformer.errors import EngineError
+from dmformer.runtimes.inspection.base import LayerTime, Tap
+from dmformer.runtimes.openvino import PRECISION_HINT
+
+WARM_RUNS = 2
+TYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
+BIAS_SUFFIX = "/WithoutBiases"
+
+
+class OpenVinoInspector:
+    """See `dmformer.runtimes.inspection.base.Inspector`."""
+
+    def profile(self, bundle: Bundle, batches: Sequence[NDArray[np.float32]], threads: int) -> list[LayerTime]:
+        config = {"PERF_COUNT": "YES", "PERFORMANCE_HINT": "LATENCY", **bundle.manifest.runtime.options}
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = str(threads)
+        request = _compile(str(bundle.file("engine")), config).create_infer_request()
+        runs = []
+        for batch in batches:
+            request.infer([batch], share_inputs=True)
+            runs.append([entry for entry in request.profiling_info if entry.status.name == "EXECUTED"])
+        counted = runs[WARM_RUNS:] or runs
+        return [_layer(list(entries)) for entries in zip(*counted, strict=True)]
+
+    def tap(self, bundle: Bundle, nodes: Sequence[str]) -> Tap:
+        import openvino
+
+        model = openvino.Core().read_model(str(bundle.file("engine")))
+        known = {operation.get_friendly_name(): operation for operation in model.get_ordered_ops()}
+        chosen = [node for node in nodes if node in known]
+        first = len(model.outputs)
+        model.add_outputs([known[node].output(0) for node in chosen])
+        request = _compile(model, dict(bundle.manifest.runtime.options)).create_infer_request()
+
+        def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+            found = request.infer([batch], share_inputs=True, share_outputs=False).to_tuple()
+            return {node: np.asarray(found[first + index], np.float32) for index, node in enumerate(chosen)}
+
+        return run
+
+    def products(self, side: int, threads: int) -> dict[str, Callable[[], object]]:
+        real = np.random.default_rng(0).standard_normal((2, side, side)).astype(np.float32)
+        found = {"float32": _product(real, "f32", threads, quantized=False)}
+        if any(name in host.cpu().isa for name in ("amx-bf16", "avx512-bf16", "arm-bf16")):
+            found["bfloat16"] = _product(real, "bf16", threads, quantized=False)
+        found["int8"] = _product(real, "f32", threads, quantized=True)
+        return found
+
+
+def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool) -> Callable[[], object]:
+    import openvino
+    from openvino import opset13 as operations
+
+    left = operations.parameter(list(real[0].shape), np.float32)
+    right = operations.constant(real[1])
+    if quantized:
+        bound, low = np.float32(4), np.float32(-4)
+        factors = [
+            operations.fake_quantize(left, low, bound, low, bound, levels=256),
+            operations.fake_quantize(right, low, bound, low, bound, levels=255),
+        ]
+    else:
+        factors = [left, right]
+    model = openvino.Model([operations.matmul(factors[0], factors[1], False, False)], [left], "product")
+    config = {PRECISION_HINT: hint, "PERFORMANCE_HINT": "LATENCY"}
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = str(threads)
+    request = _compile(model, config).create_infer_request()
+    return lambda: request.infer([real[0]], share_inputs=True, share_outputs=True)
+
+
+def _compile(model: Any, config: dict[str, str]) -> Any:
+    import openvino
+
+    try:
+        return openvino.Core().compile_model(model, "CPU", config)
+    except RuntimeError as error:
+        text = " ".join(str(error).split())[:300]
+        raise EngineError(f"OpenVINO cannot look into this model ({text})") from error
+
+
+def _layer(entries: list[Any]) -> LayerTime:
+    entry = entries[-1]
+    return LayerTime(
+        entry.node_name.removesuffix(BIAS_SUFFIX),
+        entry.node_type,
+        TYPES.get(entry.exec_type.rpartition("_")[2], entry.exec_type.rpartition("_")[2]),
+        statistics.median(run.real_time.total_seconds() for run in entries) * 1e3,
+    )

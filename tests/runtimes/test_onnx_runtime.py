@@ -1,0 +1,48 @@
+"""ONNX Runtime, and the plain ONNX file that it proves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnxruntime
+import pytest
+from contract import RuntimeContract
+
+from dmformer.errors import EngineError
+from dmformer.runtimes.base import Session
+from dmformer.runtimes.onnx_runtime import OnnxRuntimeSession, session_options
+from dmformer.runtimes.registry import open_bundle
+
+
+class OnnxContract(RuntimeContract):
+    package = "onnxruntime"
+    provider = "CPUExecutionProvider"
+    half_tolerance = 0.05
+
+    def threads_of(self, session: Session) -> int:
+        assert isinstance(session, OnnxRuntimeSession)
+        return int(session._session.get_session_options().intra_op_num_threads)
+
+
+class TestOnnxRuntime(OnnxContract):
+    target = "onnxruntime"
+
+
+class TestOnnxFile(OnnxContract):
+    target = "onnx"
+
+
+def test_a_session_on_another_provider_is_refused(
+    exported: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    providers = ["AzureExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda self: providers)
+    with pytest.raises(EngineError, match="not on CPUExecutionProvider alone"):
+        open_bundle(str(exported("onnxruntime")))
+
+
+def test_all_graph_optimizations_are_on() -> None:
+    options = session_options(threads=3)
+    assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    assert options.intra_op_num_threads == 3

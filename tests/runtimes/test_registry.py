@@ -1,0 +1,42 @@
+"""Runtimes by name: nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from dmformer.errors import UsageError
+from dmformer.runtimes.base import NativeRuntime, check_batch
+from dmformer.runtimes.registry import RUNTIMES, get_runtime
+from tests.support import random_batch, run
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_every_target_has_a_runtime_of_its_name(name: str) -> None:
+    runtime = get_runtime(name)
+    assert runtime.name == name
+    assert isinstance(runtime, NativeRuntime)
+
+
+def test_a_target_that_is_none_lists_those_there_are() -> None:
+    with pytest.raises(UsageError, match="no target 'tpu'") as caught:
+        get_runtime("tpu")
+    assert all(name in str(caught.value.hint) for name in RUNTIMES)
+
+
+def test_asking_what_is_missing_loads_no_runtime() -> None:
+    code = """
+import sys
+from dmformer.runtimes.registry import RUNTIMES, get_runtime
+assert all(get_runtime(name).missing() is None for name in RUNTIMES)
+sys.exit(str(loaded) if (loaded := {"onnxruntime", "openvino", "torch", "onnx"} & set(sys.modules)) else 0)
+"""
+    done = run(code=code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_batch_is_checked_against_fixed_and_dynamic_shapes() -> None:
+    check_batch(random_batch(2), (2, 3, 32, 32))
+    check_batch(random_batch(7), (None, 3, 32, 32))
+    for shape in ((1, 3, 32, 32), (None, 1, 32, 32), (2, 3, 32)):
+        with pytest.raises(UsageError, match="the engine takes float32"):
+            check_batch(random_batch(2), shape)

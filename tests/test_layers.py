@@ -1,0 +1,128 @@
+"""The rooms of the house: imports go one way, the device side needs no torch, and no file or function outgrows it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, run
+
+PACKAGE = ROOT / "dmformer"
+FILES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = ("", "data", "assets", "model", "export", "calibration", "runtimes", "evaluation", "devices", "pipeline", "cli")
+"""A room imports from itself and from those before it; the modules in the package's root are the first."""
+FIRST = {"", "data", "assets"}
+"""These three are one floor: images are read by the same few modules that preprocessing and bundles are made of."""
+
+ALLOWED = {
+    ("__init__.py", "*"): "the public API: every name is bound on its first use",
+    ("__main__.py", "cli"): "python -m dmformer",
+    ("manifest.py", "model"): "a manifest holds the ModelConfig, which is data and needs no torch",
+    ("export/__init__.py", "pipeline"): "dmformer.export is a package and a function: it hands the call on",
+}
+
+BLOCKED = ("torch", "onnx", "onnxsim", "onnxscript", "safetensors")
+"""What only the export side has."""
+
+MAX_FILE, MAX_FUNCTION = 330, 40
+
+
+def place(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(parts: tuple[str, ...]) -> str:
+    """The room of a module, by its path below the package: one in the root is of the room ``""``."""
+    return parts[0] if (PACKAGE / parts[0]).is_dir() else ""
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and room of everything of this package that a file imports, at whatever depth."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{place(path)}:{node.lineno}: a relative import"
+            whole = node.module == "dmformer"
+            modules = [f"dmformer.{alias.name}" for alias in node.names] if whole else [node.module or ""]
+        for module in modules:
+            parts = tuple(module.split("."))
+            if parts[0] == "dmformer" and len(parts) > 1:
+                yield node.lineno, room_of(parts[1:])
+
+
+def test_every_room_has_its_place() -> None:
+    found = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert found <= set(ROOMS), "say in ROOMS where a new room stands"
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_imports_go_one_way(path: Path) -> None:
+    name = place(path)
+    own = room_of(path.relative_to(PACKAGE).parts)
+    floor = max(map(ROOMS.index, FIRST)) if own in FIRST else ROOMS.index(own)
+    wrong = {(line, room) for line, room in imported(path) if ROOMS.index(room) > floor}
+    unexplained = [entry for entry in wrong if not {(name, entry[1]), (name, "*")} & ALLOWED.keys()]
+    assert not unexplained, f"dmformer/{name} imports from later rooms (line, room): {sorted(unexplained)}"
+
+
+@pytest.mark.parametrize(("name", "room"), ALLOWED)
+def test_every_exception_is_still_needed(name: str, room: str) -> None:
+    rooms = {found for _, found in imported(PACKAGE / name)}
+    assert rooms if room == "*" else room in rooms, ALLOWED[name, room]
+
+
+DEVICE_SIDE = """
+import importlib, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"{name} is blocked", name=name)
+
+BLOCKED = sys.argv[1].split(",")
+sys.meta_path.insert(0, Blocked())
+failed = []
+for name in sys.argv[2:]:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failed.append(f"{name}: {error}")
+sys.exit("\\n".join(failed))
+"""
+
+
+def test_the_device_side_imports_without_the_export_side_s_libraries() -> None:
+    export_side = ("model", "export", "calibration")
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in FILES
+        if path.relative_to(PACKAGE).parts[0] not in export_side and path.name != "__main__.py"
+    ]
+    assert "dmformer.bundle" in modules
+    assert "dmformer.runtimes.openvino" in modules
+    done = run(",".join(BLOCKED), *modules, "dmformer.model.config", code=DEVICE_SIDE)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=place)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+            lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert lines <= MAX_FUNCTION, f"{node.name} has {lines} lines besides its signature and docstring"
+
+
+def test_nothing_imports_through_the_links_in_the_root() -> None:
+    links = {link.name for link in ROOT.iterdir() if link.is_symlink()}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").partition(".")[0] not in links
