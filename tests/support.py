@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
+from dmformer.cli.app import app
 from dmformer.manifest import Proof
 from dmformer.model.config import ModelConfig
 from dmformer.runtimes.base import Session, SessionOptions
@@ -28,7 +30,7 @@ CLASSES = 10
 TINY = ModelConfig(
     widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2), stem_width=4, num_classes=CLASSES
 )
-PATIENCE = 120
+PATIENCE = 600
 """Seconds that a child process of a test may take on a busy machine."""
 
 
@@ -63,7 +65,12 @@ def start(*arguments: str | Path, code: str | None = None, **options: Any) -> su
 
 
 def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    out, err = process.communicate(timeout=PATIENCE)
+    try:
+        out, err = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -107,6 +114,15 @@ def proof_of(path: Path) -> Proof:
     proof = Bundle.load(path).manifest.proof
     assert proof is not None
     return proof
+
+
+def invoke(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Runs the command line in this process; exit code, stdout and stderr. No exception but SystemExit may leave it."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        app([str(argument) for argument in arguments], prog_name="dmformer")
+    found = capsys.readouterr()
+    return int(caught.value.code or 0), found.out, found.err
 
 
 def one_line(text: str) -> str:

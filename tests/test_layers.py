@@ -42,11 +42,12 @@ def room_of(parts: tuple[str, ...]) -> str:
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Line and room of everything of this package that a file imports, at whatever depth."""
     for node in ast.walk(ast.parse(path.read_text())):
-        modules: list[str] = []
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{place(path)}:{node.lineno}: a relative import"
+        else:
+            assert node.level == 0, f"{place(path)}: a relative import"
             whole = node.module == "dmformer"
             modules = [f"dmformer.{alias.name}" for alias in node.names] if whole else [node.module or ""]
         for module in modules:
@@ -92,7 +93,7 @@ for name in sys.argv[2:]:
         importlib.import_module(name)
     except ImportError as error:
         failed.append(f"{name}: {error}")
-sys.exit("\\n".join(failed))
+sys.exit("\\n".join(failed) or 0)
 """
 
 

@@ -12,6 +12,8 @@ import typer
 from dmformer.cli import STOPPED, WRONG_INPUT
 from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from dmformer.cli.bench import bench
+from dmformer.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from dmformer.cli.compare import compare
 from dmformer.cli.doctor import doctor
 from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dmformer.cli.export import export
@@ -19,6 +21,8 @@ from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from dmformer.cli.inspect import inspect
 from dmformer.cli.predict import EXAMPLES as PREDICT_EXAMPLES
 from dmformer.cli.predict import predict
+from dmformer.cli.report import EXAMPLES as REPORT_EXAMPLES
+from dmformer.cli.report import report
 from dmformer.cli.verify import EXAMPLES as VERIFY_EXAMPLES
 from dmformer.cli.verify import verify
 from dmformer.errors import DmformerError
@@ -93,5 +97,7 @@ app.command(context_settings=HELP, epilog=_epilog(EXPORT_EXAMPLES))(guarded(expo
 app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
 app.command(context_settings=HELP, epilog=_epilog(PREDICT_EXAMPLES))(guarded(predict))
 app.command(context_settings=HELP, epilog=_epilog(BENCH_EXAMPLES))(guarded(bench))
+app.command(context_settings=HELP, epilog=_epilog(COMPARE_EXAMPLES))(guarded(compare))
+app.command(context_settings=HELP, epilog=_epilog(REPORT_EXAMPLES))(guarded(report))
 app.command(context_settings=HELP, epilog=_epilog(INSPECT_EXAMPLES))(guarded(inspect))
 app.command(context_settings=HELP)(guarded(doctor))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,6 +12,7 @@ from dmformer.errors import OutputError
 
 if TYPE_CHECKING:
     from dmformer.evaluation.latency.document import Document, Layers
+    from dmformer.evaluation.latency.settings import Boundary
 
 EXAMPLES = (
     ("dmformer bench build/*", "every bundle against PyTorch, side by side"),
@@ -99,17 +100,17 @@ def bench(  # noqa: PLR0913 - one parameter for each option
 
     progress = TerminalProgress()
     settings = Settings(
-        duration,
-        iterations,
-        launches,
-        warmup,
-        threads,
-        streams,
-        fps,
-        boundary,
-        str(image) if image else None,
-        device,
-        seed,  # type: ignore[arg-type]  # checked there
+        duration_s=duration,
+        iterations=iterations,
+        launches=launches,
+        warmup_s=warmup,
+        threads=threads,
+        streams=streams,
+        fps=fps,
+        boundary=cast("Boundary", boundary),  # Settings refuses any other
+        image=str(image) if image else None,
+        device=device,
+        seed=seed,
     )
     if image is not None:
         load_image(image)
@@ -175,7 +176,8 @@ def latency_table(document: Document) -> object:
     from dmformer.cli.output import number, table
 
     grid = table(
-        None, "Candidate", "executes", ">Latency p50 ms", ">p90", ">p99", ">mean", ">CV", ">Throughput img/s", ">Speed-up", ">99 % interval"
+        None, "Candidate", "executes", ">Latency p50 ms", ">p90", ">p99", ">mean", ">CV", ">Throughput img/s",
+        ">Speed-up", ">99 % interval",
     )  # fmt: skip
     for found in document.results:
         interval = found.speedup_ci

@@ -13,6 +13,8 @@ from dmformer.errors import UsageError
 
 if TYPE_CHECKING:
     from dmformer.manifest import Precision
+    from dmformer.model.checkpoint import Checkpoint
+    from dmformer.pipeline.options import ExportOptions
 
 EXAMPLES = (
     ("dmformer export", "the embedded checkpoint, for ONNX Runtime"),
@@ -93,11 +95,8 @@ def export(  # noqa: PLR0913 - one parameter for each option
 
     Exit code 0: verified. 1: built, but below the tolerance; kept under a name ending in .rejected. 2: wrong input.
     """
-    from dmformer.cli.output import TerminalProgress, print_json, print_summaries
     from dmformer.evaluation.tolerances import DEFAULTS, with_overrides
-    from dmformer.pipeline.export import export_bundles
     from dmformer.pipeline.options import ExportOptions
-    from dmformer.summary import summarize
 
     precision = choose_precision(fp32=fp32, fp16=half, int8=int8)
     chosen = ExportOptions(
@@ -131,6 +130,15 @@ def export(  # noqa: PLR0913 - one parameter for each option
         interpolation=interpolation,
         channel_order=channel_order,
     )
+    return export_and_print(source, chosen, json)
+
+
+def export_and_print(source: Checkpoint | None, chosen: ExportOptions, json: bool) -> int:
+    """Runs the export and shows what came of it; the exit code."""
+    from dmformer.cli.output import TerminalProgress, print_json, print_summaries
+    from dmformer.pipeline.export import export_bundles
+    from dmformer.summary import summarize
+
     outcomes = export_bundles(source, chosen, TerminalProgress())
     records = [summarize(outcome.bundle, outcome.proof) for outcome in outcomes]
     print_summaries(records)

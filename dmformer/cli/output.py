@@ -21,7 +21,7 @@ def console() -> Console:
     from rich.console import Console
 
     width = None if sys.stderr.isatty() else LOG_WIDTH
-    return Console(stderr=True, highlight=False, soft_wrap=True, width=width)
+    return Console(stderr=True, highlight=False, soft_wrap=width is not None, width=width)
 
 
 def print_json(schema: str, document: dict[str, Any]) -> None:

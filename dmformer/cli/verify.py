@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dmformer.cli import BELOW_TOLERANCE, options
+
+if TYPE_CHECKING:
+    from dmformer.bundle import Bundle
 
 EXAMPLES = (
     (
@@ -15,6 +18,7 @@ EXAMPLES = (
         "the golden samples, and the set it was made with",
     ),
     ("dmformer verify BUNDLE --data val/ --weights best.pt", "against PyTorch on your images"),
+    ("dmformer verify BUNDLE --per-layer", "which layer group loses the accuracy"),
     ("dmformer verify BUNDLE --min-agreement 0.99 --json", "a gate for CI: exit code 1 below it"),
 )
 
@@ -37,6 +41,17 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     min_agreement: options.MinAgreement = None,
     min_sqnr: options.MinSqnr = None,
     max_drop: options.MaxDrop = None,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Also tell the error of every layer, and where it jumps.")
+    ] = False,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            help="With --per-layer: an FP32 bundle of the same weights, where PyTorch is not at hand.",
+            show_default=False,
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> int:
     """Check that a bundle is whole and that its engine answers like PyTorch on this machine.
@@ -64,6 +79,30 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     proof = verify_bundle(loaded, chosen, TerminalProgress())
     record = summarize(loaded, proof)
     print_summaries([record])
+    if per_layer:
+        record["per_layer"] = show_layers(loaded, weights, reference)
     if json:
         print_json("dmformer.verify/1", record)
     return 0 if proof.passed else BELOW_TOLERANCE
+
+
+def show_layers(bundle: Bundle, weights: Path | None, reference: Path | None) -> dict[str, Any]:
+    """Prints the error of every tensor that can be tapped, and returns it for the JSON document."""
+    from dmformer.cli.output import console, number, table
+    from dmformer.evaluation.per_layer import by_part
+    from dmformer.pipeline.layer_errors import errors_of
+
+    found = errors_of(bundle, weights, reference)
+    grid = table(f"Layer by layer against {found.reference}", "tensor", "part", ">SQNR dB")
+    for layer in found.layers:
+        mark = "  [red]the error jumps here[/red]" if layer.node == found.jump else ""
+        grid.add_row(layer.node, layer.part, number(layer.sqnr_db, "{:.1f}") + mark)
+    console().print(grid)
+    if found.jump is None:
+        console().print("The error grows evenly: it jumps nowhere.")
+    return {
+        "reference": found.reference,
+        "jump": found.jump,
+        "parts": by_part(found.layers),
+        "layers": [vars(layer) for layer in found.layers],
+    }

@@ -82,7 +82,6 @@ class RuntimeContract:
             assert np.array_equal(session.run(one)["logits"], copy)
         assert np.array_equal(one, kept), "the input is not changed"
         assert second.flags.writeable
-        second += 1
 
     def test_results_outlive_the_session(self, exported: Exported) -> None:
         with open_bundle(str(exported(self.target))) as session:

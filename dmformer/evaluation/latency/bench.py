@@ -148,7 +148,7 @@ def beginnings(launches: list[Launch]) -> dict[str, Any]:
     """The figures of starting: medians over the launches; memory is the largest."""
 
     def median(key: str) -> float:
-        return means.median(found.opened[key] for found in launches)
+        return float(means.median(found.opened[key] for found in launches))
 
     base = launches[0].opened["base_rss_mb"]
     peaks = [found.peak_rss_mb for found in launches if found.peak_rss_mb is not None]
@@ -192,6 +192,9 @@ def accuracy(bundle: Bundle) -> Accuracy | None:
     if bundle.manifest.proof is None:
         return None
     record = summarize(bundle, bundle.manifest.proof)
+    if any(note.startswith("random weights") for note in bundle.manifest.source.notes):
+        # They agree with their reference or not, but are right about nothing.
+        record |= dict.fromkeys(("top1", "reference_top1", "top5", "reference_top5"))
     return Accuracy(**{name: record[name] for name in Accuracy.model_fields})
 
 
@@ -239,20 +242,23 @@ def asked(settings: Settings) -> Asked:
 
 
 def all_warnings(records: Records, results: list[Result]) -> list[str]:
-    """Everything that makes the figures doubtful, each once, most general first."""
-    said = [line for lines in records.warnings for line in lines]
-    for found in results:
-        if found.cv > UNSTEADY:
-            said.append(f"{found.name}: unsteady, the slices vary by {found.cv:.1%} (limit {UNSTEADY:.1%})")
-        if not found.warmed_up:
-            said.append(f"{found.name}: was not stable at the end of its warm-up")
-        if found.p90_ms is None:
-            said.append(
-                f"{found.name}: {found.samples} samples are too few for p90 (64); give --iterations or --duration"
-            )
-        if found.late_frames:
-            said.append(f"{found.name}: {found.late_frames:.1%} of the frames were not done when the next one came")
+    """Everything that makes the figures doubtful: the machine's troubles, the worst launch each, then the candidates'."""
     kinds: dict[str, str] = {}
-    for line in said:
-        kinds.setdefault(line.split(" took ")[0].split(" moved ")[0], line)
-    return list(kinds.values())
+    for line in sorted({line for lines in records.warnings for line in lines}):
+        # The same trouble in another launch differs in its figures only.
+        kinds[" ".join(word for word in line.split() if not any(letter.isdigit() for letter in word))] = line
+    return [*kinds.values(), *(line for found in results if (line := doubts(found)))]
+
+
+def doubts(found: Result) -> str | None:
+    """What makes one candidate's figures doubtful, in one line."""
+    said = []
+    if found.cv > UNSTEADY:
+        said.append(f"unsteady, its slices vary by {found.cv:.1%} (limit {UNSTEADY:.1%})")
+    if not found.warmed_up:
+        said.append("not stable at the end of its warm-up")
+    if found.p90_ms is None:
+        said.append(f"{found.samples} samples are too few for p90 (64): give --iterations or --duration")
+    if found.late_frames:
+        said.append(f"{found.late_frames:.1%} of the frames were not done when the next one came")
+    return f"{found.name}: {'; '.join(said)}" if said else None

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 import onnx
 
 from dmformer.export.qdq.affine import Range
+from dmformer.export.qdq.gelu import replace_gelus
 from dmformer.export.qdq.graph import Graph
 from dmformer.export.qdq.insertion import Quantizers
 from dmformer.export.qdq.scheme import Scheme
@@ -44,7 +45,7 @@ def emit_onnxruntime(
             quantizers.weight(node, quantizers.affine_of(node.input[0]).scale)
     for value, names in readers.items():
         quantizers.activation(value, [(name, value) for name in names])
-    return quantizers.finish()
+    return replace_gelus(quantizers.finish(), int8_groups)
 
 
 def _readers(graph: Graph, integer: list[onnx.NodeProto]) -> dict[str, list[str]]:

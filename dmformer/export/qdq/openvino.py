@@ -2,8 +2,8 @@
 
 OpenVINO reads each pair as a FakeQuantize and propagates integers from it to the next layer (low precision
 transformations). A convolution takes activation, additions and the next quantizer in as post-operations,
-computed in float32 on the accumulators: so only the *inputs* of integer layers are quantized, and neither
-additions nor the residual stream lose a bit. Biases stay float.
+computed in float on the accumulators: so only the *inputs* of integer layers are quantized, and neither
+additions nor the residual stream lose a bit to integers. Biases stay float.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from collections.abc import Collection, Mapping
 import onnx
 
 from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.insertion import Quantizers
+from dmformer.export.qdq.inputs import layer_inputs, quantize_inputs
 from dmformer.export.qdq.scheme import U8S8
-from dmformer.export.qdq.sites import COMPUTE, group_of, value_ranges
 
 
 def emit_openvino(model: onnx.ModelProto, ranges: Mapping[str, Range], int8_groups: Collection[str]) -> onnx.ModelProto:
-    """Writes Q/DQ for OpenVINO on a CPU.
+    """Writes Q/DQ for OpenVINO on a CPU: uint8 activations, int8 weights per output channel.
 
     Args:
         model: The canonical float32 graph.
         ranges: Range of each site by node name; ``image`` for the input.
-        int8_groups: Groups computed in integers; all else stays in OpenVINO's float precision.
+        int8_groups: Groups computed in integers; all else stays in OpenVINO's float precision. Groups without
+            weights (sums, residuals, the GELU) are not affected.
 
     Returns:
         A graph with the same interface.
@@ -33,13 +32,4 @@ def emit_openvino(model: onnx.ModelProto, ranges: Mapping[str, Range], int8_grou
     Raises:
         ExportError: A site that is needed has no range.
     """
-    graph = Graph(model)
-    quantizers = Quantizers(graph, value_ranges(graph, ranges), U8S8)
-    readers: dict[str, list[tuple[str, str]]] = {}
-    for node in graph.nodes:
-        if node.op_type in COMPUTE and group_of(node.name) in int8_groups:
-            readers.setdefault(node.input[0], []).append((node.name, node.input[0]))
-            quantizers.weight(node, None)
-    for value, places in readers.items():
-        quantizers.activation(value, places)
-    return quantizers.finish()
+    return quantize_inputs(model, ranges, int8_groups, U8S8, layer_inputs)

@@ -3,7 +3,8 @@
 Node names are module paths (`dmformer.export.passes.name_nodes_by_module`): ``stages.0.1.dma.expand``.
 A *site* is the output of a node (or ``image``, the graph's input) and carries one activation range. A
 *group* is what a precision plan turns on or off; its name is a prefix of its nodes' names, except for
-``...dma.sum`` (the additions of the levels) and ``...residual`` (both additions of a block).
+``...dma.sum`` (the additions of the levels) and ``...residual`` (both additions of a block). The GELU is a
+group of its own, ``...ffn.gelu``, beside the ``...ffn`` of both layers around it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _BLOCK = re.compile(r"(stages\.\d+\.\d+)\.(.+)")
 _DMA = re.compile(r"dma\.(expand|fuse|levels\.\d+|gate)")
 COMPUTE = ("Conv", "Gemm", "MatMul")
 ARITHMETIC = (*COMPUTE, "Add", "Mul")
+PLANNED = (*ARITHMETIC, "Gelu")
 
 
 def group_of(node_name: str) -> str:
@@ -34,7 +36,7 @@ def group_of(node_name: str) -> str:
 
 def _part_of_block(inner: str) -> str:
     if inner.startswith("ffn."):
-        return "ffn"
+        return "ffn.gelu" if inner.startswith("ffn.gelu") else "ffn"
     match = _DMA.match(inner)
     if match is not None:
         return match.group(0)
@@ -44,8 +46,8 @@ def _part_of_block(inner: str) -> str:
 
 
 def groups_of(model: onnx.ModelProto) -> tuple[str, ...]:
-    """All layer groups of a graph that contain arithmetic, in the order of the computation."""
-    return tuple(dict.fromkeys(group_of(node.name) for node in model.graph.node if node.op_type in ARITHMETIC))
+    """All layer groups of a graph that a plan decides on, in the order of the computation."""
+    return tuple(dict.fromkeys(group_of(node.name) for node in model.graph.node if node.op_type in PLANNED))
 
 
 def kind_of(group: str) -> str:

@@ -1,0 +1,148 @@
+"""Calibration: two passes over the images, from the canonical graph to `Ranges`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.calibration.clipping import Method, choose_range
+from dmformer.calibration.equalization import equalized, search_scales
+from dmformer.calibration.observe import Batches
+from dmformer.calibration.ranges import Ranges, SiteRange, graph_digest
+from dmformer.calibration.seams import find_seams
+from dmformer.calibration.statistics import measure_channels, measure_histograms
+from dmformer.errors import DataError, UsageError
+from dmformer.export.qdq.graph import Graph
+from dmformer.export.qdq.sites import activated, site_values
+from dmformer.preprocessing import Preprocessing
+from dmformer.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    import onnx
+
+DEFAULT_IMAGES = 256
+FEWEST_WITHOUT_WARNING = 128
+DEFAULT_METHOD: Method = "mse"
+_MEASURED = ("Conv", "Gemm", "MatMul", "Relu", "Add", "Mul", "Gelu", "Sigmoid", "GlobalAveragePool", "ReduceMean")
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """The images to calibrate with; labels are never needed.
+
+    Attributes:
+        batches: Gives a fresh pass over them.
+        digest: SHA-256 (hex) of their contents, as their reader defines it.
+        count: How many there are.
+        preprocessing: How they became tensors.
+        random: Whether they are random numbers.
+    """
+
+    batches: Batches
+    digest: str
+    count: int
+    preprocessing: Preprocessing
+    random: bool = False
+
+
+def check_count(available: int, asked: int, source: str) -> list[str]:
+    """Notes for the user about the number of calibration images.
+
+    Args:
+        available: Images that the source has.
+        asked: Images that were asked for.
+        source: What to name.
+
+    Raises:
+        DataError: There are fewer than asked for.
+        UsageError: Fewer than one was asked for.
+    """
+    if asked < 1:
+        raise UsageError(f"{asked} calibration images are not possible", "give --images of at least 1")
+    if available < asked:
+        raise DataError(
+            f"{source}: has {available} images, {asked} were asked for", f"give more images, or --images {available}"
+        )
+    if asked < FEWEST_WITHOUT_WARNING:
+        return [f"only {asked} calibration images: {DEFAULT_IMAGES} or more give steadier ranges"]
+    return []
+
+
+def calibrate(
+    model: onnx.ModelProto,
+    images: CalibrationSet,
+    method: Method = DEFAULT_METHOD,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> Ranges:
+    """Measures a canonical graph on images.
+
+    The first pass measures channels and decides the equalization, the second one measures the equalized
+    graph. One small batch is in memory at a time, whatever their number.
+
+    Args:
+        model: The canonical float32 graph.
+        images: The calibration set.
+        method: How a range follows from a histogram.
+        threads: Inside an operator; 0 lets ONNX Runtime choose.
+        progress: Watches.
+
+    Raises:
+        DataError: Images that do not fit the model or are constant, or an activation that is not finite.
+        EngineError: ONNX Runtime failed.
+    """
+    watch = progress or Silent()
+    graph = Graph(model)
+    values = site_values(graph)
+    wanted = sorted({site for seam in find_seams(graph) for site in seam.sites})
+    channels = measure_channels(
+        model, {site: values[site] for site in wanted}, _Checked(images.batches), images.count, threads, watch
+    )
+    scales = search_scales(model, channels)
+    balanced = equalized(model, scales)
+    histograms = measure_histograms(balanced, sites_to_measure(graph), images.batches, images.count, threads, watch)
+    sites = {site: choose_range(histogram, span, method) for site, (histogram, span) in histograms.items()}
+    return Ranges(
+        model=graph_digest(model),
+        images=images.digest,
+        count=images.count,
+        random=images.random,
+        preprocessing=images.preprocessing,
+        method=method,
+        sites={site: SiteRange(low=_short(span.low), high=_short(span.high)) for site, span in sites.items()},
+        scales={seam: tuple(float(value) for value in scale) for seam, scale in scales.items()},
+    )
+
+
+def sites_to_measure(graph: Graph) -> dict[str, str]:
+    """Value by site for all that an emitter may quantize: the input, and results after their Relu if they have one."""
+    sites = {name: name for name in graph.inputs}
+    for node in graph.nodes:
+        if node.op_type in _MEASURED and activated(graph, node) is node and node.output[0] not in graph.outputs:
+            sites[node.name] = node.output[0]
+    return sites
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.7g}")
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """The images, refused where not one of them shows anything."""
+
+    batches: Batches
+
+    def __call__(self) -> Iterator[NDArray[np.float32]]:
+        varied = seen = 0
+        for batch in self.batches():
+            flat = batch.reshape(len(batch), batch.shape[1], -1)
+            varied += int((flat.max(axis=2) > flat.min(axis=2)).any(axis=1).sum())
+            seen += len(batch)
+            yield batch
+        if seen and not varied:
+            raise DataError(f"all {seen} calibration images are constant", "calibrate with images like those in use")

@@ -1,0 +1,69 @@
+"""The whole way from a canonical graph and its ranges to a quantized graph for one target."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dmformer.calibration.bias_correction import Emit, correct_biases
+from dmformer.calibration.equalization import equalized
+from dmformer.calibration.observe import Batches
+from dmformer.calibration.ranges import Ranges
+from dmformer.export.qdq.emitters import emitter_for
+from dmformer.progress import Progress
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """Makes quantized graphs of one model for one target.
+
+    Attributes:
+        balanced: The equalized float32 graph.
+        ranges: Its ranges.
+        target: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``coreml``.
+        isa: The CPU's instruction set (`dmformer.export.qdq.scheme.CPU_ISAS`).
+    """
+
+    balanced: onnx.ModelProto
+    ranges: Ranges
+    target: str
+    isa: str
+
+    def emit(self, int8_groups: Collection[str]) -> Emit:
+        """The emitter for these integer groups, for the graph or a segment of it."""
+        write, spans = emitter_for(self.target, self.isa), self.ranges.spans()
+        return lambda model: write(model, spans, int8_groups)
+
+    def build(self, int8_groups: Collection[str]) -> onnx.ModelProto:
+        """The quantized graph without bias correction: what searches look at."""
+        return self.emit(int8_groups)(self.balanced)
+
+    def corrected(
+        self, int8_groups: Collection[str], batches: Batches, threads: int = 0, progress: Progress | None = None
+    ) -> onnx.ModelProto:
+        """The quantized graph with corrected biases.
+
+        Args:
+            int8_groups: Groups computed in integers.
+            batches: Calibration images.
+            threads: Inside an operator; 0 lets ONNX Runtime choose.
+            progress: Watches.
+        """
+        emit = self.emit(int8_groups)
+        return emit(correct_biases(self.balanced, emit, int8_groups, batches, threads, progress))
+
+
+def quantizer(model: onnx.ModelProto, ranges: Ranges, target: str, isa: str) -> Quantizer:
+    """Prepares the quantization of a canonical graph.
+
+    Raises:
+        DataError: The ranges belong to another model.
+        UsageError: An unknown target or instruction set.
+    """
+    ranges.check_model(model)
+    emitter_for(target, isa)
+    return Quantizer(equalized(model, ranges.channel_scales()), ranges, target, isa)

@@ -1,0 +1,123 @@
+"""`PrecisionPlan`: which layer groups are integers, as a JSON file that a person can write."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dmformer.errors import DataError, OutputError, UsageError
+from dmformer.export.qdq.affine import Precision
+from dmformer.export.qdq.sites import groups_of, select
+
+if TYPE_CHECKING:
+    import onnx
+
+SCHEMA = "dmformer.plan/1"
+MAX_BYTES = 2**24
+
+
+class PrecisionPlan(BaseModel):
+    """Precision by layer group.
+
+    Attributes:
+        groups: ``int8`` or ``float`` by group name or pattern (``*.ffn``, ``stages.0.*``); where several
+            match, the last one counts, and a group that none matches is ``int8``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_: Literal["dmformer.plan/1"] = Field(default=SCHEMA, alias="schema")
+    groups: dict[str, Precision]
+
+    def int8_groups(self, model: onnx.ModelProto) -> frozenset[str]:
+        """The groups of a model that the plan makes integers.
+
+        Raises:
+            UsageError: The plan names a layer that the model does not have.
+        """
+        known = groups_of(model)
+        chosen = dict.fromkeys(known, "int8")
+        for pattern, precision in self.groups.items():
+            matches = fnmatch.filter(known, pattern)
+            if not matches:
+                raise UsageError(f"the plan names {pattern!r}, which is no layer group of this model", _closest(pattern, known))
+            chosen.update(dict.fromkeys(matches, precision))
+        return frozenset(group for group, precision in chosen.items() if precision == "int8")
+
+    def with_float(self, groups: Iterable[str]) -> PrecisionPlan:
+        """The same plan with some more groups in float."""
+        return PrecisionPlan(groups={**self.groups, **dict.fromkeys(groups, "float")})
+
+    def to_json(self) -> str:
+        """Indented text in the plan's own order, which matters."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+
+
+def _closest(pattern: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.0)
+    return f"did you mean {near[0]!r}? dmformer inspect --sensitivity lists all groups"
+
+
+def plan_from_groups(model: onnx.ModelProto, int8_groups: Iterable[str]) -> PrecisionPlan:
+    """A plan that names every group of a model."""
+    chosen = set(int8_groups)
+    return PrecisionPlan(groups={group: "int8" if group in chosen else "float" for group in groups_of(model)})
+
+
+def default_plan(model: onnx.ModelProto, target: str) -> PrecisionPlan:
+    """What measures best on this architecture for a runtime: see ``benchmarks/int8_speed.py``.
+
+    Args:
+        model: The canonical graph.
+        target: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``coreml``.
+    """
+    floating = select(groups_of(model), FLOAT_KINDS[target])
+    return PrecisionPlan(groups=dict.fromkeys(sorted(floating), "float"))
+
+
+FLOAT_KINDS: dict[str, tuple[str, ...]] = {
+    "onnxruntime": ("dma.gate", "residual"),
+    "openvino": ("dma.gate",),
+    "tensorrt": ("dma.gate", "dma.levels.0", "dma.levels.1", "dma.levels.2"),
+    "coreml": ("dma.gate",),
+}
+"""Kinds of groups that stay float: the gate everywhere (under 1 % of the time, and a factor on everything)."""
+
+
+def load_plan(path: Path) -> PrecisionPlan:
+    """Reads a plan file.
+
+    Raises:
+        DataError: It cannot be read or is no plan.
+    """
+    hint = 'a plan looks like {"schema": "dmformer.plan/1", "groups": {"stages.0.*": "float"}}'
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path}: too large to be a plan", hint)
+        return PrecisionPlan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})", hint) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise DataError(f"{path}: no valid plan: {where}: {first['msg']}", hint) from error
+
+
+def save_plan(plan: PrecisionPlan, path: Path) -> None:
+    """Writes a plan file whole or not at all.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    from dmformer.calibration.files import write_atomically
+
+    try:
+        write_atomically(path, plan.to_json().encode())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --output") from error

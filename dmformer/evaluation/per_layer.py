@@ -1,0 +1,144 @@
+"""The error of an engine layer by layer: how far its inner tensors are from the reference's, and where it jumps.
+
+Tensors are compared as signal to quantization noise ratio over all golden samples. Needs no torch: the reference is
+any function that gives the same tensors, PyTorch's or an FP32 bundle's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.evaluation.layers.parts import part_of
+from dmformer.model.config import STAGES, ModelConfig
+from dmformer.runtimes.inspection.base import Tap
+
+JUMP_DB = 6.0
+"""A loss between two neighbours of the residual stream that is named: twice the amplitude of the error."""
+RESCALED = (".dma.expand", ".dma.relu")
+"""Equalization scales the channels of these tensors on purpose, which the next layer undoes exactly."""
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """One inner tensor.
+
+    Attributes:
+        node: The node of the exported graph that computes it.
+        part: The part of the model that it belongs to.
+        sqnr_db: Signal to quantization noise ratio in dB; None where the tensors are equal.
+    """
+
+    node: str
+    part: str
+    sqnr_db: float | None
+
+
+@dataclass(frozen=True)
+class LayerErrors:
+    """All inner tensors in the order of the network.
+
+    Attributes:
+        reference: What they were compared with.
+        layers: One for each tensor that both sides can show.
+        jump: The node behind which the error first jumps; None where it grows evenly.
+    """
+
+    reference: str
+    layers: tuple[LayerError, ...]
+    jump: str | None
+
+
+def tap_points(config: ModelConfig) -> list[str]:
+    """Nodes of the exported graph whose tensors mean the same in every engine, in the order of the network."""
+    found = ["stem.conv3"]
+    for stage in range(STAGES):
+        if stage:
+            found.append(f"downsamples.{stage - 1}")
+        for index in range(config.depths[stage]):
+            block = f"stages.{stage}.{index}"
+            inner = ("dma.expand", "dma.relu", "dma.fuse", "dma.gate.sigmoid", "ffn.conv2", "add.1")
+            found += [f"{block}.{name}" for name in inner]
+    return [*found, "head"]
+
+
+def is_stream(node: str) -> bool:
+    """Whether a tensor is the residual stream itself rather than something inside a block."""
+    return node.endswith(".add.1") or not node.startswith("stages.")
+
+
+def layer_errors(
+    reference: Tap, engine: Tap, tensors: NDArray[np.float32], nodes: Sequence[str], name: str
+) -> LayerErrors:
+    """Compares all tensors that both sides show.
+
+    Args:
+        reference: Gives the right tensors.
+        engine: Gives the engine's.
+        tensors: float32 ``[N, C, H, W]``; one image at a time is run, so that memory stays small. N is 1 or more.
+        nodes: In the order of the network.
+        name: What the reference is.
+    """
+    signal = dict.fromkeys(nodes, 0.0)
+    noise = dict.fromkeys(nodes, 0.0)
+    shown: set[str] = set()
+    for index in range(len(tensors)):
+        right, found = reference(tensors[index : index + 1]), engine(tensors[index : index + 1])
+        shown = {node for node in nodes if node in right and node in found and right[node].shape == found[node].shape}
+        for node in shown:
+            power, error = energies(right[node], found[node], node.endswith(RESCALED))
+            signal[node] += power
+            noise[node] += error
+    layers = tuple(
+        LayerError(node, part_of(node), ratio_db(signal[node], noise[node])) for node in nodes if node in shown
+    )
+    return LayerErrors(name, layers, first_jump(layers))
+
+
+def energies(right: NDArray[np.float32], found: NDArray[np.float32], rescaled: bool) -> tuple[float, float]:
+    """Energy of the signal and of the error.
+
+    Args:
+        right: ``[1, C, ...]``.
+        found: The same shape.
+        rescaled: Bring each channel of ``found`` to the best scale first, because the engine chose its own.
+    """
+    signal, other = right.astype(np.float64), found.astype(np.float64)
+    if rescaled:
+        axes = tuple(range(2, signal.ndim))
+        norm = np.square(other).sum(axes, keepdims=True)
+        other = other * (signal * other).sum(axes, keepdims=True) / np.where(norm > 0, norm, 1)
+    return float(np.square(signal).sum()), float(np.square(signal - other).sum())
+
+
+def ratio_db(signal: float, noise: float) -> float | None:
+    """Of two energies in dB; None without noise."""
+    return None if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
+
+
+def first_jump(layers: Sequence[LayerError]) -> str | None:
+    """The worst tensor of the first block behind which the residual stream is `JUMP_DB` worse than before it."""
+    before, inner = None, []
+    for layer in layers:
+        if not is_stream(layer.node):
+            inner.append(layer)
+            continue
+        now = math.inf if layer.sqnr_db is None else layer.sqnr_db
+        if before is not None and before - now > JUMP_DB:
+            worst = min([*inner, layer], key=lambda each: math.inf if each.sqnr_db is None else each.sqnr_db)
+            return worst.node
+        before, inner = now, []
+    return None
+
+
+def by_part(layers: Sequence[LayerError]) -> dict[str, float | None]:
+    """The worst ratio of each part, in the order of the network; None where all of its tensors are equal."""
+    found: dict[str, float | None] = {}
+    for layer in layers:
+        known = [value for value in (found.get(layer.part), layer.sqnr_db) if value is not None]
+        found[layer.part] = min(known) if known else None
+    return found

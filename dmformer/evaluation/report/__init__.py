@@ -1,0 +1,1 @@
+"""The report: measurements and changed answers as one page, and as Markdown and CSV."""

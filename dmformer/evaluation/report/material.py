@@ -1,0 +1,72 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dmformer.evaluation.flips import Flips
+from dmformer.evaluation.latency.document import Accuracy, Document, Result
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A bundle that was at hand when the report was made.
+
+    Attributes:
+        name: Its directory's name.
+        accuracy: Its proof; None without one.
+        labels: Class names, or None.
+        flips: Its changed answers.
+    """
+
+    name: str
+    accuracy: Accuracy | None
+    labels: tuple[str, ...] | None
+    flips: Flips
+
+    def label(self, index: int) -> str:
+        """A class in words, its number where it has no name."""
+        return self.labels[index] if self.labels and 0 <= index < len(self.labels) else f"class {index}"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything in one report.
+
+    Attributes:
+        title: Of the page.
+        documents: Measurements, each of one machine and one set of settings.
+        examined: Bundles whose answers were compared again.
+    """
+
+    title: str
+    documents: tuple[Document, ...]
+    examined: tuple[Examined, ...] = field(default=())
+
+    def results(self) -> list[Result]:
+        """All candidates of all measurements."""
+        return [found for document in self.documents for found in document.results]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document ``dmformer.report/1``, without images."""
+        return {
+            "title": self.title,
+            "measurements": [document.model_dump(mode="json", by_alias=True) for document in self.documents],
+            "bundles": [_bundle_json(bundle) for bundle in self.examined],
+        }
+
+
+def _bundle_json(bundle: Examined) -> dict[str, Any]:
+    flips = bundle.flips
+    return {
+        "name": bundle.name,
+        "accuracy": bundle.accuracy.model_dump(mode="json") if bundle.accuracy else None,
+        "data": flips.data,
+        "images": flips.images,
+        "changed": flips.count,
+        "confusion": [
+            {"from": bundle.label(old), "to": bundle.label(new), "count": count} for old, new, count in flips.confusion
+        ],
+        "classes": [{"label": bundle.label(change.index), **vars(change)} for change in flips.classes],
+    }

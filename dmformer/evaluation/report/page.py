@@ -1,0 +1,125 @@
+"""The report as one HTML page that needs nothing else: no script, no network, no second file."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from dmformer.errors import OutputError
+from dmformer.evaluation.latency.document import Document
+from dmformer.evaluation.report import sections
+from dmformer.evaluation.report.charts import require_matplotlib
+from dmformer.evaluation.report.markup import Html, items, joined, tag, text
+from dmformer.evaluation.report.material import Material
+
+MAX_BYTES = 2_000_000
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""Should anything ever slip through the escaping, the browser still loads and runs nothing."""
+
+
+def page(material: Material) -> str:
+    """The whole page.
+
+    Raises:
+        MissingBackendError: Matplotlib is not installed.
+        OutputError: It would be larger than 2 MB.
+    """
+    require_matplotlib()
+    content = body(material)
+    style = files("dmformer.evaluation.report").joinpath("page.css").read_text(encoding="utf-8")
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"{tag('title', material.title)}<style>{style}</style>"
+    )
+    whole = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{content}</body></html>\n'
+    if len(whole.encode()) > MAX_BYTES:
+        raise OutputError(
+            f"the page would be larger than {MAX_BYTES // 1_000_000} MB", "report on fewer measurements or bundles"
+        )
+    return whole
+
+
+def body(material: Material) -> Html:
+    """Everything that is to be seen."""
+    chapters = list(chapters_of(material))
+    links = [tag("a", title, href=f"#{name}") for name, title, _ in chapters]
+    return (
+        tag("a", "Skip to the report", href="#report", class_="skip")
+        + tag("header", tag("h1", material.title), summary(material))
+        + tag("nav", items(links), aria_label="Sections")
+        + tag(
+            "main",
+            *(tag("section", tag("h2", title), content, id=name) for name, title, content in chapters),
+            id="report",
+        )
+    )
+
+
+def summary(material: Material) -> Html:
+    """The machine, the day, and the figures that people look for first."""
+    lines = [
+        tag("p", f"{document.environment.cpu}, {document.environment.cores} cores · {document.taken_at}", class_="soft")
+        for document in material.documents
+    ]
+    return joined([*lines, items(cards(material), class_="cards")])
+
+
+def cards(material: Material) -> list[Html]:
+    """The fastest candidate, the best speed-up, and whether all are verified."""
+    found = []
+    engines = [result for result in material.results() if result.kind == "bundle"]
+    if engines:
+        best = min(engines, key=lambda result: result.p50_ms / result.batch)
+        found.append(tag("strong", f"{best.p50_ms:.2f} ms") + tag("span", f"fastest: {best.name}"))
+    rated = [result for result in engines if result.speedup is not None]
+    if rated:
+        top = max(rated, key=lambda result: result.speedup or 0)
+        found.append(
+            Html(tag("strong", f"{top.speedup:.2f}×") + tag("span", f"as fast as {top.reference}: {top.name}"))
+        )
+    proofs = [result.accuracy for result in engines if result.accuracy]
+    proofs += [bundle.accuracy for bundle in material.examined if bundle.accuracy and not engines]
+    if proofs:
+        verified = sum(proof.verified for proof in proofs)
+        found.append(
+            Html(tag("strong", f"{verified} of {len(proofs)}") + tag("span", "bundles verified against PyTorch"))
+        )
+    return found
+
+
+def chapters_of(material: Material) -> list[tuple[str, str, Html]]:
+    """Anchor, title and content of each section."""
+    several = len(material.documents) > 1
+    found: list[tuple[str, str, Html]] = []
+    for index, document in enumerate(material.documents, 1):
+        behind = f" ({index})" if several else ""
+        found.append((f"latency-{index}", f"Latency{behind}", sections.latency(document, f"m{index}")))
+    found.append(("accuracy", "Accuracy", sections.accuracy(material)))
+    for index, document in enumerate(material.documents, 1):
+        behind = f" ({index})" if several else ""
+        found.append((f"parts-{index}", f"What really executed{behind}", sections.breakdown(document, f"b{index}")))
+    if material.examined:
+        changed = joined(sections.changes(bundle) for bundle in material.examined)
+        found.append(("changes", "Changed answers", changed))
+    for index, document in enumerate(material.documents, 1):
+        behind = f" ({index})" if several else ""
+        found.append((f"environment-{index}", f"Environment{behind}", sections.environment(document.environment)))
+    found.append(("again", "How to reproduce", reproduce(list(material.documents))))
+    return found
+
+
+def reproduce(documents: list[Document]) -> Html:
+    """The commands, and what a bundle is known by."""
+    lines = [document.command for document in documents if document.command]
+    digests = [
+        f"{result.name}: manifest SHA-256 {result.bundle_sha256}"
+        for document in documents
+        for result in document.results
+        if result.bundle_sha256
+    ]
+    return tag("pre", tag("code", *lines_of(lines))) + tag("p", "The bundles that were measured:") + items(digests)
+
+
+def lines_of(commands: list[str]) -> list[Html]:
+    """Commands, each in a line of its own."""
+    return [text(command) + "\n" for command in commands]

@@ -1,0 +1,91 @@
+"""The report as Markdown, for a merge request, and as CSV, for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from dmformer.evaluation.report.markup import number
+from dmformer.evaluation.report.material import Material
+from dmformer.evaluation.report.sections import verdict
+
+FIELDS = (
+    "name", "target", "precision", "executes", "batch", "samples", "p50_ms", "p90_ms", "p95_ms", "p99_ms",
+    "mean_ms", "std_ms", "cv", "throughput_ips", "load_ms", "compile_ms", "first_ms", "peak_rss_mb", "engine_bytes",
+    "reference", "speedup",
+)  # fmt: skip
+
+
+def markdown(material: Material) -> str:
+    """Tables of latency, accuracy and parts, and the environment."""
+    parts = [f"# {_cell(material.title)}"]
+    for document in material.documents:
+        machine = document.environment
+        parts.append(
+            f"{_cell(document.settings.scenario)}: {_cell(document.settings.boundary_text)}.  \n"
+            f"{_cell(machine.cpu)}, {machine.cores} cores, {_cell(machine.os)}, {_cell(document.taken_at)}"
+        )
+        parts += [f"> {_cell(line)}" for line in document.warnings]
+        head = ("Candidate", "executes", "p50 ms", "p90", "p99", "images/s", "speed-up", "99 % interval", "top-1 %")
+        rows = [
+            (
+                found.name,
+                found.executes,
+                f"{found.p50_ms:.3f}",
+                number(found.p90_ms, "{:.3f}"),
+                number(found.p99_ms, "{:.3f}"),
+                f"{found.throughput_ips:.1f}",
+                "reference" if found.speedup is None else f"{found.speedup:.2f}x",
+                f"{found.speedup_ci[0]:.2f} to {found.speedup_ci[1]:.2f}" if found.speedup_ci else "",
+                number(found.accuracy.top1 if found.accuracy else None),
+            )
+            for found in document.results
+        ]
+        parts.append(_table(head, rows))
+        for found in document.results:
+            if found.layers:
+                shares = [
+                    (p.part, f"{p.ms:.3f}", f"{p.share:.1%}", verdict(p.of_compute, p.of_memory, p.bound))
+                    for p in found.layers.parts
+                ]
+                parts.append(f"**{_cell(found.name)}**: where the time goes ({_cell(found.layers.source)})")
+                parts.append(_table(("part", "ms", "share", "of this machine's peak"), shares))
+    for bundle in material.examined:
+        flips = bundle.flips
+        parts.append(
+            f"**{_cell(bundle.name)}**: {flips.count} of {flips.images} answers on {_cell(flips.data)} changed"
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Text that ends neither its cell nor its line, and starts no markup."""
+    clean = "".join(letter if letter.isprintable() else "?" for letter in str(value))
+    for letter in ("\\", "|", "`", "[", "]", "*", "<", ">"):
+        clean = clean.replace(letter, {"<": "&lt;", ">": "&gt;"}.get(letter, f"\\{letter}"))
+    return clean
+
+
+def comma_separated(material: Material) -> str:
+    """One line for each candidate. A name that a spreadsheet would take for a formula gets an apostrophe in front."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*FIELDS, "speedup_low", "speedup_high", "top1", "agreement", "sqnr_db"])
+    for found in material.results():
+        low, high = found.speedup_ci or (None, None)
+        proof = found.accuracy
+        own = [proof.top1, proof.agreement, proof.sqnr_db] if proof else [None] * 3
+        writer.writerow([_harmless(value) for value in [*(getattr(found, name) for name in FIELDS), low, high, *own]])
+    return buffer.getvalue()
+
+
+def _harmless(value: object) -> object:
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value

@@ -1,0 +1,276 @@
+"""The sections of the page, one function each."""
+
+from __future__ import annotations
+
+from dmformer.environment import Environment
+from dmformer.evaluation.latency.document import Accuracy, Document, Layers, Peaks, Result
+from dmformer.evaluation.layers.parts import PARTS
+from dmformer.evaluation.report import charts
+from dmformer.evaluation.report.markup import Html, facts, figure, items, joined, number, picture, table, tag
+from dmformer.evaluation.report.material import Examined, Material
+
+MIB = 1 << 20
+COLUMNS = (
+    "Candidate", "executes", "p50 ms", "p90", "p99", "mean", "std", "CV", "images/s", "speed-up", "99 % interval",
+)  # fmt: skip
+START_COLUMNS = ("Candidate", "samples", "import ms", "compile ms", "first ms", "peak MiB", "engine MiB", "provider")
+
+
+def latency(document: Document, name: str) -> Html:
+    """Latencies as a table and as charts."""
+    results = list(document.results)
+    asked = document.settings
+    parts: list[Html] = [
+        tag("p", f"{asked.scenario}: {asked.boundary_text}. {how(document)}"),
+        warnings(document),
+        latency_table(results),
+    ]
+    figures = [
+        figure(
+            "How long a call takes", charts.latency_chart(f"{name}-latency", results), "Every measured call is in it."
+        )
+    ]
+    if any(found.speedup for found in results):
+        reference = ", ".join(sorted({found.reference for found in results if found.reference}))
+        figures.append(
+            figure(
+                "How many times as fast", charts.speedup_chart(f"{name}-speedup", results), f"Reference: {reference}."
+            )
+        )
+    return joined([*parts, tag("div", *figures, class_="figures"), start_table(results)])
+
+
+def how(document: Document) -> str:
+    """How the measurement was taken, in a sentence."""
+    asked = document.settings
+    fed = f"the image {asked.image}" if asked.image else "the bundles' golden samples"
+    return (
+        f"Each candidate ran in {asked.launches} fresh processes of {asked.rounds} slices each, in turn with the "
+        f"others and in a shuffled order, on {fed}; threads: {asked.threads or 'the runtime chose'}. p90 is given "
+        "from 64 samples up and p99 from 662, as MLPerf's early stopping computes them."
+    )
+
+
+def warnings(document: Document) -> Html:
+    """What makes the figures doubtful."""
+    if not document.warnings:
+        return Html("")
+    return tag(
+        "div", tag("strong", "Read these figures with care"), items(document.warnings), class_="warnings", role="note"
+    )
+
+
+def latency_table(results: list[Result]) -> Html:
+    """Latency, throughput and speed-up."""
+    rows = [
+        (
+            found.name,
+            found.executes,
+            f"{found.p50_ms:.3f}",
+            number(found.p90_ms, "{:.3f}"),
+            number(found.p99_ms, "{:.3f}"),
+            f"{found.mean_ms:.3f}",
+            f"{found.std_ms:.3f}",
+            f"{found.cv:.1%}",
+            f"{found.throughput_ips:.1f}",
+            "reference" if found.speedup is None else tag("strong", f"{found.speedup:.2f}×"),
+            f"{found.speedup_ci[0]:.2f} to {found.speedup_ci[1]:.2f}" if found.speedup_ci else "",
+        )
+        for found in results
+    ]
+    return table("Latency and throughput, milliseconds of one call", COLUMNS, rows, texts=(1,))
+
+
+def start_table(results: list[Result]) -> Html:
+    """Starting, memory and size."""
+    rows = [
+        (
+            found.name,
+            found.samples,
+            f"{found.import_ms:.0f}",
+            f"{found.compile_ms:.0f}",
+            f"{found.first_ms:.1f}",
+            number(found.peak_rss_mb, "{:.0f}"),
+            number(found.engine_bytes / MIB if found.engine_bytes else None, "{:.1f}"),
+            found.provider,
+        )
+        for found in results
+    ]
+    return table("Starting, memory and size", START_COLUMNS, rows, texts=(7,))
+
+
+def accuracy(material: Material) -> Html:
+    """Every candidate's proof, and accuracy against latency."""
+    results = material.results()
+    rows = [accuracy_row(found.name, found.accuracy) for found in results if found.accuracy]
+    measured = {found.name for found in results}
+    rows += [accuracy_row(b.name, b.accuracy) for b in material.examined if b.accuracy and b.name not in measured]
+    if not rows:
+        return tag("p", "No candidate carries an accuracy proof.")
+    head = ("Candidate", "verdict", "top-1 %", "PyTorch", "top-5 %", "agreement", "SQNR dB", "images", "set")
+    grid = table("Accuracy as each bundle's own proof records it", head, rows, texts=(1, 8))
+    points = [found for found in results if charts.quality(found) is not None]
+    if not points:
+        return grid
+    chart = figure(
+        "Accuracy against latency",
+        charts.pareto_chart("pareto", results),
+        Html("Up and to the left is better; the line joins those that none beats in both.")
+        + key([(index, f"{index + 1}: {found.name}") for index, found in enumerate(results) if found in points]),
+    )
+    return grid + tag("div", chart, class_="figures")
+
+
+def accuracy_row(name: str, found: Accuracy) -> tuple[object, ...]:
+    """One line of the accuracy table."""
+    verdict = tag("span", "verified", class_="good") if found.verified else tag("span", "below tolerance", class_="bad")
+    return (
+        name,
+        verdict,
+        number(found.top1),
+        number(found.reference_top1),
+        number(found.top5),
+        number(found.agreement, "{:.2%}"),
+        "equal" if found.sqnr_db is None and found.agreement is not None else number(found.sqnr_db, "{:.1f}"),
+        found.images,
+        found.data,
+    )
+
+
+def key(entries: list[tuple[int, str]]) -> Html:
+    """The legend of a chart."""
+    marks = [tag("i", style=f"background: var(--series-{index % 12})") + tag("span", name) for index, name in entries]
+    return items(marks, class_="key")
+
+
+def breakdown(document: Document, name: str) -> Html:
+    """Where the time goes, and how far that is from the machine's limits."""
+    profiled = [found for found in document.results if found.layers]
+    if not profiled:
+        return tag("p", "The runtimes were not asked where the time goes (bench without --no-layers asks them).")
+    present = {part.part for found in profiled if found.layers for part in found.layers.parts}
+    parts = [part for part in PARTS if part in present]
+    peaks = {peak.target: peak for peak in document.peaks}
+    figures = [
+        figure(
+            "Where the time goes",
+            charts.breakdown_chart(f"{name}-parts", profiled, parts),
+            key([(index, part) for index, part in enumerate(parts)]),
+        )
+    ]
+    for index, found in enumerate(profiled):
+        if found.target in peaks and any(part.gmacs_per_s for part in (found.layers.parts if found.layers else ())):
+            chart = charts.roofline_chart(f"{name}-roof-{index}", found, peaks[found.target], parts)
+            shown = [p.part for p in (found.layers.parts if found.layers else ()) if p.gmacs_per_s]
+            legend = key([(parts.index(part), part) for part in shown])
+            text = tag("p", roofline_text(peaks[found.target]))
+            figures.append(figure(f"Roofline: {found.name}", chart, legend + text))
+    tables = [parts_table(found.name, found.layers) for found in profiled if found.layers]
+    notes = items(document.notes) if document.notes else ""
+    return joined([tag("div", *figures, class_="figures"), *tables, notes])
+
+
+def roofline_text(peak: Peaks) -> str:
+    """What the limits in a roofline are."""
+    rates = ", ".join(f"{kind} {rate:.0f}" for kind, rate in peak.gmacs_per_s.items())
+    return (
+        f"Measured on this machine through {peak.target}: 10⁹ multiply-accumulates a second: {rates}; copying memory "
+        f"{peak.copy_gb_per_s:.1f} GB/s (solid line), within the caches {peak.cache_gb_per_s:.1f} GB/s (dashed)."
+    )
+
+
+def parts_table(name: str, layers: Layers) -> Html:
+    """Every part of one candidate, folded away."""
+    rows = [
+        (
+            part.part,
+            f"{part.ms:.3f}",
+            f"{part.share:.1%}",
+            ", ".join(f"{kind} {share:.0%}" if share < 0.995 else kind for kind, share in part.precision.items()),
+            number(part.gmacs_per_s or None, "{:.1f}"),
+            verdict(part.of_compute, part.of_memory, part.bound),
+        )
+        for part in layers.parts
+    ]
+    head = ("Part", "ms", "share", "precision", "GMAC/s", "of this machine's peak")
+    caption = f"{name}: {layers.source}" + (f"; {layers.note}" if layers.note else "")
+    return tag("details", tag("summary", f"{name}: every part"), table(caption, head, rows, texts=(3, 5)))
+
+
+def verdict(of_compute: float | None, of_memory: float | None, bound: str | None) -> str:
+    """The distance to the limit in words, as ``12 % of peak, memory bound``."""
+    if bound is None or of_compute is None or of_memory is None:
+        return ""
+    return f"{of_memory if bound == 'memory' else of_compute:.0%} of peak, {bound} bound"
+
+
+def changes(bundle: Examined) -> Html:
+    """The answers of one bundle that differ from the reference's, with the images."""
+    flips = bundle.flips
+    said = f"{flips.count} of {flips.images} answers on {flips.data} differ from PyTorch's."
+    parts: list[Html] = [tag("h3", bundle.name), tag("p", said)]
+    if flips.shown:
+        parts.append(items((flip_card(bundle, index) for index in range(len(flips.shown))), class_="flips"))
+    if flips.confusion:
+        rows = [(bundle.label(old), bundle.label(new), count) for old, new, count in flips.confusion[:40]]
+        grid = table("Changed answers by class", ("PyTorch said", "the engine says", "images"), rows, texts=(1,))
+        parts.append(tag("details", tag("summary", "From which class to which"), grid))
+    if flips.classes:
+        parts.append(tag("details", tag("summary", "Right answers by class"), class_table(bundle)))
+    return joined(parts)
+
+
+def flip_card(bundle: Examined, index: int) -> Html:
+    """One image with both answers."""
+    flip = bundle.flips.shown[index]
+    before, after = bundle.label(flip.before), bundle.label(flip.after)
+    truth = "" if flip.label is None else f"It is {bundle.label(flip.label)}."
+    shown = picture(flip.image, f"An image that PyTorch calls {before} and the engine {after}. {truth}")
+    lines = [tag("div", Html("PyTorch: ") + _marked(before, flip.before, flip.label))]
+    lines.append(tag("div", Html("engine: ") + _marked(after, flip.after, flip.label)))
+    lines.append(tag("div", f"{truth} Margin {flip.margin:.2f}", class_="soft"))
+    return joined([shown, *lines])
+
+
+def _marked(name: str, index: int, label: int | None) -> Html:
+    if label is None:
+        return tag("span", name)
+    return tag("span", f"{name} {'✓' if index == label else '✗'}", class_="good" if index == label else "bad")
+
+
+def class_table(bundle: Examined) -> Html:
+    """Right answers of both sides, by class."""
+    rows = [
+        (
+            bundle.label(change.index),
+            change.images,
+            f"{change.before_right / change.images:.2%}",
+            f"{change.after_right / change.images:.2%}",
+            f"{change.after_right - change.before_right:+d}",
+        )
+        for change in bundle.flips.classes
+    ]
+    return table("Right answers by class", ("Class", "images", "PyTorch", "engine", "change"), rows)
+
+
+def environment(found: Environment) -> Html:
+    """The machine and its libraries."""
+    frequency = f"{found.frequency_mhz[0]:.0f} to {found.frequency_mhz[1]:.0f} MHz" if found.frequency_mhz else None
+    gib = 1 << 30
+    return facts(
+        [
+            ("CPU", f"{found.cpu}, {found.cores} of {found.cores_online} cores"),
+            ("instruction sets", ", ".join(found.cpu_isa)),
+            ("frequency", ", ".join(filter(None, [found.governor, frequency]))),
+            ("memory", f"{found.memory_bytes / gib:.1f} GiB" if found.memory_bytes else None),
+            ("GPU", found.gpu),
+            *((f"Jetson {name}", value) for name, value in found.jetson.items()),
+            ("system", found.os),
+            ("runs in", found.virtual),
+            ("power", found.power),
+            ("CPU limit", f"{found.cpu_limit:g} cores" if found.cpu_limit else None),
+            ("memory limit", f"{found.memory_limit_bytes / gib:.1f} GiB" if found.memory_limit_bytes else None),
+            ("Python", found.python),
+            ("packages", ", ".join(f"{name} {version}" for name, version in found.packages.items())),
+        ]
+    )

@@ -1,0 +1,188 @@
+"""Half precision as a property of the graph: every tensor gets the type that it is computed in.
+
+Strongly typed TensorRT networks (the only kind from 11.0 on, docs.nvidia.com/deeplearning/tensorrt, migration from
+10.x to 11.x) compute each tensor in the type that the ONNX graph gives it. So does this conversion: float32 becomes
+float16 except where half precision is unsafe. The interface stays float32.
+
+Unsafe, and left in float32, are means over the image and gates (a sum of thousands of terms, and a sigmoid whose
+slope is lost near 0 and 1), and every layer that writes or reads a value beyond float16's range in the range scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from dmformer.errors import ExportError
+from dmformer.export.passes import check
+from dmformer.export.qdq.affine import Range
+from dmformer.export.qdq.graph import Graph
+
+FLOAT16_LIMIT = float(np.finfo(np.float16).max)
+HEADROOM = 4.0
+"""How far inside float16's range a scanned value must stay: other images go further than those that were scanned."""
+UNSAFE_OPERATORS = frozenset({"GlobalAveragePool", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax", "LayerNormalization"})
+SCALE_ERROR = 1 / 256
+"""Largest relative change of a quantization scale by rounding it to float16: half a step of the largest code."""
+
+FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+SUFFIX = {FLOAT: "float", HALF: "half"}
+
+
+@dataclass(frozen=True)
+class Float16Graph:
+    """A typed graph.
+
+    Attributes:
+        model: float32 at its ends, float16 inside.
+        kept: Names of the nodes that compute in float32, sorted.
+        overflowing: Those of them that are kept because of a value beyond float16's range, sorted.
+    """
+
+    model: onnx.ModelProto
+    kept: tuple[str, ...]
+    overflowing: tuple[str, ...]
+
+
+def to_float16(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], unsafe: Collection[str] = UNSAFE_OPERATORS
+) -> Float16Graph:
+    """Types a float32 graph, with or without Q/DQ, for half precision.
+
+    Args:
+        model: Float32 graph whose nodes have names of their own; Q/DQ pairs keep their integers and get float16 scales.
+        ranges: Range of each site by node name, scanned on images; sites that are not named are taken to be safe.
+        unsafe: Operators that stay in float32.
+
+    Raises:
+        ExportError: The result is not a valid graph.
+    """
+    graph = Graph(model)
+    overflowing = _overflowing(graph, ranges)
+    kept = {node.name for node in graph.nodes if node.op_type in unsafe} | overflowing
+    kept |= {node.name for node in graph.nodes if not _constants_fit(graph, node)}
+    kept |= _dequantizers_of(graph, kept)
+    typed = _Typing(graph, kept).apply()
+    return Float16Graph(check(typed), tuple(sorted(kept)), tuple(sorted(overflowing)))
+
+
+def _overflowing(graph: Graph, ranges: Mapping[str, Range]) -> set[str]:
+    """Writers and readers of values that float16 cannot hold: a reader in float16 would read infinity."""
+    limit = FLOAT16_LIMIT / HEADROOM
+    found: set[str] = set()
+    for site, span in ranges.items():
+        if max(abs(span.low), abs(span.high)) <= limit:
+            continue
+        node = graph.by_name.get(site)
+        values = [site] if node is None else list(node.output)
+        found |= set() if node is None else {site}
+        found |= {reader.name for value in values for reader in graph.readers(value)}
+    return found
+
+
+def _constants_fit(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a node's float constants survive float16: finite, and scales accurate enough."""
+    for name in node.input:
+        if name not in graph.constants or graph.constants[name].data_type != FLOAT:
+            continue
+        values = graph.array(name)
+        if values.size and float(np.abs(values).max()) > FLOAT16_LIMIT:
+            return False
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and not _is_accurate(values):
+            return False
+    return True
+
+
+def _is_accurate(scales: NDArray[np.float32]) -> bool:
+    change = np.abs(scales.astype(np.float16).astype(np.float32) - scales)
+    return bool((change <= SCALE_ERROR * np.abs(scales)).all())
+
+
+def _dequantizers_of(graph: Graph, kept: Collection[str]) -> set[str]:
+    """The dequantizers read by kept nodes: a Cast between the two would keep TensorRT from fusing them."""
+    return {
+        graph.producers[value].name
+        for name in kept
+        for value in graph.by_name[name].input
+        if value in graph.producers and graph.producers[value].op_type == "DequantizeLinear"
+    }
+
+
+class _Typing:
+    """Gives every float edge of a graph its type, with a Cast where two types meet."""
+
+    def __init__(self, graph: Graph, kept: Collection[str]) -> None:
+        self._graph = graph
+        self._kept = kept
+        self._casts: dict[str, onnx.NodeProto] = {}
+        self._types = dict.fromkeys(graph.inputs, FLOAT) | {
+            value: self._type_of(node) for node in graph.nodes if _gives_floats(node) for value in node.output
+        }
+
+    def _type_of(self, node: onnx.NodeProto) -> int:
+        return FLOAT if node.name in self._kept else HALF
+
+    def apply(self) -> onnx.ModelProto:
+        for node in self._graph.nodes:
+            wanted = self._type_of(node)
+            node.input[:] = [self._as(name, wanted) for name in node.input]
+        self._restore_outputs()
+        return self._graph.model(self._casts.values())
+
+    def _as(self, name: str, wanted: int) -> str:
+        """The name under which a value or constant is found in the wanted type."""
+        constant = self._graph.constants.get(name)
+        if constant is not None:
+            is_float = constant.data_type == FLOAT and wanted == HALF
+            return self._half_constant(name) if is_float else name
+        if self._types.get(name, wanted) == wanted:
+            return name
+        return self._cast(name, wanted)
+
+    def _half_constant(self, name: str) -> str:
+        half = f"{name}/half"
+        if half not in self._graph.constants:
+            self._graph.set_array(half, self._graph.array(name).astype(np.float16))
+        return half
+
+    def _cast(self, name: str, wanted: int) -> str:
+        output = f"{name}/{SUFFIX[wanted]}"
+        if output not in self._casts:
+            self._casts[output] = helper.make_node("Cast", [name], [output], name=output, to=wanted)
+        return output
+
+    def _restore_outputs(self) -> None:
+        """Lets the graph's outputs keep their names and be float32."""
+        for name in self._graph.outputs:
+            if self._types.get(name) != HALF:
+                continue
+            inner = f"{name}/half"
+            for node in self._graph.nodes:
+                node.output[:] = [inner if value == name else value for value in node.output]
+                node.input[:] = [inner if value == name else value for value in node.input]
+            self._casts[name] = helper.make_node("Cast", [inner], [name], name=f"{name}/float", to=FLOAT)
+
+
+def _gives_floats(node: onnx.NodeProto) -> bool:
+    return node.op_type not in ("QuantizeLinear", "Shape", "ArgMax", "Constant")
+
+
+def half_share(model: onnx.ModelProto) -> float:
+    """Share of the float weights, by element, that are stored as float16 (0 to 1).
+
+    Raises:
+        ExportError: The graph has no float weight.
+    """
+    sizes = {kind: 0 for kind in (FLOAT, HALF)}
+    for entry in model.graph.initializer:
+        if entry.data_type in sizes:
+            sizes[entry.data_type] += int(np.prod(entry.dims, dtype=np.int64))
+    total = sum(sizes.values())
+    if not total:
+        raise ExportError("the graph has no float weights", "please report this")
+    return sizes[HALF] / total

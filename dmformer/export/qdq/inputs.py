@@ -1,0 +1,53 @@
+"""The placement that compilers with their own fusion want: Q/DQ on the inputs of integer layers only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import onnx
+
+from dmformer.export.qdq.affine import Range
+from dmformer.export.qdq.graph import Graph
+from dmformer.export.qdq.insertion import Quantizers
+from dmformer.export.qdq.scheme import Scheme
+from dmformer.export.qdq.sites import COMPUTE, group_of, value_ranges
+
+Inputs = Callable[[Graph, onnx.NodeProto], list[str]]
+"""Which inputs of an integer node are quantized."""
+
+
+def quantize_inputs(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], int8_groups: Collection[str], scheme: Scheme, inputs_of: Inputs
+) -> onnx.ModelProto:
+    """Writes Q/DQ on chosen inputs of the nodes in ``int8_groups``, and int8 weights; biases stay float.
+
+    Readers of the same value share one pair.
+
+    Args:
+        model: The canonical float32 graph.
+        ranges: Range of each site by node name.
+        int8_groups: Groups computed in integers.
+        scheme: Integer types.
+        inputs_of: The runtime's rule.
+
+    Raises:
+        ExportError: A site that is needed has no range.
+    """
+    graph = Graph(model)
+    quantizers = Quantizers(graph, value_ranges(graph, ranges), scheme)
+    readers: dict[str, list[tuple[str, str]]] = {}
+    for node in graph.nodes:
+        if group_of(node.name) not in int8_groups:
+            continue
+        for value in inputs_of(graph, node):
+            readers.setdefault(value, []).append((node.name, value))
+        if node.op_type in COMPUTE:
+            quantizers.weight(node, None)
+    for value, places in readers.items():
+        quantizers.activation(value, places)
+    return quantizers.finish()
+
+
+def layer_inputs(graph: Graph, node: onnx.NodeProto) -> list[str]:
+    """The data input of a layer with weights; nothing of any other node."""
+    return [node.input[0]] if node.op_type in COMPUTE else []

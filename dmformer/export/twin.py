@@ -1,0 +1,96 @@
+"""The numerical twin of a typed graph: what an engine computes, on a machine that cannot run the engine.
+
+ONNX Runtime's CPU provider has no half-precision kernels: it widens a float16 graph to float32 and drops the casts
+in between, so that neither rounding nor overflow would show. The twin is a float32 graph in which every tensor that
+is float16 in the typed graph is rounded to float16 by an explicit pair of casts, which ONNX Runtime keeps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+from dmformer.bundle import Bundle, entry_of
+from dmformer.export.passes import check
+
+TWIN_FILE = "twin.onnx"
+TWIN_RUNTIME = "onnxruntime"
+
+
+def twin_of(typed: onnx.ModelProto) -> onnx.ModelProto:
+    """The float32 graph that rounds as a typed graph does.
+
+    Args:
+        typed: Result of `dmformer.export.float16.to_float16`, or any graph of float32 and float16.
+
+    Returns:
+        A float32 graph with the same interface. Products are summed in float32, as tensor cores do.
+
+    Raises:
+        ExportError: The result is not a valid graph.
+    """
+    halves = half_values(typed)
+    if not halves:
+        return typed
+    model = onnx.ModelProto()
+    model.CopyFrom(typed)
+    for entry in model.graph.initializer:
+        if entry.data_type == TensorProto.FLOAT16:
+            wide = numpy_helper.to_array(entry).astype(np.float32)
+            entry.CopyFrom(numpy_helper.from_array(wide, entry.name))
+    nodes = [made for node in model.graph.node for made in _rounded(node, halves)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    del model.graph.value_info[:]
+    return check(model)
+
+
+def half_values(typed: onnx.ModelProto) -> frozenset[str]:
+    """Names of the computed values that are float16."""
+    inferred = shape_inference.infer_shapes(typed, data_prop=True)
+    values = [*inferred.graph.value_info, *inferred.graph.output]
+    return frozenset(value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT16)
+
+
+def _rounded(node: onnx.NodeProto, halves: frozenset[str]) -> list[onnx.NodeProto]:
+    """A node followed by the rounding of its output, under the output's name."""
+    output = node.output[0]
+    if node.op_type == "Cast":
+        return _pair(node.input[0], output, node.name) if output in halves else [_widened(node)]
+    if output not in halves:
+        return [node]
+    node.output[0] = f"{output}/exact"
+    return [node, *_pair(node.output[0], output, node.name)]
+
+
+def _pair(source: str, output: str, name: str) -> list[onnx.NodeProto]:
+    narrow = f"{output}/float16"
+    return [
+        helper.make_node("Cast", [source], [narrow], name=f"{name}/narrow", to=TensorProto.FLOAT16),
+        helper.make_node("Cast", [narrow], [output], name=f"{name}/widen", to=TensorProto.FLOAT),
+    ]
+
+
+def _widened(node: onnx.NodeProto) -> onnx.NodeProto:
+    """A cast to float32 of what already is: the values are rounded where they are made."""
+    return helper.make_node("Identity", list(node.input), list(node.output), name=node.name)
+
+
+def twin_bundle(bundle: Bundle, typed: onnx.ModelProto, directory: Path) -> Bundle:
+    """The twin as a bundle that `dmformer.evaluation.verify.verify` can run in the place of an engine.
+
+    Args:
+        bundle: The bundle whose engine cannot run here; its golden samples are used where they lie.
+        typed: The graph that its engine is built from.
+        directory: Existing scratch directory for the twin; the bundle is not changed.
+    """
+    (directory / TWIN_FILE).write_bytes(twin_of(typed).SerializeToString(deterministic=True))
+    golden = bundle.file("golden")
+    (directory / golden.name).write_bytes(golden.read_bytes())
+    files = {name: entry_of(directory / name, role) for name, role in ((TWIN_FILE, "engine"), (golden.name, "golden"))}
+    runtime = bundle.manifest.runtime.model_copy(update={"name": TWIN_RUNTIME, "options": {}})
+    manifest = bundle.manifest.model_copy(update={"target": TWIN_RUNTIME, "files": files, "runtime": runtime})
+    return Bundle(directory, manifest)

@@ -1,0 +1,83 @@
+"""Gathering what a report is made of: measurements from files, and changed answers from bundles at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmformer.bundle import Bundle
+from dmformer.errors import UsageError
+from dmformer.evaluation.flips import find_flips
+from dmformer.evaluation.latency.bench import accuracy
+from dmformer.evaluation.latency.document import Document, read_document
+from dmformer.evaluation.report.material import Examined, Material
+from dmformer.evaluation.verify import Answers
+from dmformer.pipeline.verification import VerifyOptions, answers_of, choose_dataset, choose_weights
+from dmformer.progress import Progress
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was named on the command line.
+
+    Attributes:
+        paths: Measurements (files) and bundles (directories), in any order.
+        data: Images on which answers are compared; see `VerifyOptions`.
+        max_images: Keep at most this many, spread evenly.
+        weights: What the bundles were made from, for PyTorch's answers.
+        title: Of the report; None names the model.
+    """
+
+    paths: tuple[Path, ...]
+    data: Path | None = None
+    max_images: int | None = None
+    weights: Path | None = None
+    title: str | None = None
+
+
+def gather(inputs: Inputs, progress: Progress) -> Material:
+    """Reads measurements, and runs bundles to see which answers changed.
+
+    Raises:
+        UsageError: Nothing was named, or something that does not exist.
+        DmformerError: See `read_document` and `Bundle.load`.
+    """
+    missing = next((path for path in inputs.paths if not path.exists()), None)
+    if missing is not None:
+        raise UsageError(f"{missing}: does not exist", "make it with: dmformer bench BUNDLE... --output bench.json")
+    if not inputs.paths:
+        raise UsageError(
+            "there is nothing to report", "dmformer bench build/* -o bench.json, then name bench.json here"
+        )
+    documents = tuple(read_document(path) for path in inputs.paths if not path.is_dir())
+    bundles = [Bundle.load(path) for path in inputs.paths if path.is_dir()]
+    cache: dict[str, Answers | None] = {}
+    examined = tuple(examine(bundle, inputs, cache, progress) for bundle in bundles)
+    return Material(inputs.title or title_of(documents, bundles), documents, examined)
+
+
+def title_of(documents: tuple[Document, ...], bundles: list[Bundle]) -> str:
+    """The models' names."""
+    names = [found.model for document in documents for found in document.results]
+    names += [bundle.manifest.name for bundle in bundles]
+    return f"Deployment report: {', '.join(dict.fromkeys(names))}"
+
+
+def examine(bundle: Bundle, inputs: Inputs, cache: dict[str, Answers | None], progress: Progress) -> Examined:
+    """The changed answers of one bundle; PyTorch's are computed once for each model and input size."""
+    size = "x".join(map(str, bundle.manifest.preprocessing.size))
+    key = f"{bundle.manifest.source.sha256}:{size}"
+    if key not in cache:
+        cache[key] = answers_for(bundle, inputs, progress)
+    flips = find_flips(bundle, cache[key], progress)
+    return Examined(bundle.path.name, accuracy(bundle), bundle.manifest.labels, flips)
+
+
+def answers_for(bundle: Bundle, inputs: Inputs, progress: Progress) -> Answers | None:
+    """PyTorch's answers on the images, or None where only the golden samples have them."""
+    options = VerifyOptions(inputs.data, inputs.max_images, inputs.weights)
+    dataset = choose_dataset(bundle, options, progress)
+    if dataset is None:
+        return None
+    weights = choose_weights(bundle, options, dataset, progress)
+    return None if weights is None else answers_of(weights, bundle, dataset, progress)

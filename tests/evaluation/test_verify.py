@@ -1,0 +1,196 @@
+"""Verification of real engines, whole ones and ones that answer something else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dmformer.bundle import Bundle, assemble
+from dmformer.data.open import open_dataset
+from dmformer.errors import BundleError, EngineError
+from dmformer.evaluation.predict import predict, softmax
+from dmformer.evaluation.verify import Answers, run_all, verify
+from dmformer.golden import Golden
+from dmformer.manifest import Tolerance
+from dmformer.model.network import DMFormer
+from dmformer.pipeline.reference import answer, infer
+from dmformer.progress import Silent
+from dmformer.runtimes.base import Array, Execution, Session
+from dmformer.runtimes.registry import open_bundle
+from tests.support import TARGETS, random_batch, random_images
+
+Exported = Callable[..., Path]
+
+
+def with_golden(bundle: Bundle, golden: Golden, directory: Path) -> Bundle:
+    """The same engine with other golden samples."""
+    shutil.copytree(bundle.path, directory)
+    roles = {name: entry.role for name, entry in bundle.manifest.files.items() if entry.role != "golden"}
+    return assemble(directory, bundle.manifest, golden, roles)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_good_engine_passes_with_torch_s_answers_and_without(
+    exported: Exported, reference: DMFormer, labelled: Path, target: str
+) -> None:
+    bundle, dataset = Bundle.load(exported(target)), open_dataset(labelled)
+    answers = answer(reference, dataset, bundle.manifest.preprocessing, Silent())
+    proof = verify(bundle, answers)
+    assert proof.passed, proof.failures
+    golden, images = proof.comparisons
+    assert (golden.images, images.images) == (6, 12)
+    assert images.agreement == 1.0
+    assert images.top1 == images.reference_top1
+    assert images.max_abs_error is not None
+    assert images.max_abs_error < 1e-4
+    assert images.data_sha256 == dataset.digest()
+    counted = verify(bundle, dataset=dataset).comparisons[1]
+    assert (counted.top1, counted.agreement, counted.reference_top1) == (images.top1, None, None)
+
+
+def test_the_reference_s_top1_comes_from_the_proof_where_it_has_the_same_set(
+    exported: Exported, reference: DMFormer, labelled: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(exported("onnxruntime"), tmp_path / "bundle")
+    bundle, dataset = Bundle.load(tmp_path / "bundle"), open_dataset(labelled)
+    proof = verify(bundle, answer(reference, dataset, bundle.manifest.preprocessing, Silent()))
+    proven = bundle.with_proof(proof)
+    assert Bundle.load(tmp_path / "bundle").manifest.proof == proof
+    again = verify(proven, dataset=dataset).comparisons[1]
+    assert again.reference_top1 == proof.comparisons[1].reference_top1 is not None
+    other = dataset.select(range(6))
+    assert verify(proven, dataset=other).comparisons[1].reference_top1 is None
+
+
+def test_an_engine_that_answers_something_else_fails(exported: Exported, tmp_path: Path) -> None:
+    bundle = Bundle.load(exported("onnxruntime"))
+    golden = bundle.golden()
+    other = with_golden(bundle, replace(golden, logits=golden.logits[::-1].copy()), tmp_path / "other")
+    proof = verify(other)
+    assert not proof.passed
+    assert len(proof.failures) == 2
+    assert proof.failures[0].startswith("golden samples: max abs error")
+    loose = Tolerance(max_abs_error=1e6, min_sqnr_db=-200)
+    assert verify(other, tolerance=loose).passed
+    judged = verify(other, tolerance=Tolerance(min_agreement=1.0, on_few_images=True))
+    assert [failure for failure in judged.failures if "agreement" in failure]
+
+
+def test_preprocessing_that_differs_is_told_from_an_engine_that_differs(exported: Exported, tmp_path: Path) -> None:
+    bundle = Bundle.load(exported("onnxruntime"))
+    golden = bundle.golden()
+    image = golden.images[2].copy()
+    image[image.shape[0] // 2] ^= 0x70
+    changed = replace(golden, images=(*golden.images[:2], image, *golden.images[3:]))
+    proof = verify(with_golden(bundle, changed, tmp_path / "other"))
+    assert [failure for failure in proof.failures if "preprocessing differs" in failure] == list(proof.failures)
+    assert not proof.passed
+
+
+def test_one_step_of_eight_bits_is_forgiven(exported: Exported, tmp_path: Path) -> None:
+    bundle = Bundle.load(exported("onnxruntime"))
+    golden = bundle.golden()
+    std = np.asarray(bundle.manifest.preprocessing.std, np.float32)[:, None, None]
+    for steps, passes in ((1, True), (2, False)):
+        tensors = golden.tensors + np.float32(steps / 255) / std
+        with open_bundle(bundle) as session:
+            logits = run_all(bundle, session, tensors)
+        moved = with_golden(bundle, replace(golden, tensors=tensors, logits=logits), tmp_path / f"moved-{steps}")
+        assert verify(moved).passed is passes
+
+
+@pytest.mark.parametrize("change", ["tensors", "logits"])
+def test_golden_samples_of_another_shape_are_damage(exported: Exported, tmp_path: Path, change: str) -> None:
+    bundle = Bundle.load(exported("onnxruntime"))
+    golden = bundle.golden()
+    other = {"tensors": random_batch(6, side=64), "logits": golden.logits[:, :4].copy()}[change]
+    damaged = with_golden(bundle, replace(golden, **{change: other}), tmp_path / "damaged")  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match="not the manifest's"):
+        verify(damaged)
+
+
+class Fixed(Session):
+    """A session that gives what it was told to, to see what is made of it."""
+
+    execution = Execution("none", "none")
+
+    def __init__(self, output: NDArray[np.float32]) -> None:
+        self.output = output
+        self.seen: list[tuple[int, ...]] = []
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
+        self.seen.append(batch.shape)
+        return {"logits": self.output[: len(batch)]}
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_an_error(exported: Exported, value: float) -> None:
+    bundle = Bundle.load(exported("onnxruntime"))
+    output = np.zeros((1, 10), np.float32)
+    output[0, 3] = value
+    with pytest.raises(EngineError, match="not finite"):
+        run_all(bundle, Fixed(output), random_batch(2))
+
+
+def test_an_output_of_another_shape_is_an_error(exported: Exported) -> None:
+    bundle = Bundle.load(exported("onnxruntime"))
+    with pytest.raises(EngineError, match=r"\(3, 9\)"):
+        run_all(bundle, Fixed(np.zeros((1, 9), np.float32)), random_batch(3))
+
+
+def test_a_fixed_batch_is_filled_up_and_the_filling_thrown_away(exported: Exported, reference: DMFormer) -> None:
+    bundle = Bundle.load(exported("onnxruntime", batch=4))
+    batch = random_batch(6)
+    with open_bundle(bundle) as session:
+        found = run_all(bundle, session, batch)
+    np.testing.assert_allclose(found, infer(reference, batch), atol=1e-4)
+    probe = Fixed(np.zeros((4, 10), np.float32))
+    run_all(bundle, probe, batch)
+    assert probe.seen == [(4, 3, 32, 32)] * 2
+
+
+def test_rows_of_unreadable_images_are_left_out_on_both_sides(
+    exported: Exported, reference: DMFormer, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    for index, image in enumerate(random_images(5)):
+        (tmp_path / "images" / str(index)).mkdir(parents=True)
+        Image.fromarray(image).save(tmp_path / "images" / str(index) / "image.png")
+    (tmp_path / "images" / "1" / "broken.png").write_bytes(b"\x89PNG broken")
+    bundle, dataset = Bundle.load(exported("onnxruntime")), open_dataset(tmp_path / "images")
+    answers = answer(reference, dataset, bundle.manifest.preprocessing, Silent())
+    assert isinstance(answers, Answers)
+    assert len(answers.logits) == len(answers.indices) == 5 < len(dataset)
+    proof = verify(bundle, answers)
+    assert proof.passed, proof.failures
+    assert proof.comparisons[1].images == 5
+
+
+def test_softmax_by_hand() -> None:
+    np.testing.assert_allclose(softmax(np.log(np.array([[1, 2, 5]], np.float32))), [[0.125, 0.25, 0.625]], rtol=1e-6)
+    assert np.isfinite(softmax(np.array([[1e30, -1e30]], np.float32))).all()
+
+
+def test_predictions_are_the_largest_logits_with_their_labels(exported: Exported, reference: DMFormer) -> None:
+    bundle, images = Bundle.load(exported("onnxruntime")), [random_images(1, side)[0] for side in (30, 50)]
+    from dmformer.preprocessing import preprocess_batch
+
+    logits = infer(reference, preprocess_batch(images, bundle.manifest.preprocessing))
+    with open_bundle(bundle) as session:
+        guesses = predict(bundle, session, images, top_k=3)
+        everything = predict(bundle, session, images[:1], top_k=99)[0]
+    for row, best in zip(logits, guesses, strict=True):
+        assert [guess.index for guess in best] == np.argsort(-row)[:3].tolist()
+        assert [guess.label for guess in best] == [f"class {guess.index}" for guess in best]
+    assert len(everything) == 10
+    assert sum(guess.probability for guess in everything) == pytest.approx(1)

@@ -1,0 +1,70 @@
+"""Verifying a bundle with what is at hand on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmformer.bundle import Bundle
+from dmformer.errors import CheckpointError, DataError, DmformerError, UsageError
+from dmformer.manifest import Tolerance
+from dmformer.model.checkpoint import random_checkpoint, save_checkpoint
+from dmformer.pipeline.verification import VerifyOptions, verify_bundle
+from dmformer.progress import Silent
+from tests.support import TINY, random_images
+
+Exported = Callable[..., Path]
+
+
+def check(path: Path, **options: object) -> tuple[bool, list[int], float | None]:
+    """Whether it passed, how many images each comparison had, and the agreement on the last."""
+    proof = verify_bundle(Bundle.load(path), VerifyOptions(**options), Silent())  # type: ignore[arg-type]
+    return proof.passed, [comparison.images for comparison in proof.comparisons], proof.comparisons[-1].agreement
+
+
+def test_golden_samples_alone(exported: Exported) -> None:
+    assert check(exported("openvino")) == (True, [6], 1.0)
+
+
+def test_labelled_images_without_and_with_the_weights(exported: Exported, weights: Path, labelled: Path) -> None:
+    assert check(exported("onnxruntime"), data=labelled) == (True, [6, 12], None)
+    assert check(exported("onnxruntime"), data=labelled, weights=weights) == (True, [6, 12], 1.0)
+    assert check(exported("onnxruntime"), data=labelled, max_images=5, weights=weights) == (True, [6, 5], 1.0)
+
+
+def test_a_tolerance_of_one_s_own(exported: Exported) -> None:
+    assert not check(exported("onnxruntime"), tolerance=Tolerance(min_sqnr_db=500))[0]
+
+
+def test_other_weights_are_refused(exported: Exported, tmp_path: Path, labelled: Path) -> None:
+    save_checkpoint(random_checkpoint(TINY, seed=1, size=32), tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match=r"not what .* was made from"):
+        check(exported("onnxruntime"), data=labelled, weights=tmp_path / "other.safetensors")
+
+
+def test_weights_without_images_would_be_for_nothing(exported: Exported, weights: Path) -> None:
+    with pytest.raises(UsageError, match="without images"):
+        check(exported("onnxruntime"), weights=weights)
+
+
+@pytest.mark.parametrize("labels", [None, np.arange(6) + 5, np.array([0, 1, 2, 3, 4, -7])])
+def test_images_that_cannot_be_judged(exported: Exported, tmp_path: Path, labels: np.ndarray | None) -> None:
+    arrays = {"images": random_images(6)} | ({} if labels is None else {"labels": labels})
+    np.savez(tmp_path / "images.npz", **arrays)
+    with pytest.raises(DataError, match="label"):
+        check(exported("onnxruntime"), data=tmp_path / "images.npz")
+
+
+def test_nothing_in_a_bundle_is_changed_by_verifying_it(exported: Exported, tmp_path: Path, labelled: Path) -> None:
+    from tests.support import snapshot
+
+    shutil.copytree(exported("openvino"), tmp_path / "bundle")
+    before = snapshot(tmp_path / "bundle")
+    check(tmp_path / "bundle", data=labelled)
+    with pytest.raises(DmformerError):
+        check(tmp_path / "bundle", data=tmp_path / "nowhere")
+    assert snapshot(tmp_path / "bundle") == before
