@@ -110,6 +110,22 @@ def package_version(name: str) -> str | None:
         return None
 
 
+def int8_isa() -> str:
+    """This machine's instruction set as the INT8 emitters name it (``dmformer.export.qdq.scheme.CPU_ISAS``)."""
+    names = {
+        "amx-int8": "amx",
+        "avx512-vnni": "avx512-vnni",
+        "avx-vnni": "avx2-vnni",
+        "arm-i8mm": "arm64-i8mm",
+        "arm-dotprod": "arm64-dotprod",
+        "avx512": "avx512",
+        "avx2": "avx2",
+    }
+    found = cpu().isa
+    default = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "avx2"
+    return next((name for flag, name in names.items() if flag in found), default)
+
+
 def int8_advice(isa: tuple[str, ...]) -> str:
     """What INT8 is worth on a CPU with these instruction sets, in one line."""
     for name, words in (

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 DEFAULT_IMAGES = 256
 FEWEST_WITHOUT_WARNING = 128
 DEFAULT_METHOD: Method = "mse"
-_MEASURED = ("Conv", "Gemm", "MatMul", "Relu", "Add", "Mul", "Gelu", "Sigmoid", "GlobalAveragePool", "ReduceMean")
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def sites_to_measure(graph: Graph) -> dict[str, str]:
     """Value by site for all that an emitter may quantize: the input, and results after their Relu if they have one."""
     sites = {name: name for name in graph.inputs}
     for node in graph.nodes:
-        if node.op_type in _MEASURED and activated(graph, node) is node and node.output[0] not in graph.outputs:
+        if activated(graph, node) is node and node.output[0] not in graph.outputs:
             sites[node.name] = node.output[0]
     return sites
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmformer.cli import BELOW_TOLERANCE, options
+from dmformer.cli import int8 as int8_options
 from dmformer.cli import weights as weights_options
 from dmformer.errors import UsageError
 
@@ -42,7 +43,10 @@ def export(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     fp32: Annotated[bool, typer.Option("--fp32", help="Full precision (the default).")] = False,
     half: Annotated[bool, typer.Option("--half", "--fp16", help="FP16 weights; the table says what executes.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="INT8.")] = False,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="INT8, calibrated and verified; falls back layer by layer to hold --max-drop."),
+    ] = False,
     imgsz: Annotated[
         list[int] | None,
         typer.Option(
@@ -74,6 +78,14 @@ def export(  # noqa: PLR0913 - one parameter for each option
     dilation: weights_options.Dilation = None,
     preset: weights_options.Preset = None,
     random_weights: weights_options.RandomWeights = False,
+    calibration: int8_options.Calibration = None,
+    images: int8_options.Images = 256,
+    method: int8_options.MethodOption = "mse",
+    cpu_isa: int8_options.CpuIsa = None,
+    ranges: int8_options.RangesFile = None,
+    plan: int8_options.PlanFile = None,
+    allow_random: int8_options.AllowRandom = False,
+    cache: int8_options.UseCache = True,
     mean: weights_options.Mean = None,
     std: weights_options.Std = None,
     resize: weights_options.Resize = None,
@@ -119,6 +131,16 @@ def export(  # noqa: PLR0913 - one parameter for each option
             min_sqnr_db=min_sqnr,
             max_top1_drop=max_drop,
         ),
+        int8=int8_options.int8_options(
+            calibration=calibration,
+            images=images,
+            method=method,
+            cpu_isa=cpu_isa,
+            ranges=ranges,
+            plan=plan,
+            allow_random=allow_random,
+            use_cache=cache,
+        ),
         device=device,
     )
     source = weights_options.with_preprocessing(
@@ -140,7 +162,13 @@ def export_and_print(source: Checkpoint | None, chosen: ExportOptions, json: boo
     from dmformer.summary import summarize
 
     outcomes = export_bundles(source, chosen, TerminalProgress())
-    records = [summarize(outcome.bundle, outcome.proof) for outcome in outcomes]
+    records = [
+        {
+            **summarize(outcome.bundle, outcome.proof),
+            "int8_verdict": outcome.verdict.to_json() if outcome.verdict else None,
+        }
+        for outcome in outcomes
+    ]
     print_summaries(records)
     if json:
         print_json("dmformer.export/1", {"bundles": records})

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmformer import __version__
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, RejectedError, UsageError
-from dmformer.evaluation.tolerances import DEFAULTS
-from dmformer.evaluation.verify import Answers, verify
+from dmformer.evaluation.verify import Answers
 from dmformer.golden import Golden
-from dmformer.host import EXPORT_PACKAGES, host_record, package_version
-from dmformer.manifest import (
-    Manifest,
-    Precision,
-    PrecisionRecord,
-    Proof,
-    RuntimeRecord,
-    SourceRecord,
-    TensorSpec,
-)
+from dmformer.host import EXPORT_PACKAGES
+from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, graph_for, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import Sources, open_sources
 from dmformer.progress import Progress, Silent
-from dmformer.runtimes.base import EngineRequest, SessionOptions, only_cpu, require
+from dmformer.runtimes.base import SessionOptions, only_cpu, require
 from dmformer.runtimes.registry import get_runtime
-from dmformer.staging import Staging, check_destination, staged
+from dmformer.staging import check_destination, staged
 
 if TYPE_CHECKING:
     import onnx
@@ -38,39 +27,10 @@ if TYPE_CHECKING:
     from dmformer.export.from_torch import GraphOptions
     from dmformer.model.checkpoint import Checkpoint
     from dmformer.model.network import DMFormer
+    from dmformer.pipeline.calibrating import Calibration
 
-REJECTED = ".rejected"
 CANONICAL_ERROR = 1e-4
 """Largest allowed relative difference between the canonical and the reference network in float32."""
-TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy", "pillow")
-STORED: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One finished export: the bundle where it was kept, with its proof."""
-
-    bundle: Bundle
-    proof: Proof
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What all targets of one export share.
-
-    Attributes:
-        checkpoint: The weights.
-        graph: The float32 graph, checked against PyTorch.
-        scratch: A directory for intermediate files, gone when the export ends.
-        golden: The golden samples.
-        answers: Gives the reference's answers on the verification set, computing them once; None without a set.
-    """
-
-    checkpoint: Checkpoint
-    graph: onnx.ModelProto
-    scratch: Path
-    golden: Golden
-    answers: Callable[[], Answers | None]
 
 
 def export_bundle(
@@ -125,7 +85,9 @@ def export_bundles(
         check_destination(destination, options.force)
     with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
         prepared = prepare(sources, options, Path(scratch), watch)
-        return [make(target, places[target], prepared, options, watch) for target in options.targets]
+        outcomes = [make(target, places[target], prepared, options, watch) for target in options.targets]
+        tell_int8(outcomes, prepared, watch)
+        return outcomes
 
 
 def place(name: str, target: str, options: ExportOptions) -> Path:
@@ -141,8 +103,8 @@ def check_options(options: ExportOptions) -> None:
         _require_package(package)
     for target in options.targets:
         require(get_runtime(target))
-    if options.precision == "int8":
-        raise UsageError("--int8 is not built yet", "use --fp32 or --fp16")
+    if options.precision == "int8" and not options.canonical:
+        raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
     only_cpu(SessionOptions(device=options.device), " and ".join(options.targets))
     if options.golden_images < 1:
         raise UsageError("a bundle needs at least one golden image", "give --golden-images 1 or more")
@@ -179,7 +141,23 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
         dataset = sources.dataset
         return None if dataset is None else answer(reference, dataset, checkpoint.preprocessing, progress)
 
-    return Prepared(checkpoint, graph, scratch, golden, answers)
+    calibration = None
+    if options.precision == "int8":
+        calibration = calibrated(graph, sources, options, progress)
+    return Prepared(checkpoint, graph, scratch, golden, answers, calibration)
+
+
+def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions, progress: Progress) -> Calibration:
+    """The ranges of the graph; says how far the calibration and the verification set overlap."""
+    from dmformer.pipeline.calibrating import calibration_for, overlap
+
+    given = sources.samples if options.data is not None else None
+    preprocessing = sources.checkpoint.preprocessing
+    calibration = calibration_for(graph, preprocessing, given, sources.embedded, options.int8, progress)
+    shared = overlap(calibration.dataset, sources.dataset)
+    if shared:
+        progress.say(f"{shared} calibration images are verification images too: the accuracy flatters the engine")
+    return calibration
 
 
 def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions) -> onnx.ModelProto:
@@ -200,51 +178,28 @@ def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, opti
 
 def make(target: str, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
     """Builds, verifies and publishes one bundle."""
-    runtime = get_runtime(target)
     progress.say(f"building {target} {options.precision}")
+    if prepared.calibration is not None:
+        from dmformer.pipeline.int8_export import make_int8
+
+        return make_int8(target, destination, prepared, options, progress)
     with staged(destination, options.force) as staging:
-        path = prepared.scratch / f"{target}.onnx"
-        path.write_bytes(graph_for(prepared.graph, options.precision).SerializeToString(deterministic=True))
-        request = EngineRequest(str(path), str(staging.directory), options.precision, STORED[options.precision])
-        bundle = runtime.build(request, draft(target, prepared, options), prepared.golden)
-        asked = options.tolerance or DEFAULTS[options.precision]
-        proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
-        return publish(staging, bundle.with_proof(proof), proof)
+        graph = graph_for(prepared.graph, options.precision)
+        bundle, proof = build_and_verify(target, graph, {}, staging, prepared, options, progress)
+        return publish(staging, bundle, proof)
 
 
-def graph_for(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
-    """The graph in the precision that was asked for: precision is a property of the graph."""
-    from dmformer.export.half import compress_weights
+def tell_int8(outcomes: list[Outcome], prepared: Prepared, progress: Progress) -> None:
+    """Says whether INT8 was worth it, and how far engines of different runtimes agree with each other."""
+    for outcome in outcomes:
+        if outcome.verdict is not None:
+            progress.say(outcome.verdict.line)
+    if prepared.calibration is None or len(outcomes) < 2:
+        return
+    from dmformer.evaluation.agreement import cross_agreement
+    from dmformer.pipeline.int8_export import questions
 
-    return compress_weights(graph) if precision == "fp16" else graph
-
-
-def publish(staging: Staging, bundle: Bundle, proof: Proof) -> Outcome:
-    """Renames a bundle into place; one that fell below its tolerance goes under a name ending in ``.rejected``."""
-    destination = staging.destination
-    if not proof.passed:
-        destination = destination.with_name(destination.name + REJECTED)
-        # A rejected bundle of an earlier run is in nobody's use.
-        check_destination(destination, force=True)
-    return Outcome(replace(bundle, path=staging.publish(destination)), proof)
-
-
-def draft(target: str, prepared: Prepared, options: ExportOptions) -> Manifest:
-    """The manifest as far as it is known before the build."""
-    checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
-    return Manifest(
-        name=checkpoint.name,
-        target=target,
-        precision=PrecisionRecord(requested=options.precision, stored=STORED[options.precision], executes="unknown"),
-        files={},
-        input=TensorSpec(name="image", shape=(batch, *checkpoint.preprocessing.shape)),
-        output=TensorSpec(name="logits", shape=(batch, checkpoint.config.num_classes)),
-        preprocessing=checkpoint.preprocessing,
-        labels=checkpoint.labels,
-        runtime=RuntimeRecord(name=target, version="unknown"),
-        host=host_record(),
-        source=SourceRecord(
-            name=checkpoint.name, sha256=checkpoint.digest, config=checkpoint.config, notes=checkpoint.notes
-        ),
-        tools={"dmformer": __version__, **{tool: package_version(tool) or "unknown" for tool in TOOLS}},
-    )
+    asked = questions(prepared)
+    shares = cross_agreement([outcome.bundle for outcome in outcomes], asked.tensors)
+    for pair, share in shares.items():
+        progress.say(f"{pair}: agreement {share:.2%} on {len(asked.tensors)} images")

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from dmformer.manifest import Precision, Tolerance
 
 DEFAULT_OUTPUT = Path("build")
+CPU_ISAS = ("amx", "avx512-vnni", "avx2-vnni", "avx512", "avx2", "arm64-i8mm", "arm64-dotprod", "arm64")
+"""What the INT8 emitters know; a test keeps it equal to theirs, which needs onnx to be imported."""
 GOLDEN_IMAGES = 32
 DEFAULT_OPSET = 20
+
+
+@dataclass(frozen=True)
+class Int8Options:
+    """How an INT8 engine is calibrated and planned.
+
+    Attributes:
+        calibration: Images to calibrate with; labels are not needed. None takes the embedded ones for the embedded
+            checkpoint, otherwise the verification images.
+        images: How many of them, spread evenly.
+        method: How a range follows from the distribution of an activation.
+        cpu_isa: Instruction set of the CPU that will run the engine; None takes this machine's.
+        ranges: A ranges file of `dmformer calibrate`, in place of measuring.
+        plan: A plan file, in place of the default plan and of the search for one.
+        allow_random: Calibrate on random numbers where there are no images.
+        use_cache: Look for ranges in the cache, and keep them there.
+        cache: Its directory; None takes the user's.
+    """
+
+    calibration: Path | None = None
+    images: int = 256
+    method: Literal["minmax", "percentile", "mse", "entropy"] = "mse"
+    cpu_isa: str | None = None
+    ranges: Path | None = None
+    plan: Path | None = None
+    allow_random: bool = False
+    use_cache: bool = True
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +62,7 @@ class ExportOptions:
         max_images: Verify on at most this many of them, spread evenly; None takes all.
         golden_images: How many samples travel in the bundle.
         tolerance: What must hold; None takes the precision's default.
+        int8: Calibration and plan of an INT8 engine.
         device: Where the engine is tried and verified; the runtimes of today know ``cpu``.
     """
 
@@ -48,4 +80,5 @@ class ExportOptions:
     max_images: int | None = None
     golden_images: int = GOLDEN_IMAGES
     tolerance: Tolerance | None = None
+    int8: Int8Options = field(default_factory=Int8Options)
     device: str = "cpu"

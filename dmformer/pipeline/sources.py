@@ -23,12 +23,14 @@ class Sources:
         checkpoint: The weights, with the preprocessing for the size that was asked for.
         samples: Real images for the golden samples.
         dataset: Labelled images to verify on, or None.
+        embedded: Whether these are the embedded weights.
         notes: What was chosen where the user left it open, one line each.
     """
 
     checkpoint: Checkpoint
     samples: Dataset
     dataset: Dataset | None
+    embedded: bool
     notes: tuple[str, ...]
 
 
@@ -66,7 +68,8 @@ def open_sources(
         notes.append("no data given: the golden samples are embedded Fashion-MNIST images; accuracy is not measured")
     elif not samples.labelled:
         notes.append(f"{samples.name} has no labels: golden samples are taken from it; accuracy is not measured")
-    return Sources(checkpoint, samples, dataset if dataset is not None and dataset.labelled else None, tuple(notes))
+    labelled = dataset if dataset is not None and dataset.labelled else None
+    return Sources(checkpoint, samples, labelled, embedded, tuple(notes))
 
 
 def resolve_checkpoint(weights: Checkpoint | Path | str | None) -> Checkpoint:

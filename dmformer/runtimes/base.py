@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,11 +29,13 @@ class SessionOptions:
         device: The runtime's name of a device, as ``"cpu"``.
         streams: Threads of the caller that may be inside `Session.run` at the same time, each with its own
             inference.
+        cuda_graph: Replay the computation as one recorded CUDA graph, where the runtime is NVIDIA's.
     """
 
     threads: int = 0
     device: str = "cpu"
     streams: int = 1
+    cuda_graph: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,14 @@ class EngineRequest:
         directory: Where the engine's files go.
         precision: What was asked for: ``fp32``, ``fp16`` or ``int8``.
         stored: The dtype of the weights in the graph.
+        build: What else a runtime's build knows, as the runtime's own strict model dumps it.
     """
 
     onnx: str
     directory: str
     precision: str
     stored: str
+    build: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -126,10 +131,19 @@ class Runtime(Protocol):
         """Opens the engine of a bundle."""
 
 
+def _unwatched(step: str, done: float) -> None:
+    pass
+
+
 class NativeRuntime(ABC):
-    """Base of runtimes whose native library may crash: builds and first tries an engine in a child process."""
+    """Base of runtimes whose native library may crash: builds and first tries an engine in a child process.
+
+    Attributes:
+        watch: Told by `build_engine` what it does and how much of it is done, 0 to 1; the child process sets it.
+    """
 
     name: str
+    watch: Callable[[str, float], None] = staticmethod(_unwatched)
 
     @abstractmethod
     def missing(self) -> str | None: ...

@@ -8,16 +8,19 @@ in an error message.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dmformer import chatter, errors
 from dmformer.bundle import Bundle
+from dmformer.progress import Progress, Silent
 from dmformer.runtimes.base import EngineReport, EngineRequest
 from dmformer.runtimes.registry import RUNTIMES
 
@@ -33,15 +36,24 @@ own `openvino.py` may lie."""
 TAIL = 400
 """Characters of the child's own output that an error message quotes."""
 
+WATCH_SECONDS = 0.2
+"""Pause between two looks at a child's log."""
 
-def build_in_child(runtime: str, request: EngineRequest) -> EngineReport:
+
+def build_in_child(runtime: str, request: EngineRequest, progress: Progress | None = None) -> EngineReport:
     """Builds an engine in a child process.
+
+    Args:
+        runtime: Its name.
+        request: What to build.
+        progress: Watches the build, where the runtime tells how far it is.
 
     Raises:
         EngineCrashError: The process died; the message names the runtime and the step.
         DmformerError: What the runtime itself raised.
     """
-    return EngineReport(**run_task({"task": "build", "runtime": runtime, "request": request.to_json()}))
+    task = {"task": "build", "runtime": runtime, "request": request.to_json()}
+    return EngineReport(**run_task(task, progress or Silent()))
 
 
 def try_in_child(bundle: Bundle) -> None:
@@ -49,23 +61,57 @@ def try_in_child(bundle: Bundle) -> None:
     run_task({"task": "try", "runtime": bundle.manifest.target, "bundle": str(bundle.path)})
 
 
-def run_task(task: dict[str, Any]) -> dict[str, Any]:
+def run_task(task: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
     """Runs one task in a fresh interpreter and returns its result."""
     with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
-        log = Path(scratch) / "log.jsonl"
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-c", START, "\n".join(sys.path), str(log)],
-            input=json.dumps({**task, "where": RUNTIMES[task["runtime"]]}),
-            text=True,
-            errors="replace",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        lines = read_log(log)
-    if done.stdout:
-        chatter.LOGGER.debug("%s: %s", task["runtime"], done.stdout)
-    return read_outcome(task["runtime"], lines, done.returncode, done.stdout)
+        log, said = Path(scratch) / "log.jsonl", Path(scratch) / "said.txt"
+        with said.open("wb") as output:
+            child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-c", START, "\n".join(sys.path), str(log)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                _hand_over(child, {**task, "where": RUNTIMES[task["runtime"]]})
+                _follow(child, log, progress)
+            finally:
+                if child.poll() is None:
+                    child.kill()
+                child.wait()
+        lines, text = read_log(log), said.read_text(errors="replace")
+    if text:
+        chatter.LOGGER.debug("%s: %s", task["runtime"], text)
+    return read_outcome(task["runtime"], lines, child.returncode, text)
+
+
+def _hand_over(child: subprocess.Popen[bytes], task: dict[str, Any]) -> None:
+    assert child.stdin is not None  # noqa: S101 - it is a pipe
+    # A child that died before it read its task is told by its exit code.
+    with contextlib.suppress(BrokenPipeError), child.stdin:
+        child.stdin.write(json.dumps(task).encode())
+
+
+def _follow(child: subprocess.Popen[bytes], log: Path, progress: Progress | None) -> None:
+    """Waits for a child; shows how far it is where it tells."""
+    if progress is None:
+        child.wait()
+        return
+    for _ in progress.track(_percents(child, log), "building the engine", 100):
+        pass
+
+
+def _percents(child: subprocess.Popen[bytes], log: Path) -> Iterator[int]:
+    """Yields once for each percent that is done, as the child's log tells."""
+    shown = 0
+    while child.poll() is None:
+        done = max((line["done"] for line in read_log(log) if "done" in line), default=0.0)
+        while shown < int(done * 100):
+            shown += 1
+            yield shown
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(WATCH_SECONDS)
+    yield from range(shown + 1, 101)
 
 
 def read_log(log: Path) -> list[dict[str, Any]]:

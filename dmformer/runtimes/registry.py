@@ -13,6 +13,8 @@ RUNTIMES: dict[str, str] = {
     "onnx": "dmformer.runtimes.onnx_file:OnnxFileRuntime",
     "onnxruntime": "dmformer.runtimes.onnx_runtime:OnnxRuntime",
     "openvino": "dmformer.runtimes.openvino:OpenVinoRuntime",
+    "tensorrt": "dmformer.runtimes.tensorrt.runtime:TensorRt",
+    "tensorrt-rtx": "dmformer.runtimes.tensorrt.runtime:TensorRtForRtx",
 }
 """Target -> where its `Runtime` is. One file per runtime."""
 

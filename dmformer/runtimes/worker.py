@@ -46,6 +46,7 @@ def build(task: dict[str, Any], say: Say) -> dict[str, Any]:
     """Builds an engine with a `NativeRuntime`."""
     runtime: Any = get_runtime(task["runtime"])
     say({"step": "building the engine"})
+    runtime.watch = lambda step, done: say({"step": f"building the engine ({step})", "done": round(done, 3)})
     return asdict(runtime.build_engine(EngineRequest(**task["request"])))
 
 

@@ -242,11 +242,11 @@ def asked(settings: Settings) -> Asked:
 
 
 def all_warnings(records: Records, results: list[Result]) -> list[str]:
-    """Everything that makes the figures doubtful: the machine's troubles, the worst launch each, then the candidates'."""
+    """Everything that makes the figures doubtful: the machine's troubles, each once, then the candidates'."""
     kinds: dict[str, str] = {}
-    for line in sorted({line for lines in records.warnings for line in lines}):
+    for trouble in sorted({line for lines in records.warnings for line in lines}):
         # The same trouble in another launch differs in its figures only.
-        kinds[" ".join(word for word in line.split() if not any(letter.isdigit() for letter in word))] = line
+        kinds[" ".join(word for word in trouble.split() if not any(map(str.isdigit, word)))] = trouble
     return [*kinds.values(), *(line for found in results if (line := doubts(found)))]
 
 

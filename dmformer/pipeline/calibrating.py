@@ -1,0 +1,159 @@
+"""Calibration as a step of the road: which images, from the cache or measured, and what to tell the user."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer import __version__, assets
+from dmformer.calibration.cache import Cache, cache_key, default_directory
+from dmformer.calibration.collect import CalibrationSet, calibrate, check_count
+from dmformer.calibration.ranges import Ranges, graph_digest, load_ranges
+from dmformer.data.dataset import Dataset, content_hash, iterate_batches, subset
+from dmformer.data.open import open_dataset
+from dmformer.errors import UsageError
+from dmformer.host import package_version
+from dmformer.pipeline.options import Int8Options
+from dmformer.preprocessing import Preprocessing
+from dmformer.progress import Progress
+
+if TYPE_CHECKING:
+    import onnx
+
+READ_BATCH = 16
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What all INT8 engines of one export share.
+
+    Attributes:
+        ranges: Of the canonical graph.
+        images: The calibration set.
+        dataset: Its images, or None where they are random numbers.
+    """
+
+    ranges: Ranges
+    images: CalibrationSet
+    dataset: Dataset | None
+
+
+def calibration_for(
+    graph: onnx.ModelProto,
+    preprocessing: Preprocessing,
+    data: Dataset | None,
+    embedded: bool,
+    options: Int8Options,
+    progress: Progress,
+) -> Calibration:
+    """The ranges of a canonical graph: from a file, from the cache, or measured now.
+
+    Args:
+        graph: The canonical float32 graph.
+        preprocessing: How images become its input.
+        data: Images that the user gave for verification: calibrated on where no others are given.
+        embedded: Whether the embedded checkpoint is used, so that the embedded images fit.
+        options: What was asked for.
+        progress: Watches, and is told where the images come from.
+
+    Raises:
+        UsageError: There are no images to calibrate with.
+        DataError: The images or the ranges file cannot be used.
+    """
+    dataset, images = calibration_set(preprocessing, data, embedded, options, progress)
+    if options.ranges is not None:
+        ranges = load_ranges(options.ranges)
+        ranges.check_model(graph, str(options.ranges))
+        progress.say(f"ranges from {options.ranges}: {ranges.count} images, method {ranges.method}")
+        return Calibration(ranges, images, dataset)
+    return Calibration(cached_ranges(graph, images, options, progress), images, dataset)
+
+
+def calibration_set(
+    preprocessing: Preprocessing, data: Dataset | None, embedded: bool, options: Int8Options, progress: Progress
+) -> tuple[Dataset | None, CalibrationSet]:
+    """The images to calibrate with. Arguments and errors are those of `calibration_for`."""
+    source = calibration_source(data, embedded, options, progress)
+    if source is None:
+        progress.say("calibrating on random numbers: the speed is real, the accuracy is not")
+        return None, random_set(preprocessing, options.images)
+    for note in check_count(len(source), options.images, source.name):
+        progress.say(note)
+    chosen = subset(source, options.images)
+
+    def batches() -> Iterator[NDArray[np.float32]]:
+        return (batch.tensor for batch in iterate_batches(chosen, preprocessing, READ_BATCH))
+
+    return chosen, CalibrationSet(batches, chosen.digest(), len(chosen), preprocessing)
+
+
+def calibration_source(
+    data: Dataset | None, embedded: bool, options: Int8Options, progress: Progress
+) -> Dataset | None:
+    """The set that calibration images are taken from; None for random numbers."""
+    if options.calibration is not None:
+        return open_dataset(options.calibration)
+    if embedded:
+        progress.say("no calibration images given: using the embedded ones, from Fashion-MNIST's training set")
+        return open_dataset(assets.CALIBRATION_IMAGES)
+    if data is not None:
+        progress.say("calibrating on images of --data; give --calibration to keep the two apart")
+        return data
+    if options.allow_random:
+        return None
+    raise UsageError(
+        "INT8 needs images to calibrate with",
+        "give --calibration FOLDER (labels are not needed), or --allow-random-calibration where only speed matters",
+    )
+
+
+def random_set(preprocessing: Preprocessing, count: int) -> CalibrationSet:
+    """Seeded normal numbers in place of images."""
+
+    def batches() -> Iterator[NDArray[np.float32]]:
+        generator = np.random.default_rng(RANDOM_SEED)
+        for _ in range(count):
+            yield generator.standard_normal((1, *preprocessing.shape), dtype=np.float32)
+
+    digest = hashlib.sha256(f"random {RANDOM_SEED} {count} {preprocessing.shape}".encode()).hexdigest()
+    return CalibrationSet(batches, digest, count, preprocessing, random=True)
+
+
+def cached_ranges(graph: onnx.ModelProto, images: CalibrationSet, options: Int8Options, progress: Progress) -> Ranges:
+    """Ranges from the user's cache, or measured and put there."""
+    cache = Cache(options.cache or default_directory())
+    key = cache_key(
+        {
+            "graph": graph_digest(graph),
+            "images": images.digest,
+            "count": images.count,
+            "preprocessing": images.preprocessing.model_dump_json(),
+            "method": options.method,
+            "dmformer": __version__,
+            "onnxruntime": package_version("onnxruntime"),
+            "numpy": package_version("numpy"),
+            "pillow": package_version("pillow"),
+        }
+    )
+    found = cache.get("ranges", key, Ranges) if options.use_cache else None
+    if found is not None:
+        progress.say(f"ranges from the cache ({images.count} images; --no-cache measures again)")
+        return found
+    measured = calibrate(graph, images, options.method, progress=progress)
+    if options.use_cache:
+        cache.put("ranges", key, measured)
+    return measured
+
+
+def overlap(calibration: Dataset | None, verification: Dataset | None) -> int:
+    """How many calibration images are verification images too, by their pixels."""
+    if calibration is None or verification is None:
+        return 0
+    known = {content_hash(calibration.load(index).image) for index in range(len(calibration))}
+    return len(known.intersection(verification.content_hashes()))

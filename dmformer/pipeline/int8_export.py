@@ -1,0 +1,113 @@
+"""Making one INT8 bundle: quantize by the plan, verify, and search another plan where the floor breaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmformer.bundle import Bundle
+from dmformer.data.dataset import iterate_batches
+from dmformer.errors import UsageError
+from dmformer.evaluation.tolerances import DEFAULTS
+from dmformer.evaluation.verify import Answers
+from dmformer.manifest import Proof, Tolerance
+from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, publish
+from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.quantizing import SEARCH_IMAGES, Questions, Workshop
+from dmformer.pipeline.verdict import judge_int8
+from dmformer.progress import Progress
+from dmformer.staging import Staging, staged
+
+if TYPE_CHECKING:
+    from dmformer.pipeline.quantizing import Quantized
+
+HALF = 0.5
+
+
+def make_int8(
+    target: str, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress
+) -> Outcome:
+    """Builds, verifies, judges and publishes one INT8 bundle.
+
+    Raises:
+        UsageError: There is no INT8 for this target, or the plan does not fit the model.
+        DmformerError: See `dmformer.errors`.
+    """
+    workshop = workshop_for(target, prepared, options)
+    groups = workshop.planned
+    with staged(destination, options.force) as staging:
+        quantized = workshop.make(groups, progress)
+        bundle, proof = build_and_verify(
+            target, quantized.graph, quantized.groups, staging, prepared, options, progress
+        )
+        if not proof.passed and options.int8.plan is None:
+            quantized, bundle, proof = mend(workshop, quantized, bundle, proof, staging, prepared, options, progress)
+        largest = max(proof.comparisons, key=lambda comparison: comparison.images)
+        sample = np.resize(prepared.golden.tensors, (workshop.batch or 1, *prepared.golden.tensors.shape[1:]))
+        verdict = judge_int8(target, quantized.graph, prepared.graph, sample, largest)
+        return replace(publish(staging, bundle, proof), verdict=verdict)
+
+
+def workshop_for(target: str, prepared: Prepared, options: ExportOptions) -> Workshop:
+    """Where INT8 graphs for one target are made; `prepared` must be calibrated."""
+    if prepared.calibration is None:
+        raise UsageError("INT8 needs calibrated ranges", "give --calibration")
+    batch = None if options.dynamic else options.batch
+    return Workshop(target, prepared.graph, prepared.calibration, options.int8, batch)
+
+
+def mend(
+    workshop: Workshop,
+    quantized: Quantized,
+    bundle: Bundle,
+    proof: Proof,
+    staging: Staging,
+    prepared: Prepared,
+    options: ExportOptions,
+    progress: Progress,
+) -> tuple[Quantized, Bundle, Proof]:
+    """Searches a plan that holds the floor and builds it; gives back what there was where there is none."""
+    progress.say(f"{workshop.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
+    asked = options.tolerance or DEFAULTS["int8"]
+    try:
+        groups = workshop.search(questions(prepared), stricter(asked), progress)
+    except UsageError as error:
+        progress.say(error.message)
+        return quantized, bundle, proof
+    better = workshop.make(groups, progress)
+    rebuilt = build_and_verify(workshop.target, better.graph, better.groups, staging, prepared, options, progress)
+    return better, *rebuilt
+
+
+def stricter(asked: Tolerance) -> Tolerance:
+    """Half of what is allowed, because a search looks at fewer images than the proof."""
+    return asked.model_copy(
+        update={
+            "max_top1_drop": None if asked.max_top1_drop is None else asked.max_top1_drop * HALF,
+            "min_agreement": None if asked.min_agreement is None else 1 - (1 - asked.min_agreement) * HALF,
+        }
+    )
+
+
+def questions(prepared: Prepared) -> Questions:
+    """Images with the reference's answers: of the verification set where there is one, else the golden samples."""
+    answers = prepared.answers()
+    if answers is None:
+        labels = prepared.golden.labels
+        return Questions(prepared.golden.tensors, prepared.golden.logits, labels if (labels >= 0).all() else None)
+    return questions_from(answers, prepared)
+
+
+def questions_from(answers: Answers, prepared: Prepared) -> Questions:
+    """An even choice of the images that the reference has answered."""
+    count = len(answers.indices)
+    rows = [position * count // SEARCH_IMAGES for position in range(SEARCH_IMAGES)] if count > SEARCH_IMAGES else None
+    rows = rows or list(range(count))
+    chosen = answers.dataset.select([answers.indices[row] for row in rows])
+    batches = iterate_batches(chosen, prepared.checkpoint.preprocessing, len(chosen))
+    tensors = np.concatenate([batch.tensor for batch in batches])
+    labels = None if answers.labels is None else answers.labels[rows]
+    return Questions(tensors, answers.logits[rows], labels)

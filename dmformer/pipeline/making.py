@@ -1,0 +1,135 @@
+"""One bundle of an export: built in its staging directory, verified, and renamed into place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmformer import __version__
+from dmformer.bundle import Bundle
+from dmformer.evaluation.tolerances import DEFAULTS
+from dmformer.evaluation.verify import Answers, verify
+from dmformer.golden import Golden
+from dmformer.host import host_record, package_version
+from dmformer.manifest import (
+    Manifest,
+    Precision,
+    PrecisionRecord,
+    Proof,
+    RuntimeRecord,
+    SourceRecord,
+    TensorSpec,
+)
+from dmformer.pipeline.options import ExportOptions
+from dmformer.progress import Progress
+from dmformer.runtimes.base import EngineRequest
+from dmformer.runtimes.registry import get_runtime
+from dmformer.staging import Staging, check_destination
+
+if TYPE_CHECKING:
+    import onnx
+
+    from dmformer.model.checkpoint import Checkpoint
+    from dmformer.pipeline.calibrating import Calibration
+    from dmformer.pipeline.verdict import Int8Verdict
+
+REJECTED = ".rejected"
+TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy", "pillow")
+STORED: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished export.
+
+    Attributes:
+        bundle: Where it was kept.
+        proof: Its accuracy proof.
+        verdict: For INT8, whether it is worth it on this machine.
+    """
+
+    bundle: Bundle
+    proof: Proof
+    verdict: Int8Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What all targets of one export share.
+
+    Attributes:
+        checkpoint: The weights.
+        graph: The float32 graph, checked against PyTorch.
+        scratch: A directory for intermediate files, gone when the export ends.
+        golden: The golden samples.
+        answers: Gives the reference's answers on the verification set, computing them once; None without a set.
+        calibration: For INT8, its ranges and images.
+    """
+
+    checkpoint: Checkpoint
+    graph: onnx.ModelProto
+    scratch: Path
+    golden: Golden
+    answers: Callable[[], Answers | None]
+    calibration: Calibration | None
+
+
+def build_and_verify(
+    target: str,
+    graph: onnx.ModelProto,
+    groups: dict[str, str],
+    staging: Staging,
+    prepared: Prepared,
+    options: ExportOptions,
+    progress: Progress,
+) -> tuple[Bundle, Proof]:
+    """A bundle in its staging directory, with its proof."""
+    path = prepared.scratch / f"{target}.onnx"
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+    request = EngineRequest(str(path), str(staging.directory), options.precision, STORED[options.precision])
+    bundle = get_runtime(target).build(request, draft(target, groups, prepared, options), prepared.golden)
+    asked = options.tolerance or DEFAULTS[options.precision]
+    proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+    return bundle.with_proof(proof), proof
+
+
+def graph_for(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+    """The graph in a float precision: precision is a property of the graph."""
+    from dmformer.export.half import compress_weights
+
+    return compress_weights(graph) if precision == "fp16" else graph
+
+
+def publish(staging: Staging, bundle: Bundle, proof: Proof) -> Outcome:
+    """Renames a bundle into place; one that fell below its tolerance goes under a name ending in ``.rejected``."""
+    destination = staging.destination
+    if not proof.passed:
+        destination = destination.with_name(destination.name + REJECTED)
+        # A rejected bundle of an earlier run is in nobody's use.
+        check_destination(destination, force=True)
+    return Outcome(replace(bundle, path=staging.publish(destination)), proof)
+
+
+def draft(target: str, groups: dict[str, str], prepared: Prepared, options: ExportOptions) -> Manifest:
+    """The manifest as far as it is known before the build."""
+    checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
+    return Manifest(
+        name=checkpoint.name,
+        target=target,
+        precision=PrecisionRecord(
+            requested=options.precision, stored=STORED[options.precision], executes="unknown", groups=groups
+        ),
+        files={},
+        input=TensorSpec(name="image", shape=(batch, *checkpoint.preprocessing.shape)),
+        output=TensorSpec(name="logits", shape=(batch, checkpoint.config.num_classes)),
+        preprocessing=checkpoint.preprocessing,
+        labels=checkpoint.labels,
+        runtime=RuntimeRecord(name=target, version="unknown"),
+        host=host_record(),
+        source=SourceRecord(
+            name=checkpoint.name, sha256=checkpoint.digest, config=checkpoint.config, notes=checkpoint.notes
+        ),
+        tools={"dmformer": __version__, **{tool: package_version(tool) or "unknown" for tool in TOOLS}},
+    )

@@ -1,0 +1,79 @@
+"""Running a graph in its target runtime without making a bundle of it: what searches and verdicts look at."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
+from dmformer.runtimes.openvino import PRECISION_HINT
+
+if TYPE_CHECKING:
+    import onnx
+
+Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+WARM_UP_CALLS = 3
+ROUNDS = 9
+SLICE_S = 0.08
+
+
+def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) -> Call:
+    """A function from a batch to logits, in the target's runtime.
+
+    Args:
+        target: ``openvino`` runs there; every other target in ONNX Runtime.
+        model: The graph.
+        full_precision: Forbid OpenVINO to compute in bfloat16.
+    """
+    if target == "openvino":
+        return _openvino(model, full_precision)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(0), providers=[PROVIDER])
+    name = session.get_inputs()[0].name
+    return lambda batch: np.asarray(session.run(None, {name: batch})[0])
+
+
+def _openvino(model: onnx.ModelProto, full_precision: bool) -> Call:
+    import io
+
+    import openvino
+
+    converted = openvino.convert_model(io.BytesIO(model.SerializeToString()))
+    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if full_precision:
+        config[PRECISION_HINT] = "f32"
+    request = openvino.Core().compile_model(converted, "CPU", config).create_infer_request()
+    return lambda batch: np.asarray(request.infer([batch], share_inputs=True, share_outputs=False)[0])
+
+
+def answers(call: Call, tensors: NDArray[np.float32], batch: int | None) -> NDArray[np.float32]:
+    """Logits of all images; a fixed batch leaves out an incomplete rest."""
+    size = batch or len(tensors)
+    whole = len(tensors) // size * size or size
+    padded = np.resize(tensors, (whole, *tensors.shape[1:])) if whole > len(tensors) else tensors[:whole]
+    return np.concatenate([call(padded[start : start + size]) for start in range(0, whole, size)])
+
+
+def milliseconds(calls: Mapping[str, Call], batch: NDArray[np.float32]) -> dict[str, float]:
+    """Median latency of each call, in short slices taken in turn, so that drift of the machine hits all alike."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        for _ in range(WARM_UP_CALLS):
+            call(batch)
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            end = time.perf_counter() + SLICE_S
+            while True:
+                begin = time.perf_counter()
+                call(batch)
+                now = time.perf_counter()
+                samples[name].append(now - begin)
+                if now >= end:
+                    break
+    return {name: statistics.median(values) * 1e3 for name, values in samples.items()}

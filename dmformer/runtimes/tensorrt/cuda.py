@@ -1,0 +1,104 @@
+"""The few calls of the CUDA runtime that a session needs, by ``cuda-bindings`` (older: ``cuda-python``)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.errors import EngineError, MissingBackendError
+
+MODULES = ("cuda.bindings.runtime", "cuda.cudart")
+INSTALL = "pip install cuda-bindings (the major version of your CUDA: 12 on JetPack 6, 13 on JetPack 7)"
+
+
+class Cuda:
+    """The CUDA runtime on one device; every call raises where CUDA reports an error.
+
+    Args:
+        device: Index of the GPU.
+
+    Raises:
+        MissingBackendError: The Python package is not installed.
+        EngineError: The device cannot be used.
+    """
+
+    def __init__(self, device: int) -> None:
+        self.api = _import_api()
+        self.device = device
+        self.call("cudaSetDevice", device)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Calls a function of the runtime and gives its result, None where it has none.
+
+        Raises:
+            EngineError: CUDA reported an error.
+        """
+        code, *results = getattr(self.api, name)(*arguments)
+        if int(code) != 0:
+            reason = getattr(code, "name", str(code))
+            raise EngineError(f"CUDA: {name} failed ({reason})", "see nvidia-smi: is the GPU busy or out of memory?")
+        return results[0] if results else None
+
+    def copy(self, target: int, source: int, size: int, to_device: bool, stream: Any) -> None:
+        """Queues a copy between pinned host memory and the device, ``size`` in bytes."""
+        kinds = self.api.cudaMemcpyKind
+        kind = kinds.cudaMemcpyHostToDevice if to_device else kinds.cudaMemcpyDeviceToHost
+        self.call("cudaMemcpyAsync", target, source, size, kind, stream)
+
+    def captured(self, stream: Any, work: Callable[[], None]) -> Any:
+        """Records what ``work`` queues on a stream as an executable CUDA graph."""
+        self.call("cudaStreamBeginCapture", stream, self.api.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
+        try:
+            work()
+        finally:
+            graph = self.call("cudaStreamEndCapture", stream)
+        return self.call("cudaGraphInstantiate", graph, 0)
+
+
+class Pinned:
+    """A tensor's memory twice: pinned on the host, and on the device.
+
+    Args:
+        cuda: The runtime.
+        shape: Largest shape.
+        dtype: Of the elements.
+    """
+
+    def __init__(self, cuda: Cuda, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._cuda = cuda
+        size = int(np.prod(shape)) * dtype.itemsize
+        self.on_device = int(cuda.call("cudaMalloc", size))
+        self._on_host = int(cuda.call("cudaMallocHost", size))
+        memory = (ctypes.c_byte * size).from_address(self._on_host)
+        self.array: NDArray[Any] = np.frombuffer(memory, dtype).reshape(shape)
+
+    def upload(self, values: NDArray[Any], stream: Any) -> None:
+        """Queues the transfer of values to the device, through the pinned memory."""
+        part = self.array[: len(values)]
+        part[...] = values
+        self._cuda.copy(self.on_device, self._on_host, part.nbytes, to_device=True, stream=stream)
+
+    def download(self, count: int, stream: Any) -> NDArray[Any]:
+        """Queues the transfer of the first ``count`` rows; the view holds them when the stream has caught up."""
+        part = self.array[:count]
+        self._cuda.copy(self._on_host, self.on_device, part.nbytes, to_device=False, stream=stream)
+        return part
+
+    def free(self) -> None:
+        self.array = np.empty(0)
+        self._cuda.call("cudaFree", self.on_device)
+        self._cuda.call("cudaFreeHost", self._on_host)
+
+
+def _import_api() -> Any:
+    for name in MODULES:
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise MissingBackendError("running an engine needs cuda-bindings, which is not installed", INSTALL)

@@ -1,0 +1,87 @@
+"""The two libraries as a table: what differs between TensorRT and TensorRT for RTX, and between their versions.
+
+Sources: docs.nvidia.com/deeplearning/tensorrt (migration 10.x to 11.x, "Working with DLA" of 11.4.1, 11.4.1 release
+notes) and docs.nvidia.com/deeplearning/tensorrt-rtx ("CPU-Only AOT and TensorRT-RTX Engines"). What TensorRT for RTX
+refuses or silently leaves undone was tried with 1.7.1: a timing cache is a deprecated no-op, version-compatible engines
+ask for a library that it does not have, hardware compatibility levels and DLA are ignored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Version = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Library:
+    """One of the two libraries.
+
+    Attributes:
+        target: What the user names after ``--target``.
+        title: Its name in messages.
+        modules: Python packages that hold its API, in the order in which they are tried.
+        install: The command that installs it.
+        tool: NVIDIA's command-line builder for it.
+        needs_gpu: Whether building needs an NVIDIA GPU.
+        has_timing_cache: Whether a timing cache does anything.
+        has_portable_flags: Whether an engine can be built for other versions and later GPUs by builder flags.
+        compute_capabilities: GPUs that an engine can be built for ahead of time; empty where that is always this one.
+        default_capabilities: Those of them that an engine runs on when none is named, and later ones.
+        any_system: Whether an engine runs on another operating system than the one that it was built on.
+        dla_versions: Closed ranges of versions that can use a DLA.
+    """
+
+    target: str
+    title: str
+    modules: tuple[str, ...]
+    install: str
+    tool: str
+    needs_gpu: bool
+    has_timing_cache: bool
+    has_portable_flags: bool
+    compute_capabilities: tuple[str, ...] = ()
+    default_capabilities: tuple[str, ...] = ()
+    any_system: bool = False
+    dla_versions: tuple[tuple[Version, Version], ...] = ()
+
+    def has_dla(self, version: Version) -> bool:
+        """Whether this version of the library can use a DLA."""
+        return any(first <= version[: len(first)] and version[: len(last)] <= last for first, last in self.dla_versions)
+
+
+TENSORRT = Library(
+    target="tensorrt",
+    title="TensorRT",
+    modules=("tensorrt",),
+    install="pip install tensorrt (on a Jetson: sudo apt install python3-libnvinfer)",
+    tool="trtexec",
+    needs_gpu=True,
+    has_timing_cache=True,
+    has_portable_flags=True,
+    dla_versions=(((10, 0), (10, 7)), ((11, 4, 1), (99,))),
+)
+TENSORRT_RTX = Library(
+    target="tensorrt-rtx",
+    title="TensorRT for RTX",
+    modules=("tensorrt_rtx", "tensorrt_rtx_bindings"),
+    install="pip install 'dmformer[tensorrt-rtx]'",
+    tool="tensorrt_rtx",
+    needs_gpu=False,
+    has_timing_cache=False,
+    has_portable_flags=False,
+    compute_capabilities=("7.5", "8.0", "8.6", "8.9", "12.0", "12.1"),
+    default_capabilities=("8.0", "8.6", "8.9", "12.0"),
+    any_system=True,
+)
+LIBRARIES = {library.target: library for library in (TENSORRT, TENSORRT_RTX)}
+
+
+def parse_version(text: str) -> Version:
+    """``10.3.0.26`` as numbers; what follows a part that is no number is left out."""
+    parts: list[int] = []
+    for part in text.split("."):
+        if not part.isdigit():
+            break
+        parts.append(int(part))
+    return tuple(parts)

@@ -1,0 +1,110 @@
+"""What a build is asked for; travels in the bundle as ``build.json``, so that a device builds what was meant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from dmformer.errors import BundleError, UsageError
+from dmformer.manifest import Strict
+from dmformer.runtimes.tensorrt.libraries import Library
+
+SCHEMA = "dmformer.tensorrt-build/1"
+PLAN_FILE = "build.json"
+MAX_PLAN_BYTES = 1 << 16
+GIB = 1 << 30
+
+Batch = Annotated[int, Field(ge=1, le=4096)]
+
+
+class BuildPlan(Strict):
+    """How an engine is to be built.
+
+    Attributes:
+        min_batch: Smallest batch of an engine with an open batch; the batch itself otherwise. Likewise `opt_batch`,
+            which the builder tunes for, and `max_batch`.
+        workspace_gib: Limit of the builder's scratch memory; None leaves it to the library.
+        optimization_level: 0 (fast build) to 5 (fast engine).
+        portable: Build for other versions of the library and for later GPUs; slower.
+        compute_capabilities: GPUs to build for ahead of time, as ``8.6``; empty takes the library's own choice.
+        dla_core: Core of the deep learning accelerator to build for; layers it cannot take run on the GPU.
+    """
+
+    schema_: Literal["dmformer.tensorrt-build/1"] = Field(default=SCHEMA, alias="schema")
+    min_batch: Batch = 1
+    opt_batch: Batch = 1
+    max_batch: Batch = 1
+    workspace_gib: Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False)] | None = None
+    optimization_level: Annotated[int, Field(ge=0, le=5)] = 3
+    portable: bool = False
+    compute_capabilities: Annotated[tuple[Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")], ...], Field(max_length=16)] = ()
+    dla_core: Annotated[int, Field(ge=0, le=7)] | None = None
+
+    @model_validator(mode="after")
+    def _batches_are_ordered(self) -> BuildPlan:
+        if not self.min_batch <= self.opt_batch <= self.max_batch:
+            raise ValueError(f"the batches {self.min_batch}, {self.opt_batch}, {self.max_batch} are not in order")
+        return self
+
+    @property
+    def batches(self) -> tuple[int, int, int]:
+        """Smallest, tuned and largest batch."""
+        return (self.min_batch, self.opt_batch, self.max_batch)
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2, sort_keys=True) + "\n"
+
+
+def make_plan(**values: Any) -> BuildPlan:
+    """A plan from what a user asked for; None stands for the default.
+
+    Raises:
+        UsageError: A value is out of range, or batches are not in order.
+    """
+    try:
+        return BuildPlan(**{name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(f"the build cannot be done as asked: {_first(error)}", "see dmformer build --help") from error
+
+
+def read_plan(path: Path) -> BuildPlan:
+    """Reads the plan of a bundle.
+
+    Raises:
+        BundleError: It is damaged.
+    """
+    try:
+        if path.stat().st_size > MAX_PLAN_BYTES:
+            raise BundleError(f"{path}: is larger than {MAX_PLAN_BYTES} bytes", "export the bundle again")
+        return BuildPlan.model_validate(json.loads(path.read_bytes()))
+    except ValidationError as error:
+        raise BundleError(f"{path}: {_first(error)}", "export the bundle again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: cannot be read ({error})", "export the bundle again") from error
+
+
+def check_plan(plan: BuildPlan, library: Library) -> None:
+    """Refuses what a library would silently leave undone.
+
+    Raises:
+        UsageError: Names the option.
+    """
+    if plan.portable and not library.has_portable_flags:
+        raise UsageError(
+            f"--portable is not for {library.title}, whose engines already run on every listed GPU", "leave it out"
+        )
+    if plan.dla_core is not None and not library.dla_versions:
+        raise UsageError(f"{library.title} cannot use a DLA", "leave --dla out, or use --target tensorrt")
+    unknown = sorted(set(plan.compute_capabilities) - set(library.compute_capabilities))
+    if unknown:
+        known = ", ".join(library.compute_capabilities) or "none: it builds for the GPU that it runs on"
+        raise UsageError(f"{library.title} cannot build for compute capability {', '.join(unknown)}", f"it knows {known}")
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

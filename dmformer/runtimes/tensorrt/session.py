@@ -1,0 +1,226 @@
+"""An opened engine on a GPU: contexts, streams and pinned buffers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.bundle import Bundle
+from dmformer.errors import EngineError, UsageError
+from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch
+from dmformer.runtimes.tensorrt.cuda import Cuda, Pinned
+from dmformer.runtimes.tensorrt.gpu import Gpu, gpus
+from dmformer.runtimes.tensorrt.loading import Loaded
+from dmformer.runtimes.tensorrt.stamp import check_stamp, rebuild_command
+from dmformer.runtimes.tensorrt.watching import make_log
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The parts of one inference in milliseconds, named as trtexec names them.
+
+    Attributes:
+        h2d: H2D Latency.
+        compute: GPU Compute Time.
+        d2h: D2H Latency.
+    """
+
+    h2d: float
+    compute: float
+    d2h: float
+
+
+class Lane:
+    """All that one caller's thread needs for itself: context, stream, buffers, events and CUDA graphs.
+
+    Args:
+        cuda: The runtime.
+        engine: The opened engine.
+        use_graph: Replay the computation as a CUDA graph, recorded at the first batch of each size.
+    """
+
+    def __init__(self, cuda: Cuda, engine: trt.ICudaEngine, ends: Ends, use_graph: bool) -> None:
+        self._cuda, self._ends = cuda, ends
+        context: trt.IExecutionContext | None = engine.create_execution_context()
+        if context is None:
+            raise EngineError("the engine cannot be prepared to run: not enough GPU memory?", "close other programs")
+        self._context = context
+        self._stream = cuda.call("cudaStreamCreate")
+        self._events = [cuda.call("cudaEventCreate") for _ in range(4)]
+        self._input = Pinned(cuda, ends.input_shape, np.dtype(np.float32))
+        self._output = Pinned(cuda, ends.output_shape, np.dtype(np.float32))
+        context.set_tensor_address(ends.input, self._input.on_device)
+        context.set_tensor_address(ends.output, self._output.on_device)
+        self._graphs: dict[int, Any] | None = {} if use_graph else None
+
+    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], Timing]:
+        """One inference: upload, computation, download. The result is the caller's own."""
+        self._context.set_input_shape(self._ends.input, batch.shape)
+        launch = self._launcher(len(batch))
+        self._mark(0)
+        self._input.upload(batch, self._stream)
+        self._mark(1)
+        launch()
+        self._mark(2)
+        found = self._output.download(len(batch), self._stream)
+        self._mark(3)
+        self._cuda.call("cudaStreamSynchronize", self._stream)
+        return found.copy(), self._timing()
+
+    def _launcher(self, size: int) -> Any:
+        if self._graphs is None:
+            return self._enqueue
+        if size not in self._graphs:
+            # The first run may still allocate, which cannot be recorded.
+            self._enqueue()
+            self._cuda.call("cudaStreamSynchronize", self._stream)
+            self._graphs[size] = self._cuda.captured(self._stream, self._enqueue)
+        graph = self._graphs[size]
+        return lambda: self._cuda.call("cudaGraphLaunch", graph, self._stream)
+
+    def _enqueue(self) -> None:
+        if not self._context.execute_async_v3(int(self._stream)):
+            raise EngineError("the engine failed while it ran", "run it again with --verbose")
+
+    def _mark(self, index: int) -> None:
+        self._cuda.call("cudaEventRecord", self._events[index], self._stream)
+
+    def _timing(self) -> Timing:
+        pairs = zip(self._events, self._events[1:], strict=False)
+        return Timing(*(float(self._cuda.call("cudaEventElapsedTime", start, end)) for start, end in pairs))
+
+    def close(self) -> None:
+        for graph in (self._graphs or {}).values():
+            self._cuda.call("cudaGraphExecDestroy", graph)
+        self._input.free()
+        self._output.free()
+        for event in self._events:
+            self._cuda.call("cudaEventDestroy", event)
+        self._cuda.call("cudaStreamDestroy", self._stream)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Names and largest shapes of an engine's input and output."""
+
+    input: str
+    output: str
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+
+class TensorRtSession(Session):
+    """An engine of either library, with one `Lane` for each stream.
+
+    Args:
+        loaded: The library.
+        bundle: Its engine is checked against this machine before it is loaded.
+        options: Device ``cuda:N``; ``cpu``, the default of every command, means the first GPU.
+
+    Raises:
+        EngineError: No GPU, an engine of another version or GPU, or one that the library refuses.
+        UsageError: There is no such device.
+    """
+
+    def __init__(self, loaded: Loaded, bundle: Bundle, options: SessionOptions) -> None:
+        index, gpu = choose_gpu(options.device)
+        check_stamp(bundle, loaded.library, loaded.version, gpu)
+        cuda = Cuda(index)
+        self._cuda = cuda
+        self._shape = bundle.manifest.input.shape
+        self._engine = open_engine(loaded, bundle)
+        self._ends = ends_of(loaded, self._engine, bundle)
+        self._lanes = [Lane(cuda, self._engine, self._ends, options.cuda_graph) for _ in range(options.streams)]
+        self._idle: SimpleQueue[Lane] = SimpleQueue()
+        for lane in self._lanes:
+            self._idle.put(lane)
+        self.execution = Execution(gpu.name, bundle.manifest.precision.executes)
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
+        return self.run_timed(batch)[0]
+
+    def run_timed(self, batch: NDArray[np.float32]) -> tuple[dict[str, Array], Timing]:
+        """`run`, with the times of its parts on the GPU's own clock."""
+        check_batch(batch, self._shape)
+        if len(batch) > self._ends.input_shape[0]:
+            raise UsageError(
+                f"the engine takes at most {self._ends.input_shape[0]} images at once, not {len(batch)}",
+                "build it with a larger --max-batch",
+            )
+        lane = self._idle.get()
+        try:
+            # The device is a property of the thread.
+            self._cuda.call("cudaSetDevice", self._cuda.device)
+            found, timing = lane.run(batch)
+        finally:
+            self._idle.put(lane)
+        return {self._ends.output: found}, timing
+
+    def close(self) -> None:
+        for lane in self.__dict__.pop("_lanes", []):
+            lane.close()
+        self.__dict__.pop("_engine", None)
+
+
+def choose_gpu(device: str) -> tuple[int, Gpu]:
+    """The GPU that a device name means.
+
+    Raises:
+        EngineError: This machine has no NVIDIA GPU.
+        UsageError: It has no such one, or the name means nothing.
+    """
+    found = gpus()
+    if not found:
+        raise EngineError(
+            "this machine has no NVIDIA GPU that its driver can use", "run it on the device, or use --target onnxruntime"
+        )
+    kind, _, number = device.lower().partition(":")
+    text = kind if kind.isdigit() else number or "0"
+    if not text.isdigit() or not (kind.isdigit() or kind in ("cpu", "cuda", "gpu")):
+        raise UsageError(f"there is no device {device!r}", "use --device cuda:0")
+    if int(text) >= len(found):
+        names = ", ".join(f"cuda:{index} ({gpu.name})" for index, gpu in enumerate(found))
+        raise UsageError(f"there is no GPU {text}", f"this machine has {names}")
+    return int(text), found[int(text)]
+
+
+def open_engine(loaded: Loaded, bundle: Bundle) -> trt.ICudaEngine:
+    """Deserializes a bundle's engine.
+
+    Raises:
+        EngineError: The library refuses it.
+    """
+    log = make_log(loaded.module)
+    runtime: trt.Runtime = loaded.module.Runtime(log.logger)
+    if bundle.manifest.runtime.options.get("portable") == "true":
+        # Such an engine carries the runtime of its own version as host code.
+        runtime.engine_host_code_allowed = True
+    path = bundle.file("engine")
+    engine: trt.ICudaEngine | None = runtime.deserialize_cuda_engine(path.read_bytes())
+    if engine is None:
+        title = loaded.library.title
+        raise EngineError(f"{path}: {title} cannot load it ({log.complaint()})", rebuild_command(bundle))
+    return engine
+
+
+def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
+    """Input and output of an engine.
+
+    Raises:
+        EngineError: They are not what the manifest names.
+    """
+    given, got = bundle.manifest.input, bundle.manifest.output
+    names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
+    kinds = {name: engine.get_tensor_dtype(name) for name in names}
+    if names != {given.name, got.name} or any(kind != loaded.module.DataType.FLOAT for kind in kinds.values()):
+        raise EngineError(f"{bundle.path}: the engine has the tensors {sorted(names)}", rebuild_command(bundle))
+    largest = given.shape[0] or tuple(engine.get_tensor_profile_shape(given.name, 0)[2])[0]
+    rest_in, rest_out = (tuple(size or 1 for size in spec.shape[1:]) for spec in (given, got))
+    return Ends(given.name, got.name, (largest, *rest_in), (largest, *rest_out))

@@ -1,0 +1,57 @@
+"""The builder's timing cache as a file: kernels that were timed once on this GPU by this version are not timed again.
+
+With the same cache the same graph gives the same choice of kernels, which is what makes builds comparable.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from dmformer.errors import OutputError, UsageError
+from dmformer.runtimes.tensorrt.gpu import Gpu
+
+MAX_CACHE_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class TimingCache:
+    """A cache file; it need not exist yet."""
+
+    path: Path
+
+    def read(self) -> bytes:
+        """Its content; empty where there is none yet.
+
+        Raises:
+            UsageError: It is no file, or far too large.
+        """
+        if not self.path.exists():
+            return b""
+        if not self.path.is_file() or self.path.stat().st_size > MAX_CACHE_BYTES:
+            raise UsageError(f"{self.path}: is no timing cache", "name another --timing-cache, or delete it")
+        return self.path.read_bytes()
+
+    def write(self, content: bytes) -> None:
+        """Replaces it in one step.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(content)
+            partial.replace(self.path)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror})", "name another file") from error
+
+
+def default_cache(version: str, gpu: Gpu) -> TimingCache:
+    """The user's own cache for one version of the library on one kind of GPU."""
+    key = re.sub(r"[^A-Za-z0-9.]+", "-", f"tensorrt-{version}-{gpu.name}-sm{gpu.compute_capability}").lower()
+    return TimingCache(Path(platformdirs.user_cache_dir("dmformer")) / "timing" / f"{key}.cache")

@@ -1,0 +1,53 @@
+"""The command line of NVIDIA's own builder that makes the same engine, with the flags of the version at hand."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+from dmformer.manifest import TensorSpec
+from dmformer.runtimes.tensorrt.libraries import Library, parse_version
+from dmformer.runtimes.tensorrt.plan import BuildPlan
+
+TYPED_SINCE = 11
+"""From this major version on all networks are strongly typed, and the flag is not needed."""
+
+
+def trtexec_command(
+    library: Library, version: str, plan: BuildPlan, source: TensorSpec, onnx: str, engine: str
+) -> list[str]:
+    """The command as its words.
+
+    Args:
+        library: Decides the tool.
+        version: The library's version on the device, as ``10.3``.
+        plan: What is to be built.
+        source: The engine's input; an open batch gets a profile.
+        onnx: Path of the typed graph.
+        engine: Path of the engine that is written.
+    """
+    words = [library.tool, f"--onnx={onnx}", f"--saveEngine={engine}", "--noTF32"]
+    if library.needs_gpu and parse_version(version)[:1] < (TYPED_SINCE,):
+        words.append("--stronglyTyped")
+    words += [*_profile(plan, source), f"--builderOptimizationLevel={plan.optimization_level}"]
+    words.append("--profilingVerbosity=detailed")
+    if plan.workspace_gib is not None:
+        words.append(f"--memPoolSize=workspace:{round(plan.workspace_gib * 1024)}M")
+    if plan.portable:
+        words += ["--versionCompatible", "--hardwareCompatibilityLevel=ampere+"]
+    if plan.dla_core is not None:
+        words += [f"--useDLACore={plan.dla_core}", "--allowGPUFallback"]
+    return words
+
+
+def command_text(words: Iterable[str]) -> str:
+    """The command as one line for a shell."""
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _profile(plan: BuildPlan, source: TensorSpec) -> list[str]:
+    if source.shape[0] is not None:
+        return []
+    rest = "x".join(str(size) for size in source.shape[1:])
+    names = ("minShapes", "optShapes", "maxShapes")
+    return [f"--{name}={source.name}:{batch}x{rest}" for name, batch in zip(names, plan.batches, strict=True)]
