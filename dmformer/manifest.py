@@ -152,8 +152,14 @@ class Comparison(Strict):
 
 
 class Proof(Strict):
-    """The accuracy proof: what was compared, what was asked for, and whether it held."""
+    """The accuracy proof: what was compared, what was asked for, and whether it held.
 
+    Attributes:
+        by: What was run: the ``engine`` itself, or where that cannot run its numerical ``twin``, a graph that rounds
+            every tensor as the engine does, in ONNX Runtime.
+    """
+
+    by: Literal["engine", "twin"] = "engine"
     passed: bool
     tolerance: Tolerance
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]

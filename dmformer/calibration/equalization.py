@@ -57,7 +57,9 @@ def equalized(model: onnx.ModelProto, scales: Scales) -> onnx.ModelProto:
     return graph.model()
 
 
-def search_scales(model: onnx.ModelProto, statistics: Mapping[str, ChannelStatistics]) -> dict[str, NDArray[np.float32]]:
+def search_scales(
+    model: onnx.ModelProto, statistics: Mapping[str, ChannelStatistics]
+) -> dict[str, NDArray[np.float32]]:
     """Scales for every seam of a graph.
 
     Args:
@@ -91,9 +93,7 @@ def _tidy(scale: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.
     return np.array([float(f"{value:.{DIGITS}g}") for value in relative], np.float32)
 
 
-def _noise(
-    weights: list[NDArray[np.float64]], measured: list[ChannelStatistics], scale: NDArray[np.float32]
-) -> float:
+def _noise(weights: list[NDArray[np.float64]], measured: list[ChannelStatistics], scale: NDArray[np.float32]) -> float:
     """Expected quantization noise of the readers' outputs over their signal, summed over readers and sites."""
     total = 0.0
     for one in measured:

@@ -46,7 +46,9 @@ class PrecisionPlan(BaseModel):
         for pattern, precision in self.groups.items():
             matches = fnmatch.filter(known, pattern)
             if not matches:
-                raise UsageError(f"the plan names {pattern!r}, which is no layer group of this model", _closest(pattern, known))
+                raise UsageError(
+                    f"the plan names {pattern!r}, which is no layer group of this model", _closest(pattern, known)
+                )
             chosen.update(dict.fromkeys(matches, precision))
         return frozenset(group for group, precision in chosen.items() if precision == "int8")
 

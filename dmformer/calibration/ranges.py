@@ -102,11 +102,15 @@ def load_ranges(path: Path) -> Ranges:
             raise DataError(f"{path}: too large to be a ranges file", "give the file that dmformer calibrate wrote")
         return Ranges.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})", "give the file that dmformer calibrate wrote") from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror})", "give the file that dmformer calibrate wrote"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{path}: no valid ranges file: {where}: {first['msg']}", "run dmformer calibrate again") from error
+        raise DataError(
+            f"{path}: no valid ranges file: {where}: {first['msg']}", "run dmformer calibrate again"
+        ) from error
 
 
 def save_ranges(ranges: Ranges, path: Path) -> None:

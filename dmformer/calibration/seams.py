@@ -86,11 +86,7 @@ def _stream_seams(graph: Graph) -> list[Seam]:
         if entry not in graph.by_name or following not in graph.by_name:
             continue  # a backbone or another head: the stream's last reader is not known, so it is left alone
         sites = dict.fromkeys(_stream_site(graph, name) for name in [*readers[stage], following])
-        seams.append(
-            Seam(
-                f"stages.{stage}", (entry, *writers[stage]), (*readers[stage], following), tuple(sites)
-            )
-        )
+        seams.append(Seam(f"stages.{stage}", (entry, *writers[stage]), (*readers[stage], following), tuple(sites)))
     return seams
 
 

@@ -28,7 +28,9 @@ class Segment:
 
 def find_segments(graph: Graph) -> tuple[Segment, ...]:
     """Splits a graph with one input and one output at every value that alone is alive at some point."""
-    remaining = {value: len(graph.readers(value)) + (value in graph.outputs) for value in (*graph.inputs, *graph.producers)}
+    remaining = {
+        value: len(graph.readers(value)) + (value in graph.outputs) for value in (*graph.inputs, *graph.producers)
+    }
     source, alive = graph.inputs[0], {graph.inputs[0]}
     segments, nodes = [], []  # type: list[Segment], list[str]
     for node in graph.nodes:

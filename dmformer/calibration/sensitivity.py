@@ -76,7 +76,9 @@ class PlanSearch:
     verdict: Verdict
 
 
-def units_of(model: onnx.ModelProto, int8_groups: Collection[str], granularity: Granularity) -> dict[str, tuple[str, ...]]:
+def units_of(
+    model: onnx.ModelProto, int8_groups: Collection[str], granularity: Granularity
+) -> dict[str, tuple[str, ...]]:
     """The integer groups of a model by unit, in the order of the computation.
 
     Args:

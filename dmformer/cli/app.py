@@ -12,6 +12,10 @@ import typer
 from dmformer.cli import STOPPED, WRONG_INPUT
 from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from dmformer.cli.bench import bench
+from dmformer.cli.build import EXAMPLES as BUILD_EXAMPLES
+from dmformer.cli.build import build
+from dmformer.cli.calibrate import CACHE_EXAMPLES, cache, calibrate
+from dmformer.cli.calibrate import EXAMPLES as CALIBRATE_EXAMPLES
 from dmformer.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from dmformer.cli.compare import compare
 from dmformer.cli.doctor import doctor
@@ -94,10 +98,13 @@ def _epilog(examples: tuple[tuple[str, str], ...]) -> str:
 
 
 app.command(context_settings=HELP, epilog=_epilog(EXPORT_EXAMPLES))(guarded(export))
+app.command(context_settings=HELP, epilog=_epilog(BUILD_EXAMPLES))(guarded(build))
 app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
 app.command(context_settings=HELP, epilog=_epilog(PREDICT_EXAMPLES))(guarded(predict))
 app.command(context_settings=HELP, epilog=_epilog(BENCH_EXAMPLES))(guarded(bench))
 app.command(context_settings=HELP, epilog=_epilog(COMPARE_EXAMPLES))(guarded(compare))
 app.command(context_settings=HELP, epilog=_epilog(REPORT_EXAMPLES))(guarded(report))
 app.command(context_settings=HELP, epilog=_epilog(INSPECT_EXAMPLES))(guarded(inspect))
+app.command(context_settings=HELP, epilog=_epilog(CALIBRATE_EXAMPLES))(guarded(calibrate))
+app.command(context_settings=HELP, epilog=_epilog(CACHE_EXAMPLES))(guarded(cache))
 app.command(context_settings=HELP)(guarded(doctor))

@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dmformer.cli import options
+from dmformer.cli import int8, options
+from dmformer.cli import weights as weights_options
+from dmformer.cli.sensitivity import show_sensitivity
 from dmformer.errors import UsageError
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
 
+SENSITIVITY = "INT8 sensitivity"
 EXAMPLES = (
     ("dmformer inspect best.pt", "configuration, parameters and operations"),
     ("dmformer inspect build/best-openvino-fp16", "a bundle and its proof"),
     ("dmformer inspect --preset small --imgsz 224", "a preset"),
+    ("dmformer inspect best.pt --sensitivity --data val/ --picture pareto.svg", "what INT8 costs and saves"),
 )
 
 
-def inspect(
+def inspect(  # noqa: PLR0913 - one parameter for each option
     path: Annotated[
         Path | None,
         typer.Argument(help="Weights, an ONNX file or a bundle. Default: the embedded checkpoint.", show_default=False),
@@ -34,6 +38,27 @@ def inspect(
     preset: Annotated[
         str | None, typer.Option("--preset", help="Inspect a preset: tiny, small or large.", show_default=False)
     ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option("--sensitivity", help="What INT8 costs and saves, by layer group.", rich_help_panel=SENSITIVITY),
+    ] = False,
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="The runtime to measure in.", rich_help_panel=SENSITIVITY)
+    ] = "onnxruntime",
+    granularity: Annotated[
+        str,
+        typer.Option("--granularity", help="stage, or block for every group alone.", rich_help_panel=SENSITIVITY),
+    ] = "stage",
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", help="Draw it into a .svg, .png or .pdf.", show_default=False, rich_help_panel=SENSITIVITY
+        ),
+    ] = None,
+    data: options.Data = None,
+    max_images: options.MaxImages = None,
+    calibration: int8.Calibration = None,
+    allow_random: int8.AllowRandom = False,
     json: options.Json = False,
 ) -> int:
     """Show what weights, an ONNX file or a bundle are made of: configuration, parameters, operations, proof."""
@@ -41,7 +66,22 @@ def inspect(
 
     if preset is not None and path is not None:
         raise UsageError("--preset and a file exclude each other", "leave one of them out")
-    kind, document = describe(path, preset, options.parse_size(imgsz))
+    size = options.parse_size(imgsz)
+    if sensitivity:
+        from dmformer.cli.sensitivity import describe_sensitivity
+        from dmformer.pipeline.options import ExportOptions, Int8Options
+
+        asked = ExportOptions(
+            (target,),
+            size=size,
+            data=data,
+            max_images=max_images,
+            int8=Int8Options(calibration=calibration, allow_random=allow_random),
+        )
+        chosen = weights_options.choose_weights(path, preset, preset is not None, None, None)
+        kind, document = "sensitivity", describe_sensitivity(chosen, asked, granularity, picture)
+    else:
+        kind, document = describe(path, preset, size)
     if json:
         print_json("dmformer.inspect/1", {"kind": kind, **document})
     else:
@@ -161,4 +201,4 @@ def show_bundle(document: dict[str, Any]) -> None:
         print_summaries([summarize(bundle, bundle.manifest.proof)])
 
 
-SHOW = {"weights": show_weights, "onnx": show_onnx, "bundle": show_bundle}
+SHOW = {"sensitivity": show_sensitivity, "weights": show_weights, "onnx": show_onnx, "bundle": show_bundle}

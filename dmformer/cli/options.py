@@ -71,6 +71,68 @@ MaxDrop = Annotated[
 ]
 
 
+NVIDIA = "NVIDIA"
+Workspace = Annotated[
+    float | None,
+    typer.Option(
+        "--workspace",
+        help="GiB of scratch memory for the builder.",
+        rich_help_panel=NVIDIA,
+        show_default="the library's choice",
+    ),
+]
+OptLevel = Annotated[
+    int | None,
+    typer.Option(
+        "--opt-level", min=0, max=5, help="0: fast build, 5: fast engine.", rich_help_panel=NVIDIA, show_default="3"
+    ),
+]
+MinBatch = Annotated[
+    int | None,
+    typer.Option(
+        "--min-batch", min=1, help="Smallest batch of an open one.", rich_help_panel=NVIDIA, show_default=False
+    ),
+]
+OptBatch = Annotated[
+    int | None,
+    typer.Option("--opt-batch", min=1, help="The batch to tune for.", rich_help_panel=NVIDIA, show_default=False),
+]
+MaxBatch = Annotated[
+    int | None,
+    typer.Option(
+        "--max-batch", min=1, help="Largest batch of an open one.", rich_help_panel=NVIDIA, show_default=False
+    ),
+]
+Portable = Annotated[
+    bool,
+    typer.Option("--portable", help="An engine for other versions and later GPUs; slower.", rich_help_panel=NVIDIA),
+]
+ComputeCapability = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--compute-capability",
+        help="A GPU to build for ahead of time, as 8.6; may be given several times (tensorrt-rtx).",
+        rich_help_panel=NVIDIA,
+        show_default="8.0, 8.6, 8.9, 12.0 and later",
+    ),
+]
+Dla = Annotated[
+    int | None,
+    typer.Option(
+        "--dla", min=0, help="Core of the deep learning accelerator (Orin).", rich_help_panel=NVIDIA, show_default=False
+    ),
+]
+TimingCacheFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--timing-cache",
+        help="File with the builder's timings.",
+        rich_help_panel=NVIDIA,
+        show_default="in the user's cache",
+    ),
+]
+
+
 def parse_size(values: list[int] | None) -> tuple[int, int] | None:
     """``--imgsz 224`` or ``--imgsz 224 --imgsz 320`` (height, width).
 

@@ -26,7 +26,9 @@ from dmformer.export.qdq.graph import Graph
 FLOAT16_LIMIT = float(np.finfo(np.float16).max)
 HEADROOM = 4.0
 """How far inside float16's range a scanned value must stay: other images go further than those that were scanned."""
-UNSAFE_OPERATORS = frozenset({"GlobalAveragePool", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax", "LayerNormalization"})
+UNSAFE_OPERATORS = frozenset(
+    {"GlobalAveragePool", "ReduceMean", "ReduceSum", "Sigmoid", "Softmax", "LayerNormalization"}
+)
 SCALE_ERROR = 1 / 256
 """Largest relative change of a quantization scale by rounding it to float16: half a step of the largest code."""
 

@@ -46,11 +46,6 @@ class Questions:
     logits: NDArray[np.float32]
     labels: NDArray[np.int64] | None
 
-    @property
-    def batch(self) -> NDArray[np.float32]:
-        """One image, for timing."""
-        return np.ascontiguousarray(self.tensors[:1])
-
 
 @dataclass(frozen=True)
 class Quantized:
@@ -119,13 +114,21 @@ class Workshop:
             units,
             self.quantizer.build,
             lambda graph: answers(opened(self.target, graph), questions.tensors, size),
-            lambda graph: milliseconds({"": opened(self.target, graph)}, self._timed(questions))[""],
+            self._stopwatch(questions),
             reference,
             progress,
         )
 
-    def _timed(self, questions: Questions) -> NDArray[np.float32]:
-        return np.resize(questions.tensors, (self.batch or 1, *questions.tensors.shape[1:]))
+    def _stopwatch(self, questions: Questions) -> Callable[[onnx.ModelProto], float]:
+        """Milliseconds of a graph beyond those of the whole plan, timed in turn with it: drift cancels."""
+        batch = np.resize(questions.tensors, (self.batch or 1, *questions.tensors.shape[1:]))
+        whole = opened(self.target, self.quantizer.build(self.planned))
+
+        def more(graph: onnx.ModelProto) -> float:
+            times = milliseconds({"whole": whole, "graph": opened(self.target, graph)}, batch)
+            return times["graph"] - times["whole"]
+
+        return more
 
     def search(self, questions: Questions, tolerance: Tolerance, progress: Progress) -> frozenset[str]:
         """Integer groups for which the floor holds on ``questions``.

@@ -54,7 +54,12 @@ def _sigmoid_gelu(graph: Graph, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     return [
         make("DequantizeLinear", [codes, steep, zero], [f"{name}/steep"], name=f"{name}/steepen"),
         make("Sigmoid", [f"{name}/steep"], [f"{name}/share"], name=f"{name}/sigmoid"),
-        make("QuantizeLinear", [f"{name}/share", unit, lowest], [f"{name}/share/quantized"], name=f"{name}/share/quantize"),
+        make(
+            "QuantizeLinear",
+            [f"{name}/share", unit, lowest],
+            [f"{name}/share/quantized"],
+            name=f"{name}/share/quantize",
+        ),
         make(
             "DequantizeLinear",
             [f"{name}/share/quantized", unit, lowest],

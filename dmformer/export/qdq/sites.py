@@ -20,7 +20,7 @@ from dmformer.export.qdq.graph import Graph
 _BLOCK = re.compile(r"(stages\.\d+\.\d+)\.(.+)")
 _DMA = re.compile(r"dma\.(expand|fuse|levels\.\d+|gate)")
 COMPUTE = ("Conv", "Gemm", "MatMul")
-ARITHMETIC = (*COMPUTE, "Add", "Mul")
+ARITHMETIC = (*COMPUTE, "Add", "Mul", "GlobalAveragePool", "Sigmoid")
 PLANNED = (*ARITHMETIC, "Gelu")
 
 
@@ -41,7 +41,7 @@ def _part_of_block(inner: str) -> str:
     if match is not None:
         return match.group(0)
     if inner.startswith("dma.mul"):
-        return "dma.gate"
+        return "dma.mul"
     return "dma.sum" if inner.startswith("dma.") else "residual"
 
 

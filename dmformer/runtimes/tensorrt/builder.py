@@ -72,8 +72,9 @@ class EngineBuilder:
         config.progress_monitor = monitor
         memory = self._builder.build_serialized_network(network, config)
         if memory is None:
+            builder = f"{self._loaded.library.title} {self._loaded.version}"
             raise EngineError(
-                f"{self._loaded.library.title} {self._loaded.version} could not build {onnx.name}: {self._log.complaint()}",
+                f"{builder} could not build {onnx.name}: {self._log.complaint()}",
                 "export with another precision, or give the builder more memory by --workspace",
             )
         self._keep_timings(config)

@@ -20,7 +20,16 @@ LAYERS_FILE = "layers.json"
 _LINE = re.compile(r"^Name: (?P<name>.+?), LayerType: (?P<kind>\w+)(?P<rest>.*)$")
 _DATATYPE = re.compile(r"(?:Datatype|Format/Datatype): ([A-Za-z0-9]+)")
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
-NAMES = {"Float": "float32", "FP32": "float32", "Half": "float16", "FP16": "float16", "Int8": "int8", "BFloat16": "bfloat16"}
+GENERATED = frozenset({"kgen", "Reformat", "NoOp", "PointWise", "PointWiseV2", "Shuffle"})
+"""Kinds of layers without products of their own."""
+NAMES = {
+    "Float": "float32",
+    "FP32": "float32",
+    "Half": "float16",
+    "FP16": "float16",
+    "Int8": "int8",
+    "BFloat16": "bfloat16",
+}
 
 
 @dataclass(frozen=True)
@@ -83,17 +92,18 @@ def inspect_engine(module: Any, engine: trt.ICudaEngine) -> str:
 def node_precision(layers: Iterable[EngineLayer]) -> dict[str, str]:
     """What each node of the ONNX graph is computed in.
 
-    A layer computes in integers where both its tensors and its weights are int8: int8 weights alone are unpacked.
+    The compiler splits a node: a convolution's products are one layer, its bias and the next quantization are part of
+    another, which is generated. The products count.
     """
-    found: dict[str, str] = {}
-    for layer in layers:
-        for node in layer.nodes:
-            found[node] = precision_of(layer)
-    return found
+    in_order = sorted(layers, key=lambda layer: layer.kind not in GENERATED)
+    return {node: precision_of(layer) for layer in in_order for node in layer.nodes}
 
 
 def precision_of(layer: EngineLayer) -> str:
-    """The type that a layer multiplies in."""
+    """The type that a layer multiplies in: integers where both its tensors and its weights are int8.
+
+    int8 weights alone are unpacked before they are multiplied.
+    """
     if "int8" in layer.inputs and ("int8" in layer.constants or not layer.constants):
         return "int8"
     floats = [kind for kind in (*layer.inputs, *layer.outputs) if kind not in ("int8", "int32", "int64", "bool")]

@@ -40,7 +40,9 @@ class BuildPlan(Strict):
     workspace_gib: Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False)] | None = None
     optimization_level: Annotated[int, Field(ge=0, le=5)] = 3
     portable: bool = False
-    compute_capabilities: Annotated[tuple[Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")], ...], Field(max_length=16)] = ()
+    compute_capabilities: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")], ...], Field(max_length=16)
+    ] = ()
     dla_core: Annotated[int, Field(ge=0, le=7)] | None = None
 
     @model_validator(mode="after")
@@ -101,7 +103,9 @@ def check_plan(plan: BuildPlan, library: Library) -> None:
     unknown = sorted(set(plan.compute_capabilities) - set(library.compute_capabilities))
     if unknown:
         known = ", ".join(library.compute_capabilities) or "none: it builds for the GPU that it runs on"
-        raise UsageError(f"{library.title} cannot build for compute capability {', '.join(unknown)}", f"it knows {known}")
+        raise UsageError(
+            f"{library.title} cannot build for compute capability {', '.join(unknown)}", f"it knows {known}"
+        )
 
 
 def _first(error: ValidationError) -> str:

@@ -12,10 +12,18 @@ from dmformer.errors import EngineError, UsageError
 from dmformer.golden import Golden
 from dmformer.manifest import Manifest
 from dmformer.progress import Progress, Silent
-from dmformer.runtimes.base import EngineReport, EngineRequest, NativeRuntime, Session, SessionOptions, completed, require
+from dmformer.runtimes.base import (
+    EngineReport,
+    EngineRequest,
+    NativeRuntime,
+    Session,
+    SessionOptions,
+    completed,
+    require,
+)
 from dmformer.runtimes.tensorrt.gpu import Gpu, gpus
 from dmformer.runtimes.tensorrt.layers import LAYERS_FILE, layers_json, node_precision, summary
-from dmformer.runtimes.tensorrt.libraries import TENSORRT, TENSORRT_RTX, Library
+from dmformer.runtimes.tensorrt.libraries import TENSORRT, TENSORRT_RTX, Library, parse_version
 from dmformer.runtimes.tensorrt.loading import load, missing
 from dmformer.runtimes.tensorrt.memory import check_memory
 from dmformer.runtimes.tensorrt.plan import PLAN_FILE, BuildPlan, check_plan, make_plan, read_plan
@@ -101,6 +109,22 @@ class TensorRtFamily(NativeRuntime):
             words = trtexec_command(self.library, version, plan, manifest.input, GRAPH_FILE, ENGINE_FILE)
             lines.append(f"or, with {self.library.title} {version}.x: {command_text(words)}")
         return lines
+
+    def command_line(self, bundle: Bundle, plan: BuildPlan, version: str) -> str:
+        """NVIDIA's own command that builds a bundle's engine, for one version of the library.
+
+        Raises:
+            UsageError: The version is none, or the plan does not fit the library.
+        """
+        if not parse_version(version):
+            raise UsageError(f"{version!r} is no version", "give one as 10.3")
+        check_plan(plan, self.library)
+        path = bundle.file(GRAPH)
+        return command_text(
+            trtexec_command(
+                self.library, version, plan, bundle.manifest.input, str(path), str(path.with_name(ENGINE_FILE))
+            )
+        )
 
     def _build_here(
         self, request: EngineRequest, draft: Manifest, golden: Golden, plan: BuildPlan, watch: Progress
@@ -238,4 +262,3 @@ def plan_in(bundle: Bundle) -> BuildPlan:
 def with_plan(request: EngineRequest, plan: BuildPlan) -> EngineRequest:
     """A request that carries a plan."""
     return replace(request, build=plan.model_dump(mode="json", by_alias=True))
-

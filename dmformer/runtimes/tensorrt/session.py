@@ -179,7 +179,8 @@ def choose_gpu(device: str) -> tuple[int, Gpu]:
     found = gpus()
     if not found:
         raise EngineError(
-            "this machine has no NVIDIA GPU that its driver can use", "run it on the device, or use --target onnxruntime"
+            "this machine has no NVIDIA GPU that its driver can use",
+            "run it on the device, or use --target onnxruntime",
         )
     kind, _, number = device.lower().partition(":")
     text = kind if kind.isdigit() else number or "0"
@@ -221,6 +222,7 @@ def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
     kinds = {name: engine.get_tensor_dtype(name) for name in names}
     if names != {given.name, got.name} or any(kind != loaded.module.DataType.FLOAT for kind in kinds.values()):
         raise EngineError(f"{bundle.path}: the engine has the tensors {sorted(names)}", rebuild_command(bundle))
-    largest = given.shape[0] or tuple(engine.get_tensor_profile_shape(given.name, 0)[2])[0]
+    _, _, most = engine.get_tensor_profile_shape(given.name, 0)
+    largest = given.shape[0] or int(most[0])
     rest_in, rest_out = (tuple(size or 1 for size in spec.shape[1:]) for spec in (given, got))
     return Ends(given.name, got.name, (largest, *rest_in), (largest, *rest_out))

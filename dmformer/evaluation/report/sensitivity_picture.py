@@ -1,0 +1,50 @@
+"""The Pareto picture of layer groups: noise that their integers add against time that they save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dmformer.calibration.sensitivity import Sensitivity, pareto
+from dmformer.errors import OutputError, UsageError
+from dmformer.evaluation.report.charts import require_matplotlib
+
+SUFFIXES = (".svg", ".png", ".pdf")
+NAMED = 8
+"""Units with the most noise are named in the picture; all are in the table."""
+
+
+def draw_sensitivity(results: Sequence[Sensitivity], title: str, path: Path) -> None:
+    """Draws the picture into a file.
+
+    Args:
+        results: What `measure_sensitivity` gave.
+        title: Model and runtime.
+        path: Ends in .svg, .png or .pdf.
+
+    Raises:
+        UsageError: Another suffix.
+        MissingBackendError: matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: no kind of picture that is known", f"use one of {', '.join(SUFFIXES)}")
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.8), layout="constrained", dpi=120)
+    axes = figure.add_subplot()
+    front = {one.unit for one in pareto(results)}
+    for one in results:
+        on_front = one.unit in front
+        axes.plot(one.saved_ms, one.noise * 100, "o", color="#0b6e99" if on_front else "#b0b0b0", markersize=6)
+    for one in sorted(results, key=lambda one: -one.noise)[:NAMED]:
+        axes.annotate(one.unit, (one.saved_ms, one.noise * 100), textcoords="offset points", xytext=(6, 4), fontsize=8)
+    axes.axhline(0, color="#808080", linewidth=0.8)
+    axes.axvline(0, color="#808080", linewidth=0.8)
+    axes.set(title=title, xlabel="time saved by INT8, ms", ylabel="noise added by INT8, % of the logits' energy")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --picture") from error

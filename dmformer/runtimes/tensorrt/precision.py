@@ -1,0 +1,75 @@
+"""The graph in the precision that was asked for, typed for these libraries: they compute what the graph says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.errors import ExportError
+from dmformer.manifest import Precision
+from dmformer.progress import Progress
+
+if TYPE_CHECKING:
+    import onnx
+
+    from dmformer.export.qdq.affine import Range
+
+NOT_SCANNED = frozenset({"QuantizeLinear", "DequantizeLinear", "Shape", "Constant"})
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class TypedGraph:
+    """A graph that the libraries can build.
+
+    Attributes:
+        model: float32 at its ends.
+        notes: What was kept in float32 because of its values, one line each.
+    """
+
+    model: onnx.ModelProto
+    notes: tuple[str, ...] = ()
+
+
+def typed_graph(
+    model: onnx.ModelProto, tensors: NDArray[np.float32], precision: Precision, progress: Progress | None = None
+) -> TypedGraph:
+    """Types a graph.
+
+    Args:
+        model: The canonical float32 graph, or for ``int8`` the graph with Q/DQ by `emit_tensorrt`.
+        tensors: Real preprocessed images ``[N, C, H, W]`` on which every value's range is looked at.
+        precision: ``fp32`` leaves the graph as it is.
+        progress: Watches the scan.
+
+    Raises:
+        DataError: A value is not finite for some image; the message names the layer.
+        ExportError: The typed graph is not valid, or nothing could be typed.
+    """
+    from dmformer.export.float16 import to_float16
+
+    if precision == "fp32":
+        return TypedGraph(model)
+    typed = to_float16(model, scan(model, tensors, progress))
+    if len(typed.kept) == len(model.graph.node):
+        raise ExportError("no layer of this model can be float16: its values are too large", "use --fp32")
+    if not typed.overflowing:
+        return TypedGraph(typed.model)
+    names = ", ".join(typed.overflowing[:MOST_NAMED])
+    more = len(typed.overflowing) - MOST_NAMED
+    and_more = f" and {more} more" if more > 0 else ""
+    return TypedGraph(typed.model, (f"kept in float32, beyond float16's range: {names}{and_more}",))
+
+
+def scan(model: onnx.ModelProto, tensors: NDArray[np.float32], progress: Progress | None = None) -> dict[str, Range]:
+    """The range of every float value over real images, by node name; the input by its own."""
+    from dmformer.calibration.statistics import measure_channels
+
+    source = model.graph.input[0].name
+    sites = {source: source}
+    sites |= {node.name: node.output[0] for node in model.graph.node if node.op_type not in NOT_SCANNED}
+    found = measure_channels(model, sites, lambda: iter([tensors]), len(tensors), progress=progress)
+    return {site: statistics.span for site, statistics in found.items()}
