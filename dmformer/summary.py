@@ -9,15 +9,19 @@ from dmformer.manifest import Proof
 
 
 def engine_bytes(bundle: Bundle) -> int:
-    """Size of what the runtime loads: everything but the golden samples."""
-    return sum(entry.bytes for entry in bundle.manifest.files.values() if entry.role != "golden")
+    """Size of what the runtime loads: the engine with its weights, or the graph that one is still to be built from."""
+    sizes = {role: 0 for role in ("engine", "weights", "graph")}
+    for entry in bundle.manifest.files.values():
+        if entry.role in sizes:
+            sizes[entry.role] += entry.bytes
+    return sizes["engine"] + sizes["weights"] or sizes["graph"]
 
 
 def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
     """The figures of a bundle on the largest set that it was compared on.
 
     Returns:
-        Keys ``target, precision, executes, path, verified, failures, data, images, top1, reference_top1, top5,
+        Keys ``target, precision, executes, path, verified, verified_by, failures, data, images, top1, reference_top1, top5,
         reference_top5, agreement, sqnr_db, max_abs_error, engine_bytes``. Percentages for top-1 and
         top-5, 0 to 1 for agreement; None for what was not measured.
     """
@@ -28,6 +32,7 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
         "executes": bundle.manifest.precision.executes,
         "path": str(bundle.path),
         "verified": proof.passed,
+        "verified_by": proof.by,
         "failures": list(proof.failures),
         "data": largest.data,
         "images": largest.images,

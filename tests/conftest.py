@@ -29,7 +29,7 @@ Exported = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home, a cache, a working directory and a folder for temporary files of the test's own."""
     for name in ("home", "cache", "tmp", "work"):
         (tmp_path / f".{name}").mkdir()
@@ -37,6 +37,8 @@ def _isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / ".tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
+    # Torch makes a cache among the temporary files as soon as it is asked for one; that is not ours to clear.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "torch"))
     monkeypatch.chdir(tmp_path / ".work")
 
 

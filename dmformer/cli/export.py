@@ -37,7 +37,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             "--target",
             "-t",
-            help="onnx, onnxruntime, openvino or all; may be given several times.",
+            help="onnx, onnxruntime, openvino, tensorrt, tensorrt-rtx or all; may be given several times.",
             show_default="onnxruntime",
         ),
     ] = None,
@@ -95,6 +95,15 @@ def export(  # noqa: PLR0913 - one parameter for each option
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Bundles go to OUTPUT/<model>-<target>-<precision>/.")
     ] = Path("build"),
+    workspace: options.Workspace = None,
+    opt_level: options.OptLevel = None,
+    min_batch: options.MinBatch = None,
+    opt_batch: options.OptBatch = None,
+    max_batch: options.MaxBatch = None,
+    portable: options.Portable = False,
+    compute_capability: options.ComputeCapability = None,
+    dla: options.Dla = None,
+    timing_cache: options.TimingCacheFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
     device: options.Device = "cpu",
     max_error: options.MaxError = None,
@@ -110,9 +119,10 @@ def export(  # noqa: PLR0913 - one parameter for each option
     from dmformer.evaluation.tolerances import DEFAULTS, with_overrides
     from dmformer.pipeline.options import ExportOptions
 
-    precision = choose_precision(fp32=fp32, fp16=half, int8=int8)
+    targets = choose_targets(target or ["onnxruntime"])
+    precision = choose_precision(targets, fp32=fp32, fp16=half, int8=int8)
     chosen = ExportOptions(
-        targets=choose_targets(target or ["onnxruntime"]),
+        targets=targets,
         precision=precision,
         size=options.parse_size(imgsz),
         batch=batch,
@@ -141,6 +151,17 @@ def export(  # noqa: PLR0913 - one parameter for each option
             allow_random=allow_random,
             use_cache=cache,
         ),
+        build={
+            "workspace_gib": workspace,
+            "optimization_level": opt_level,
+            "min_batch": min_batch,
+            "opt_batch": opt_batch,
+            "max_batch": max_batch,
+            "portable": portable or None,
+            "compute_capabilities": tuple(compute_capability) if compute_capability else None,
+            "dla_core": dla,
+        },
+        timing_cache=timing_cache,
         device=device,
     )
     source = weights_options.with_preprocessing(
@@ -175,14 +196,14 @@ def export_and_print(source: Checkpoint | None, chosen: ExportOptions, json: boo
     return 0 if all(outcome.proof.passed for outcome in outcomes) else BELOW_TOLERANCE
 
 
-def choose_precision(**asked: bool) -> Precision:
-    """The one precision that was asked for; FP32 where none was."""
+def choose_precision(targets: tuple[str, ...], **asked: bool) -> Precision:
+    """The one precision that was asked for; where none was, FP32, or FP16 where only TensorRT for RTX is built for."""
     names = [name for name, wanted in asked.items() if wanted]
     if len(names) > 1:
         raise UsageError(f"--{' and --'.join(names)} exclude each other", "give one; run again for another bundle")
     from typing import cast
 
-    return cast("Precision", names[0] if names else "fp32")
+    return cast("Precision", names[0] if names else "fp16" if targets == ("tensorrt-rtx",) else "fp32")
 
 
 def choose_targets(names: list[str]) -> tuple[str, ...]:

@@ -99,7 +99,9 @@ def print_summaries(records: list[dict[str, Any]]) -> None:
     out = console()
     out.print(grid)
     for record in records:
-        facts = f"{record['target']} executes {record['executes']}; {record['images']} images of {record['data']}"
+        ran = "its twin in ONNX Runtime" if record["verified_by"] == "twin" else record["executes"]
+        verb = "was judged by" if record["verified_by"] == "twin" else "executes"
+        facts = f"{record['target']} {verb} {ran}; {record['images']} images of {record['data']}"
         out.print(f"  {escaped(facts)}\n    -> [bold]{escaped(record['path'])}[/bold]")
         for failure in record["failures"]:
             out.print(f"    [red]✗[/red] {escaped(failure)}")

@@ -18,7 +18,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from dmformer.errors import ExportError
 from dmformer.export.passes import check
 from dmformer.export.qdq.affine import Range
 from dmformer.export.qdq.graph import Graph
@@ -32,7 +31,7 @@ UNSAFE_OPERATORS = frozenset(
 SCALE_ERROR = 1 / 256
 """Largest relative change of a quantization scale by rounding it to float16: half a step of the largest code."""
 
-FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+FLOAT, HALF = int(TensorProto.FLOAT), int(TensorProto.FLOAT16)
 SUFFIX = {FLOAT: "float", HALF: "half"}
 
 
@@ -172,19 +171,3 @@ class _Typing:
 
 def _gives_floats(node: onnx.NodeProto) -> bool:
     return node.op_type not in ("QuantizeLinear", "Shape", "ArgMax", "Constant")
-
-
-def half_share(model: onnx.ModelProto) -> float:
-    """Share of the float weights, by element, that are stored as float16 (0 to 1).
-
-    Raises:
-        ExportError: The graph has no float weight.
-    """
-    sizes = {kind: 0 for kind in (FLOAT, HALF)}
-    for entry in model.graph.initializer:
-        if entry.data_type in sizes:
-            sizes[entry.data_type] += int(np.prod(entry.dims, dtype=np.int64))
-    total = sum(sizes.values())
-    if not total:
-        raise ExportError("the graph has no float weights", "please report this")
-    return sizes[HALF] / total

@@ -101,13 +101,20 @@ def check_options(options: ExportOptions) -> None:
         raise UsageError("no target given", "name at least one --target")
     for package in EXPORT_PACKAGES:
         _require_package(package)
-    for target in options.targets:
+    here = [target for target in options.targets if not builds_later(target)]
+    for target in here:
         require(get_runtime(target))
     if options.precision == "int8" and not options.canonical:
         raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
-    only_cpu(SessionOptions(device=options.device), " and ".join(options.targets))
+    if here:
+        only_cpu(SessionOptions(device=options.device), " and ".join(here))
     if options.golden_images < 1:
         raise UsageError("a bundle needs at least one golden image", "give --golden-images 1 or more")
+
+
+def builds_later(target: str) -> bool:
+    """Whether a bundle can be made without the target's library, and its engine built on the device."""
+    return bool(getattr(get_runtime(target), "builds_later", False))
 
 
 def _require_package(package: str) -> None:
@@ -179,6 +186,10 @@ def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, opti
 def make(target: str, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
     """Builds, verifies and publishes one bundle."""
     progress.say(f"building {target} {options.precision}")
+    if builds_later(target):
+        from dmformer.pipeline.tensorrt_export import make_tensorrt
+
+        return make_tensorrt(target, destination, prepared, options, progress)
     if prepared.calibration is not None:
         from dmformer.pipeline.int8_export import make_int8
 

@@ -86,13 +86,20 @@ def build_and_verify(
     progress: Progress,
 ) -> tuple[Bundle, Proof]:
     """A bundle in its staging directory, with its proof."""
-    path = prepared.scratch / f"{target}.onnx"
-    path.write_bytes(graph.SerializeToString(deterministic=True))
-    request = EngineRequest(str(path), str(staging.directory), options.precision, STORED[options.precision])
+    request = request_for(target, graph, staging, prepared, options)
     bundle = get_runtime(target).build(request, draft(target, groups, prepared, options), prepared.golden)
     asked = options.tolerance or DEFAULTS[options.precision]
     proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
     return bundle.with_proof(proof), proof
+
+
+def request_for(
+    target: str, graph: onnx.ModelProto, staging: Staging, prepared: Prepared, options: ExportOptions
+) -> EngineRequest:
+    """Writes a graph to disk and asks for its engine."""
+    path = prepared.scratch / f"{target}.onnx"
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+    return EngineRequest(str(path), str(staging.directory), options.precision, STORED[options.precision])
 
 
 def graph_for(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:

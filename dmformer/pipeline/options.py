@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -63,6 +64,9 @@ class ExportOptions:
         golden_images: How many samples travel in the bundle.
         tolerance: What must hold; None takes the precision's default.
         int8: Calibration and plan of an INT8 engine.
+        build: What an engine for NVIDIA's libraries is built with: fields of
+            `dmformer.runtimes.tensorrt.plan.BuildPlan`; None and what is missing stand for the default.
+        timing_cache: File in which NVIDIA's builder keeps timings; None takes the user's own.
         device: Where the engine is tried and verified; the runtimes of today know ``cpu``.
     """
 
@@ -81,4 +85,6 @@ class ExportOptions:
     golden_images: int = GOLDEN_IMAGES
     tolerance: Tolerance | None = None
     int8: Int8Options = field(default_factory=Int8Options)
+    build: Mapping[str, object] = field(default_factory=dict)
+    timing_cache: Path | None = None
     device: str = "cpu"

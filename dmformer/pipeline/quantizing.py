@@ -26,7 +26,13 @@ from dmformer.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
-EMITTERS = {"onnx": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+EMITTERS = {
+    "onnx": "onnxruntime",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt",
+}
 """Target -> the emitter whose rules its graph follows."""
 
 SEARCH_IMAGES = 512

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle, assemble
 from dmformer.errors import EngineError, MissingBackendError, UsageError
 from dmformer.model.network import DMFormer
-from dmformer.runtimes.base import EngineRequest, NativeRuntime, Session, SessionOptions
+from dmformer.runtimes.base import EngineRequest, Session, SessionOptions
+from dmformer.runtimes.child import build_in_child
 from dmformer.runtimes.registry import get_runtime, open_bundle
 from tests.support import logits_of, outputs, random_batch
 
@@ -201,12 +202,12 @@ class RuntimeContract:
             open_bundle(damaged)
 
     def test_building_again_gives_the_same_bytes(self, exported: Exported, tmp_path: Path) -> None:
-        runtime, graph = get_runtime(self.target), exported("onnx") / "model.onnx"
-        assert isinstance(runtime, NativeRuntime)
-        reports = []
+        graph, reports = exported("onnx") / "model.onnx", []
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
-            reports.append(runtime.build_engine(EngineRequest(str(graph), str(tmp_path / name), "fp32", "float32")))
+            # In a process of its own, as always: OpenVINO numbers nodes anew in every process, not in every model.
+            request = EngineRequest(str(graph), str(tmp_path / name), "fp32", "float32")
+            reports.append(build_in_child(self.target, request))
         assert reports[0] == reports[1]
         assert list(reports[0].roles.values()).count("engine") == 1
         assert {path.name for path in (tmp_path / "one").iterdir()} == set(reports[0].roles)

@@ -27,7 +27,9 @@ def test_asking_what_is_missing_loads_no_runtime() -> None:
     code = """
 import sys
 from dmformer.runtimes.registry import RUNTIMES, get_runtime
-assert all(get_runtime(name).missing() is None for name in RUNTIMES)
+said = {name: get_runtime(name).missing() for name in RUNTIMES}
+assert said["onnx"] is said["onnxruntime"] is said["openvino"] is None
+assert all("pip install" in reason for reason in said.values() if reason)
 sys.exit(str(loaded) if (loaded := {"onnxruntime", "openvino", "torch", "onnx"} & set(sys.modules)) else 0)
 """
     done = run(code=code)

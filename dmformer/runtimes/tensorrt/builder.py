@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dmformer.errors import EngineError, UsageError
 from dmformer.runtimes.tensorrt.layers import EngineLayer, read_layers
@@ -109,11 +109,11 @@ class EngineBuilder:
 
     def _add_profile(self, config: trt.IBuilderConfig, network: trt.INetworkDefinition) -> None:
         source = network.get_input(0)
-        shape = tuple(source.shape)
+        shape: tuple[int, ...] = tuple(cast(Any, source.shape))
         if -1 not in shape:
             return
         profile: trt.IOptimizationProfile = self._builder.create_optimization_profile()
-        profile.set_shape(source.name, *((batch, *shape[1:]) for batch in self._plan.batches))
+        profile.set_shape(source.name, *(self._trt.Dims((batch, *shape[1:])) for batch in self._plan.batches))
         if config.add_optimization_profile(profile) < 0:
             raise UsageError(f"the profile {self._plan.batches} does not fit the input {shape}", "export it again")
 

@@ -74,7 +74,7 @@ class Pinned:
         size = int(np.prod(shape)) * dtype.itemsize
         self.on_device = int(cuda.call("cudaMalloc", size))
         self._on_host = int(cuda.call("cudaMallocHost", size))
-        memory = (ctypes.c_byte * size).from_address(self._on_host)
+        memory = memoryview((ctypes.c_byte * size).from_address(self._on_host)).cast("B")
         self.array: NDArray[Any] = np.frombuffer(memory, dtype).reshape(shape)
 
     def upload(self, values: NDArray[Any], stream: Any) -> None:

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dmformer.errors import MissingBackendError
 from dmformer.runtimes.tensorrt.libraries import Library, Version, parse_version
-
-if TYPE_CHECKING:
-    import tensorrt as trt
 
 BINDINGS = "tensorrt_rtx_bindings"
 CARRIER = "onnxruntime_ep_nv_tensorrt_rtx"
@@ -43,12 +40,6 @@ class Loaded:
     @property
     def numbers(self) -> Version:
         return parse_version(self.version)
-
-    def logger(self) -> trt.ILogger:
-        """A logger that says nothing."""
-        from dmformer.runtimes.tensorrt.watching import make_log
-
-        return make_log(self.module).logger
 
 
 def missing(library: Library) -> str | None:

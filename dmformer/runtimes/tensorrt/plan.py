@@ -12,7 +12,6 @@ from dmformer.errors import BundleError, UsageError
 from dmformer.manifest import Strict
 from dmformer.runtimes.tensorrt.libraries import Library
 
-SCHEMA = "dmformer.tensorrt-build/1"
 PLAN_FILE = "build.json"
 MAX_PLAN_BYTES = 1 << 16
 GIB = 1 << 30
@@ -33,7 +32,7 @@ class BuildPlan(Strict):
         dla_core: Core of the deep learning accelerator to build for; layers it cannot take run on the GPU.
     """
 
-    schema_: Literal["dmformer.tensorrt-build/1"] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["dmformer.tensorrt-build/1"] = Field(default="dmformer.tensorrt-build/1", alias="schema")
     min_batch: Batch = 1
     opt_batch: Batch = 1
     max_batch: Batch = 1
