@@ -21,9 +21,9 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
     """The figures of a bundle on the largest set that it was compared on.
 
     Returns:
-        Keys ``target, precision, executes, path, verified, verified_by, failures, data, images, top1, reference_top1, top5,
-        reference_top5, agreement, sqnr_db, max_abs_error, engine_bytes``. Percentages for top-1 and
-        top-5, 0 to 1 for agreement; None for what was not measured.
+        Keys ``target, precision, executes, path, verified, verified_by, failures, data, images, top1,
+        reference_top1, top5, reference_top5, agreement, sqnr_db, max_abs_error, engine_bytes``.
+        Percentages for top-1 and top-5, 0 to 1 for agreement; None for what was not measured.
     """
     largest = max(proof.comparisons, key=lambda comparison: comparison.images)
     return {

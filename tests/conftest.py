@@ -30,15 +30,16 @@ Exported = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home, a cache, a working directory and a folder for temporary files of the test's own."""
-    for name in ("home", "cache", "tmp", "work"):
+    """A home and a cache of the session's own; a working directory and a folder for temporary files of the test's."""
+    for name in ("tmp", "work"):
         (tmp_path / f".{name}").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / ".home"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    # Libraries leave things there: torch a cache, ONNX Runtime the id that its telemetry knows this machine by.
+    elsewhere = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("HOME", str(elsewhere / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(elsewhere / "cache"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(elsewhere / "torch"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / ".tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    # Torch makes a cache among the temporary files as soon as it is asked for one; that is not ours to clear.
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "torch"))
     monkeypatch.chdir(tmp_path / ".work")
 
 

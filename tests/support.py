@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from dmformer.model.config import ModelConfig
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
 
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 TARGETS = ("onnx", "onnxruntime", "openvino")
 CLASSES = 10
@@ -135,3 +136,16 @@ def one_line(text: str) -> str:
 
 def names(paths: Sequence[Path]) -> list[str]:
     return sorted(path.name for path in paths)
+
+
+class Notes:
+    """Watches an export and collects what the user would be told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def track(self, items: Iterable[T], description: str, total: int) -> Iterator[T]:
+        yield from items
+
+    def say(self, message: str) -> None:
+        self.said.append(message)

@@ -24,10 +24,13 @@ ALLOWED = {
     ("export/__init__.py", "pipeline"): "dmformer.export is a package and a function: it hands the call on",
 }
 
+EXPORT_SIDE = ("model", "export", "calibration", "pipeline")
+DEVICE_SIDE_TOO = ("dmformer.model.config", "dmformer.pipeline.options", "dmformer.pipeline.verification")
 BLOCKED = ("torch", "onnx", "onnxsim", "onnxscript", "safetensors")
 """What only the export side has."""
 
 MAX_FILE, MAX_FUNCTION = 330, 40
+LONG = {("cli/export.py", "export"): "one keyword for each of the command's options, and nothing else"}
 
 
 def place(path: Path) -> str:
@@ -98,15 +101,14 @@ sys.exit("\\n".join(failed) or 0)
 
 
 def test_the_device_side_imports_without_the_export_side_s_libraries() -> None:
-    export_side = ("model", "export", "calibration")
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in FILES
-        if path.relative_to(PACKAGE).parts[0] not in export_side and path.name != "__main__.py"
+        if path.relative_to(PACKAGE).parts[0] not in EXPORT_SIDE and path.name != "__main__.py"
     ]
     assert "dmformer.bundle" in modules
     assert "dmformer.runtimes.openvino" in modules
-    done = run(",".join(BLOCKED), *modules, "dmformer.model.config", code=DEVICE_SIDE)
+    done = run(",".join(BLOCKED), *modules, *DEVICE_SIDE_TOO, code=DEVICE_SIDE)
     assert done.returncode == 0, done.stderr
 
 
@@ -118,7 +120,8 @@ def test_files_and_functions_stay_small(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
             lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-            assert lines <= MAX_FUNCTION, f"{node.name} has {lines} lines besides its signature and docstring"
+            allowed = lines <= MAX_FUNCTION or (place(path), node.name) in LONG
+            assert allowed, f"{node.name} has {lines} lines besides its signature and docstring"
 
 
 def test_nothing_imports_through_the_links_in_the_root() -> None:

@@ -32,6 +32,7 @@ EXPONENTS = tuple(float(a) for a in np.linspace(0, 1, 11))
 LEVELS = 255
 REACH = 127
 DIGITS = 5
+SMALLEST = 1e-30
 Scales = Mapping[str, NDArray[np.float32]]
 
 
@@ -75,21 +76,33 @@ def search_scales(
 
 def _search(graph: Graph, seam: Seam, statistics: Mapping[str, ChannelStatistics]) -> NDArray[np.float32]:
     measured = [statistics[site] for site in seam.sites]
-    reach = np.max([one.reach for one in measured], axis=0).astype(np.float64)
     weights = [_columns(graph, reader) for reader in seam.readers]
+    largest = np.max([np.abs(columns).max(axis=0) / _largest(columns) for columns in weights], axis=0)
+    reach = _revived(np.max([one.reach for one in measured], axis=0).astype(np.float64), largest)
     if seam.depthwise:
-        return _tidy(reach, reach)
-    largest = np.max([np.abs(columns).max(axis=0) / np.abs(columns).max() for columns in weights], axis=0)
-    candidates = [_tidy(reach**a / np.maximum(largest, 1e-30) ** (1 - a), reach) for a in EXPONENTS]
+        return _tidy(reach)
+    candidates = [_tidy(reach**a / np.maximum(largest, SMALLEST) ** (1 - a)) for a in EXPONENTS]
     return min(candidates, key=lambda scale: _noise(weights, measured, scale))
 
 
-def _tidy(scale: NDArray[np.float64], reach: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Largest factor 1; channels that are always zero keep theirs; few digits."""
-    alive = (reach > 0) & np.isfinite(scale) & (scale > 0)
-    if not alive.any():
-        return np.ones(len(scale), np.float32)
-    relative = np.where(alive, scale / scale[alive].max(), 1.0)
+def _revived(reach: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Reaches with those of silent channels filled in.
+
+    A channel that no calibration image wakes could have weights of any size, which would coarsen the scales
+    of its whole layer. It is given the reach at which it would matter as much as the others do on average.
+    """
+    awake = (reach > 0) & (largest > 0)
+    typical = np.exp(np.log(reach[awake] * largest[awake]).mean()) if awake.any() else 1.0
+    return np.where(awake, reach, typical / np.where(largest > 0, largest, 1.0))
+
+
+def _largest(columns: NDArray[np.float64]) -> float:
+    return max(float(np.abs(columns).max()), SMALLEST)
+
+
+def _tidy(scale: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Largest factor 1, few digits, nothing that float32 cannot hold."""
+    relative = np.maximum(scale / scale.max(), SMALLEST)
     return np.array([float(f"{value:.{DIGITS}g}") for value in relative], np.float32)
 
 

@@ -50,7 +50,8 @@ class Histogram:
     @property
     def centers(self) -> NDArray[np.float64]:
         """The middle of each bin, float64 ``[BINS]``."""
-        return (np.arange(BINS) + 0.5) * (2 * self.reach / BINS) - self.reach
+        middles = np.arange(BINS, dtype=np.float64) + 0.5
+        return np.asarray(middles * (2 * self.reach / BINS) - self.reach)
 
 
 def _stride(size: int) -> int:

@@ -18,7 +18,6 @@ from dmformer.export.qdq.sites import groups_of, select
 if TYPE_CHECKING:
     import onnx
 
-SCHEMA = "dmformer.plan/1"
 MAX_BYTES = 2**24
 
 
@@ -32,7 +31,7 @@ class PrecisionPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    schema_: Literal["dmformer.plan/1"] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["dmformer.plan/1"] = Field(default="dmformer.plan/1", alias="schema")
     groups: dict[str, Precision]
 
     def int8_groups(self, model: onnx.ModelProto) -> frozenset[str]:

@@ -18,7 +18,6 @@ from dmformer.preprocessing import Preprocessing
 if TYPE_CHECKING:
     import onnx
 
-SCHEMA = "dmformer.ranges/1"
 MAX_BYTES = 2**28
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -56,7 +55,7 @@ class Ranges(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    schema_: Literal["dmformer.ranges/1"] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal["dmformer.ranges/1"] = Field(default="dmformer.ranges/1", alias="schema")
     model: Digest
     images: Digest
     count: Annotated[int, Field(ge=1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -124,7 +124,7 @@ def _watched(
     threads: int,
     progress: Progress | None,
     title: str,
-):  # type: ignore[no-untyped-def]  # noqa: ANN202
+) -> Iterator[dict[str, NDArray[np.float32]]]:
     stream = run_over(model, list(sites.values()), batches, threads)
     return (progress or Silent()).track(stream, title, total)
 

@@ -145,7 +145,7 @@ class Workshop:
         found = search_plan(
             self.planned,
             lambda: self.sensitivities(questions, "stage", progress),
-            lambda groups: self.quantizer.corrected(groups, self.calibration.images.batches),
+            self.quantizer.build,
             self._judge(questions, tolerance),
             progress,
         )

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 WARM_UP_CALLS = 3
-ROUNDS = 9
-SLICE_S = 0.08
+ROUNDS = 7
+SLICE_S = 0.04
 
 
 def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) -> Call:

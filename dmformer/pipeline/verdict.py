@@ -85,8 +85,9 @@ def in_words(target: str, times: dict[str, float], sizes: tuple[int, int], found
     accuracy = f"agreement {found.agreement:.2%}" if found.agreement is not None else ""
     if found.top1 is not None and found.reference_top1 is not None:
         accuracy = f"top-1 {found.top1 - found.reference_top1:+.2f} points, {accuracy}"
-    line = f"{target} INT8 here: {times['int8']:.2f} ms, {faster}, {sizes[1] / sizes[0]:.1f}x smaller, {accuracy}"
+    size = f"{sizes[1] / sizes[0]:.1f}x smaller" if sizes[0] < sizes[1] else "no smaller"
+    line = f"{target} INT8 here: {times['int8']:.2f} ms, {faster}, {size}, {accuracy}"
     if worth:
         return line
     better = "--half" if times.get("half", times["fp32"]) < times["fp32"] else "--fp32"
-    return f"{line}: not worth it on this machine, use {better} (INT8 still makes the file smaller)"
+    return f"{line}: not worth it for speed on this machine, use {better}"

@@ -47,7 +47,7 @@ def test_export_prints_one_document_and_the_bundles_it_names_are_there(weights: 
     found = document(done.stdout, "dmformer.export/1")["bundles"]
     assert [record["target"] for record in found] == ["onnxruntime", "openvino"]
     for record in found:
-        assert set(record) == FIGURES
+        assert record.keys() >= FIGURES
         assert record["verified"] is True
         assert record["images"] == 12
         assert record["precision"] == "fp16"
@@ -78,7 +78,7 @@ def test_verify_is_a_gate(exported: Exported, labelled: Path, capsys: Capture) -
     code, out, err = invoke(capsys, "verify", path, "--min-sqnr", "500", "--json")
     assert code == 1
     assert document(out, "dmformer.verify/1")["verified"] is False
-    assert "below tolerance" in err
+    assert "SQNR" in err
     assert invoke(capsys, "verify", path)[:2] == (0, ""), "without --json nothing is on stdout"
 
 

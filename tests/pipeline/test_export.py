@@ -20,27 +20,14 @@ from dmformer.pipeline import export as road
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import is_of_embedded_checkpoint, open_sources
-from tests.support import names, outputs, partials, proof_of, random_batch, random_images, snapshot
+from tests.support import Notes, names, outputs, partials, proof_of, random_batch, random_images, snapshot
 
 Exported = Callable[..., Path]
 IMPOSSIBLE = Tolerance(min_sqnr_db=500)
 
 
-def options(output: Path, **changes: object) -> ExportOptions:
-    return replace(ExportOptions(output=output, golden_images=4), **changes)  # type: ignore[arg-type]
-
-
-class Notes:
-    """Collects what the user would be told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def track(self, items, description, total):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-        return iter(items)
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
+def options(place: Path, **changes: object) -> ExportOptions:
+    return replace(ExportOptions(output=place, golden_images=4), **changes)  # type: ignore[arg-type]
 
 
 def test_the_api_in_four_lines(weights: Path, tmp_path: Path) -> None:

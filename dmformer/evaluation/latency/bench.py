@@ -24,6 +24,8 @@ from dmformer.progress import Progress, Silent
 from dmformer.staging import MANIFEST_FILE
 from dmformer.summary import summarize
 
+IMPOSSIBLE = 1.1
+"""No part does more arithmetic than the peak, but for the noise of both."""
 UNSTEADY = 0.025
 """trtexec's limit of the coefficient of variation."""
 
@@ -151,7 +153,7 @@ def beginnings(launches: list[Launch]) -> dict[str, Any]:
         return float(means.median(found.opened[key] for found in launches))
 
     base = launches[0].opened["base_rss_mb"]
-    peaks = [found.peak_rss_mb for found in launches if found.peak_rss_mb is not None]
+    peaks = [found.ended["peak_rss_mb"] for found in launches if found.ended["peak_rss_mb"] is not None]
     return {
         "import_ms": median("import_ms"),
         "compile_ms": median("compile_ms"),
@@ -221,6 +223,10 @@ def with_layers(
                 config = bundles[candidate.bundle].manifest.source.config
                 layers = placed(Layers(**worker.ask("layers")), found, config, peaks[found.target])
             completed.append(found.model_copy(update={"layers": layers}))
+            if any((part.of_compute or 0) > IMPOSSIBLE for part in layers.parts):
+                notes.append(
+                    f"{candidate.name}: faster than the peak that was measured: the machine was busy meanwhile"
+                )
         except EngineError as error:
             notes.append(f"{candidate.name}: no breakdown by part: {error.message}")
             completed.append(found)

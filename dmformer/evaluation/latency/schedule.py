@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,13 +28,13 @@ class Launch:
     Attributes:
         opened: The answer to ``open``; ``warmed`` that to ``warm``.
         slices: The answers to ``slice``, one for each round.
-        peak_rss_mb: Peak memory of the process, MiB.
+        ended: The answer to ``end``.
     """
 
     opened: dict[str, Any]
     warmed: dict[str, Any]
     slices: list[dict[str, Any]] = field(default_factory=list)
-    peak_rss_mb: float | None = None
+    ended: dict[str, Any] = field(default_factory=dict)
 
     def times_ms(self) -> list[Times]:
         """Milliseconds of each call, by slice."""
@@ -56,11 +58,14 @@ def take(candidates: list[Candidate], settings: Settings, cores: int, progress: 
     """
     records = Records({candidate.name: [] for candidate in candidates})
     order = random.Random(settings.seed)  # noqa: S311 - shuffles an order
-    for number in progress.track(range(settings.launches), "measuring", settings.launches):
-        launched, warnings = launch(candidates, settings, order, cores, progress, number)
+    total = settings.launches * settings.rounds
+    steps = iter(progress.track(range(total), f"measuring {len(candidates)} candidates in turn", total))
+    for _ in range(settings.launches):
+        launched, warnings = launch(candidates, settings, order, cores, steps)
         for name, found in launched.items():
             records.launches[name].append(found)
         records.warnings.append(warnings)
+    next(steps, None)
     return records
 
 
@@ -69,23 +74,21 @@ def launch(
     settings: Settings,
     order: random.Random,
     cores: int,
-    progress: Progress,
-    number: int,
+    steps: Iterator[int],
 ) -> tuple[dict[str, Launch], list[str]]:
-    """One fresh process for each candidate, and ``settings.rounds`` slices of each."""
+    """One fresh process for each candidate, and ``settings.rounds`` slices of each, a step of the progress for each."""
     with ExitStack() as stack:
         workers = {c.name: stack.enter_context(WorkerProcess(c, settings)) for c in candidates}
         launches = {name: start(worker) for name, worker in workers.items()}
         readings = [conditions.read()]
-        title = f"launch {number + 1} of {settings.launches}, {len(candidates)} candidates in turn"
-        for _ in progress.track(range(settings.rounds), title, settings.rounds):
+        for _ in itertools.islice(steps, settings.rounds):
             # A fixed order would let each candidate suffer from the same predecessor's caches.
             for name in order.sample(sorted(workers), len(workers)):
                 launches[name].slices.append(workers[name].ask("slice"))
             readings.append(conditions.read())
         for name, worker in workers.items():
-            launches[name].peak_rss_mb = worker.ask("memory")["peak_rss_mb"]
-    own = sum(taken["cpu_s"] for found in launches.values() for taken in found.slices)
+            launches[name].ended = worker.ask("end")
+    own = sum(found.ended["cpu_s"] - found.warmed["cpu_s"] for found in launches.values())
     return launches, conditions.warnings(readings, own, cores)
 
 

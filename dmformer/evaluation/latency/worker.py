@@ -26,7 +26,7 @@ from dmformer.evaluation.latency.workload import Call, make_call
 
 
 class Worker:
-    """What a worker can be asked to do, in this order: `open`, `warm`, `slice` any number of times, `memory`."""
+    """What a worker can be asked to do, in this order: `open`, `warm`, `slice` any number of times, `end`."""
 
     def __init__(self, candidate: Candidate, settings: Settings, scratch: Path) -> None:
         self.candidate, self.settings, self._scratch = candidate, settings, scratch
@@ -51,16 +51,14 @@ class Worker:
         }
 
     def warm(self) -> dict[str, Any]:
-        """Warms up."""
+        """Warms up. Also tells the processor seconds that this process has used so far, all threads."""
         seconds, stable = timing.warm_up(self._calls[0], self.settings.warmup_s)
-        return {"seconds": seconds, "stable": stable}
+        return {"seconds": seconds, "stable": stable, "cpu_s": time.process_time()}
 
     def slice(self) -> dict[str, Any]:
-        """One slice. Also tells the processor time of this process in it, in seconds."""
-        begun = time.process_time()
+        """One slice."""
         with timing.no_garbage_collection():
-            found = self._slice()
-        return {**asdict(found), "cpu_s": time.process_time() - begun}
+            return asdict(self._slice())
 
     def _slice(self) -> timing.Slice:
         settings = self.settings
@@ -74,10 +72,10 @@ class Worker:
             return timing.measure_paced(self._calls[0], frames, settings.fps)
         return timing.measure(self._calls[0], settings.slice_s, settings.slice_calls)
 
-    def memory(self) -> dict[str, Any]:
-        """The peak of this process's memory so far, MiB."""
+    def end(self) -> dict[str, Any]:
+        """The peak of this process's memory so far, MiB, and the processor seconds that it has used, all threads."""
         found = memory_mb()
-        return {"peak_rss_mb": found[1] if found else None}
+        return {"peak_rss_mb": found[1] if found else None, "cpu_s": time.process_time()}
 
     def layers(self) -> dict[str, Any]:
         """Time and precision of every layer, as the runtime's own profiler tells them."""
@@ -96,7 +94,7 @@ STEPS = {
     "open": "opening the engine",
     "warm": "warming up",
     "slice": "running",
-    "memory": "reading its memory",
+    "end": "ending",
     "layers": "profiling its layers",
     "peaks": "measuring this machine's limits",
 }

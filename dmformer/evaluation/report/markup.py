@@ -66,7 +66,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], t
         tag("tr", tag("th", row[0], scope="row"), *(tag("td", v, **_kind(i, texts)) for i, v in enumerate(row[1:], 1)))
         for row in rows
     ]
-    grid = tag("table", tag("caption", caption), tag("thead", tag("tr", *columns)), tag("tbody", *body))
+    grid = tag("table", tag("caption", tag("span", caption)), tag("thead", tag("tr", *columns)), tag("tbody", *body))
     return tag("div", grid, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 

@@ -122,4 +122,4 @@ def reproduce(documents: list[Document]) -> Html:
 
 def lines_of(commands: list[str]) -> list[Html]:
     """Commands, each in a line of its own."""
-    return [text(command) + "\n" for command in commands]
+    return [text(command) + Html("\n") for command in commands]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dmformer.calibration.sensitivity import Sensitivity, pareto
 from dmformer.errors import OutputError, UsageError
 from dmformer.evaluation.report.charts import require_matplotlib
+
+if TYPE_CHECKING:
+    from dmformer.calibration.sensitivity import Sensitivity
 
 SUFFIXES = (".svg", ".png", ".pdf")
 NAMED = 8
@@ -31,6 +34,8 @@ def draw_sensitivity(results: Sequence[Sensitivity], title: str, path: Path) -> 
         raise UsageError(f"{path}: no kind of picture that is known", f"use one of {', '.join(SUFFIXES)}")
     require_matplotlib()
     from matplotlib.figure import Figure
+
+    from dmformer.calibration.sensitivity import pareto  # needs onnx, which the device side has not got
 
     figure = Figure(figsize=(7.5, 4.8), layout="constrained", dpi=120)
     axes = figure.add_subplot()

@@ -61,13 +61,6 @@ class Affine:
     zero_point: int
     kind: IntType
 
-    def quantize(self, values: NDArray[np.float32]) -> NDArray[np.int8] | NDArray[np.uint8]:
-        codes = np.rint(values / np.float32(self.scale)) + self.zero_point
-        return np.clip(codes, self.kind.lowest, self.kind.highest).astype(self.kind.dtype)
-
-    def dequantize(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
-        return ((codes.astype(np.int32) - self.zero_point) * np.float32(self.scale)).astype(np.float32)
-
 
 def affine(span: Range, kind: IntType) -> Affine:
     """Scale and zero point that cover ``span`` and represent zero exactly.
@@ -101,10 +94,12 @@ def channel_scales(weight: NDArray[np.float32], reach: int) -> NDArray[np.float3
         float32 ``[out]``, positive.
     """
     largest = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
-    return np.maximum(largest / reach, SMALLEST_SCALE).astype(np.float32)
+    scales: NDArray[np.float32] = np.maximum(largest / reach, SMALLEST_SCALE).astype(np.float32)
+    return scales
 
 
 def quantize_weight(weight: NDArray[np.float32], scales: NDArray[np.float32], reach: int) -> NDArray[np.int8]:
     """int8 codes of a weight ``[out, ...]`` with one scale for each output channel."""
     shaped = scales.reshape(-1, *[1] * (weight.ndim - 1))
-    return np.clip(np.rint(weight / shaped), -reach, reach).astype(np.int8)
+    codes: NDArray[np.int8] = np.clip(np.rint(weight / shaped), -reach, reach).astype(np.int8)
+    return codes

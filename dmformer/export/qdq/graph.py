@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -49,11 +50,11 @@ class Graph:
         """The nodes that read a value, in graph order."""
         return self._readers.get(value, [])
 
-    def array(self, name: str) -> NDArray[np.float32]:
+    def array(self, name: str) -> NDArray[Any]:
         """A constant's values."""
         return np.asarray(numpy_helper.to_array(self.constants[name]))
 
-    def set_array(self, name: str, values: NDArray[np.generic]) -> str:
+    def set_array(self, name: str, values: NDArray[np.generic] | np.generic) -> str:
         """Adds or replaces a constant; returns its name."""
         self.constants[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
         return name

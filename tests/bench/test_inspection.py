@@ -1,0 +1,103 @@
+"""Looking into the runtimes: profiles, inner tensors, matrix products, and the bytes of ONNX."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from dmformer.bundle import Bundle
+from dmformer.errors import EngineError
+from dmformer.evaluation.layers.profile import by_part
+from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, ratio_db, tap_points
+from dmformer.model.checkpoint import Checkpoint
+from dmformer.pipeline.layer_errors import errors_of, torch_tap
+from dmformer.runtimes.inspection import onnx_wire
+from dmformer.runtimes.inspection.registry import get_inspector
+from tests.conftest import Exported
+from tests.support import random_batch
+
+TARGETS = ("onnxruntime", "openvino")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_profiles_cover_the_model(exported: Exported, target: str) -> None:
+    bundle = Bundle.load(exported(target))
+    layers = get_inspector(target).profile(bundle, [random_batch(1)] * 4, threads=1)
+    parts = {part["part"]: part for part in by_part(layers)}
+    assert {"stem", "DMA expand", "DMA levels", "DMA fuse", "DMA gate", "FFN", "head"} <= set(parts)
+    assert sum(part["share"] for part in parts.values()) == pytest.approx(1)
+    assert max(parts["FFN"]["precision"], key=parts["FFN"]["precision"].get) == "float32"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_inner_tensors_are_pytorchs(exported: Exported, checkpoint: Checkpoint, target: str) -> None:
+    bundle = Bundle.load(exported(target))
+    nodes = tap_points(checkpoint.config)
+    found = layer_errors(
+        torch_tap(checkpoint, nodes), get_inspector(target).tap(bundle, nodes), random_batch(2), nodes, "PyTorch"
+    )
+    assert {layer.node for layer in found.layers} >= {"stem.conv3", "stages.0.0.dma.fuse", "stages.3.0.ffn.conv2"}
+    assert len(found.layers) >= 0.8 * len(nodes)
+    assert all(layer.sqnr_db is None or layer.sqnr_db > 80 for layer in found.layers)
+    assert found.jump is None
+
+
+def test_an_fp32_bundle_is_a_reference_too(exported: Exported) -> None:
+    bundle = Bundle.load(exported("openvino"))
+    found = errors_of(bundle, None, exported("onnxruntime"))
+    assert found.reference == exported("onnxruntime").name
+    assert min(layer.sqnr_db or 999 for layer in found.layers) > 80
+
+
+def test_the_first_jump_is_named() -> None:
+    values = [("stem.conv3", 60.0), ("stages.0.0.dma.fuse", 58.0), ("stages.0.0.add.1", 57.0)]
+    values += [
+        ("stages.0.1.dma.fuse", 30.0),
+        ("stages.0.1.ffn.conv2", 45.0),
+        ("stages.0.1.add.1", 40.0),
+        ("head", 10.0),
+    ]
+    layers = [LayerError(node, "", value) for node, value in values]
+    assert first_jump(layers) == "stages.0.1.dma.fuse"
+    assert first_jump(layers[:3]) is None
+
+
+def test_rescaled_channels_are_compared_at_their_best_scale() -> None:
+    right = random_batch(1)
+    scaled = right * np.array([1, 5, 0.1], np.float32)[:, None, None]
+    assert ratio_db(*energies(right, scaled, rescaled=True)) is None or ratio_db(*energies(right, scaled, True)) > 100  # type: ignore[operator]
+    assert ratio_db(*energies(right, scaled, rescaled=False)) < 20  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_products_run(target: str) -> None:
+    for name, call in get_inspector(target).products(32, 1).items():
+        assert name in ("float32", "bfloat16", "int8")
+        call()
+
+
+def test_products_are_valid_onnx() -> None:
+    left, right = np.ones((4, 8), np.float32), np.full((8, 2), 3, np.float32)
+    model = onnx.load_from_string(onnx_wire.product_model(left, right, "float32"))
+    onnx.checker.check_model(model, full_check=True)
+    assert np.array_equal(onnx.numpy_helper.to_array(model.graph.initializer[0]), right)
+
+
+def test_outputs_are_read_and_added_as_onnx_itself_does(exported: Exported) -> None:
+    content = (exported("onnxruntime") / "model.onnx").read_bytes()
+    expected = {node.name: node.output[0] for node in onnx.load_from_string(content).graph.node}
+    assert onnx_wire.node_outputs(content) == expected
+    tapped = onnx.load_from_string(onnx_wire.with_outputs(content, ["a", "b"]))
+    assert [value.name for value in tapped.graph.output] == ["logits", "a", "b"]
+
+
+@pytest.mark.parametrize("content", [b"\x3a\xff", b"\xff" * 12, b"\x3a\x04\x0a\x7f\x00\x00", b"\x03"])
+def test_damaged_onnx_is_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"message|kind"):
+        onnx_wire.node_outputs(content)
+
+
+def test_unknown_targets_cannot_be_looked_into() -> None:
+    with pytest.raises(EngineError, match="abacus"):
+        get_inspector("abacus")

@@ -1,0 +1,64 @@
+"""Equalization: exact in float, and independent of how a checkpoint's channels are scaled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from graphs import ISA, batches, calibration_set, canonical_graph, images, logits, ranges, scaled_channels, sqnr
+
+from dmformer.calibration.collect import calibrate
+from dmformer.calibration.equalization import equalized
+from dmformer.calibration.int8 import quantizer
+from dmformer.calibration.plan import default_plan
+from dmformer.calibration.seams import find_seams
+from dmformer.calibration.statistics import measure_channels
+from dmformer.errors import DataError
+from dmformer.export.qdq.graph import Graph
+from dmformer.export.qdq.sites import site_values
+
+
+def test_every_kind_of_seam_is_found() -> None:
+    names = {seam.name for seam in find_seams(Graph(canonical_graph()))}
+    assert {"stem.conv1", "stem.conv2", "stages.0", "stages.3", "stages.2.0.dma.expand", "stages.2.0.dma.sum"} <= names
+    assert len(names) == 2 + 4 + 2 * 4
+
+
+@pytest.mark.parametrize("kind", ["stem", "dma.expand", "dma.sum", "stages."])
+def test_any_positive_factors_are_exact(kind: str) -> None:
+    graph = Graph(canonical_graph())
+    random = np.random.default_rng(0)
+    seams = [seam for seam in find_seams(graph) if kind in seam.name]
+    factors = {
+        seam.name: np.exp(random.normal(0, 1, len(graph.array(graph.by_name[seam.writers[0]].input[1])))).astype(np.float32)
+        for seam in seams
+    }
+    changed = equalized(canonical_graph(), factors)
+    expected, found = logits(canonical_graph(), images(4)), logits(changed, images(4))
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_channels_of_the_levels_input_reach_equally_far_afterwards() -> None:
+    balanced = equalized(canonical_graph(), ranges().channel_scales())
+    values = site_values(Graph(balanced))
+    site = "stages.1.0.dma.expand"
+    reach = measure_channels(balanced, {site: values[site]}, batches(images()), 24, threads=1)[site].reach
+    assert reach.max() / reach.min() == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0])
+def test_rescaled_channels_give_the_same_integers(sigma: float) -> None:
+    """The trap of the stock tools: the same function in float, but useless in eight bits."""
+    results = []
+    for model in (canonical_graph(), scaled_channels(canonical_graph(), sigma)):
+        groups = default_plan(model, "onnxruntime").int8_groups(model)
+        made = quantizer(model, calibrate(model, calibration_set(), "minmax", threads=1), "onnxruntime", ISA)
+        results.append(logits(made.build(groups), images(16, seed=1)))
+    plain, rescaled = results
+    reference = logits(canonical_graph(), images(16, seed=1))
+    assert abs(sqnr(reference, plain) - sqnr(reference, rescaled)) < 1.0
+    assert sqnr(reference, rescaled) > 25
+
+
+def test_a_seam_that_the_model_does_not_have() -> None:
+    with pytest.raises(DataError, match=r"rescale stages\.9, which this model does not have"):
+        equalized(canonical_graph(), {"stages.9": np.ones(8, np.float32)})

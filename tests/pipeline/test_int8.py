@@ -1,0 +1,209 @@
+"""INT8 on the road: calibration, cache, plan, floor and verdict, on a tiny network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from dmformer import assets
+from dmformer.bundle import Bundle
+from dmformer.data.idx import read_idx
+from dmformer.errors import DataError, UsageError
+from dmformer.export.qdq.scheme import CPU_ISAS as EMITTER_ISAS
+from dmformer.manifest import Tolerance
+from dmformer.model.checkpoint import random_checkpoint
+from dmformer.pipeline import trial
+from dmformer.pipeline.export import export_bundles
+from dmformer.pipeline.options import CPU_ISAS, ExportOptions, Int8Options
+from dmformer.pipeline.studies import study_sensitivity, write_ranges
+from dmformer.progress import Silent
+from tests.support import TINY, Notes, random_images, snapshot
+
+LOOSE = Tolerance()
+COUNT = 16
+
+
+@pytest.fixture(autouse=True)
+def _short_timings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "ROUNDS", 1)
+    monkeypatch.setattr(trial, "SLICE_S", 0.001)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images without labels, to calibrate with: like the golden samples of an export without data."""
+    path = tmp_path_factory.mktemp("calibration") / "images.npz"
+    np.savez(path, images=read_idx(assets.CALIBRATION_IMAGES)[:COUNT])
+    return path
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images like those of `labelled`, none of them the same."""
+    path = tmp_path_factory.mktemp("calibration") / "noise.npz"
+    np.savez(path, images=random_images(COUNT, seed=5))
+    return path
+
+
+def options(output: Path, images: Path | None, **changes: object) -> ExportOptions:
+    int8 = Int8Options(calibration=images, images=COUNT)
+    chosen = ExportOptions(output=output, golden_images=4, precision="int8", tolerance=LOOSE, int8=int8)
+    return replace(chosen, **changes)  # type: ignore[arg-type]
+
+
+def with_int8(chosen: ExportOptions, **changes: object) -> ExportOptions:
+    return replace(chosen, int8=replace(chosen.int8, **changes))  # type: ignore[arg-type]
+
+
+def operators(bundle: Bundle) -> list[str]:
+    return [node.op_type for node in onnx.load(bundle.path / "model.onnx").graph.node]
+
+
+def test_both_runtimes_from_one_calibration(weights: Path, images: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    chosen = options(tmp_path / "out", images, targets=("onnxruntime", "openvino"))
+    first, second = export_bundles(weights, chosen, notes)
+    assert first.proof.passed and second.proof.passed
+    assert "QuantizeLinear" in operators(first.bundle)
+    groups = first.bundle.manifest.precision.groups
+    assert groups["stages.0.0.dma.gate"] == "float"
+    assert groups["stages.0.0.dma.expand"] == "int8"
+    assert first.verdict is not None and min(first.verdict.int8_ms, first.verdict.fp32_ms) > 0
+    assert "onnxruntime INT8 here: " in "\n".join(notes.said)
+    assert any(line.startswith("onnxruntime ~ openvino: agreement") for line in notes.said)
+
+
+def test_the_same_inputs_reuse_the_ranges_and_other_images_do_not(weights: Path, images: Path, tmp_path: Path) -> None:
+    made, reused, other = Notes(), Notes(), Notes()
+    first = export_bundles(weights, options(tmp_path / "1", images), made)[0]
+    second = export_bundles(weights, options(tmp_path / "2", images), reused)[0]
+    changed = tmp_path / "changed.npz"
+    np.savez(changed, images=random_images(COUNT, seed=6))
+    export_bundles(weights, options(tmp_path / "3", changed), other)
+    assert not any("from the cache" in line for line in made.said)
+    assert not any("from the cache" in line for line in other.said)
+    assert any("ranges from the cache" in line for line in reused.said)
+    assert (first.bundle.path / "model.onnx").read_bytes() == (second.bundle.path / "model.onnx").read_bytes()
+
+
+def test_no_cache_leaves_none(weights: Path, images: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    export_bundles(weights, with_int8(options(tmp_path / "out", images), use_cache=False, cache=cache))
+    assert not cache.exists()
+
+
+def test_a_ranges_file_gives_the_engine_that_measuring_gives(weights: Path, images: Path, tmp_path: Path) -> None:
+    chosen = options(tmp_path / "1", images)
+    measured = export_bundles(weights, chosen)[0]
+    write_ranges(weights, chosen, tmp_path / "ranges.json", Silent())
+    given = with_int8(options(tmp_path / "2", images), ranges=tmp_path / "ranges.json")
+    from_file = export_bundles(weights, given)[0]
+    assert operators(from_file.bundle) == operators(measured.bundle)
+    assert (from_file.bundle.path / "model.onnx").read_bytes() == (measured.bundle.path / "model.onnx").read_bytes()
+
+
+def test_a_plan_by_hand_is_followed(weights: Path, images: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"schema": "dmformer.plan/1", "groups": {"*": "float", "*.ffn": "int8"}}))
+    outcome = export_bundles(weights, with_int8(options(tmp_path / "out", images), plan=plan))[0]
+    groups = outcome.bundle.manifest.precision.groups
+    assert {group for group, precision in groups.items() if precision == "int8"} == {
+        f"stages.{stage}.0.ffn" for stage in range(4)
+    }
+
+
+def test_a_broken_floor_puts_layers_back_to_float(weights: Path, noise: Path, labelled: Path, tmp_path: Path) -> None:
+    plain = export_bundles(weights, options(tmp_path / "1", noise, data=labelled))[0]
+    sqnr = plain.proof.comparisons[-1].sqnr_db
+    assert sqnr is not None
+    notes = Notes()
+    asked = Tolerance(min_sqnr_db=sqnr + 2)
+    better = export_bundles(weights, options(tmp_path / "2", noise, data=labelled, tolerance=asked), notes)[0]
+    assert any("below the floor" in line for line in notes.said)
+    assert better.proof.passed, better.proof.failures
+    before, after = (outcome.bundle.manifest.precision.groups for outcome in (plain, better))
+    assert list(before.values()).count("float") < list(after.values()).count("float")
+
+
+def test_a_floor_that_nothing_holds_is_rejected(weights: Path, images: Path, tmp_path: Path) -> None:
+    asked = Tolerance(min_sqnr_db=500)
+    outcome = export_bundles(weights, options(tmp_path / "out", images, tolerance=asked))[0]
+    assert not outcome.proof.passed
+    assert outcome.bundle.path.name == "mini-onnxruntime-int8.rejected"
+
+
+def test_images_that_serve_twice_are_named(weights: Path, labelled: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    chosen = with_int8(options(tmp_path / "out", labelled, data=labelled), images=12)
+    export_bundles(weights, chosen, notes)
+    assert any(line.startswith("12 calibration images are verification images too") for line in notes.said)
+
+
+def test_random_numbers_calibrate_only_when_they_are_allowed(weights: Path, tmp_path: Path) -> None:
+    chosen = options(tmp_path / "out", None)
+    with pytest.raises(UsageError, match="INT8 needs images"):
+        export_bundles(weights, chosen)
+    notes = Notes()
+    assert export_bundles(weights, with_int8(chosen, allow_random=True), notes)[0].bundle.path.is_dir()
+    assert any("random numbers" in line for line in notes.said)
+
+
+def _another_model(images: Path, folder: Path) -> Int8Options:
+    path = folder / "other.json"
+    write_ranges(random_checkpoint(TINY, seed=9, size=32), options(folder, images), path, Silent())
+    return Int8Options(calibration=images, images=COUNT, ranges=path)
+
+
+def _unknown_layers(images: Path, folder: Path) -> Int8Options:
+    plan = folder / "plan.json"
+    plan.write_text('{"schema": "dmformer.plan/1", "groups": {"stages.7.*": "float"}}')
+    return Int8Options(calibration=images, images=COUNT, plan=plan)
+
+
+def _constant_images(images: Path, folder: Path) -> Int8Options:
+    path = folder / "constant.npz"
+    np.savez(path, images=np.full((COUNT, 32, 32, 3), 7, np.uint8))
+    return Int8Options(calibration=path, images=COUNT)
+
+
+def _too_few(images: Path, folder: Path) -> Int8Options:
+    return Int8Options(calibration=images, images=COUNT + 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (_another_model, "belong to another model"),
+        (_unknown_layers, "no layer group of this model"),
+        (_constant_images, "are constant"),
+        (_too_few, f"has {COUNT} images, {COUNT + 1} were asked for"),
+    ],
+)
+def test_wrong_int8_inputs_write_nothing(
+    make: Callable[[Path, Path], Int8Options], words: str, weights: Path, images: Path, tmp_path: Path
+) -> None:
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    wrong = make(images, inputs)
+    before = snapshot(inputs)
+    with pytest.raises((DataError, UsageError), match=words):
+        export_bundles(weights, options(tmp_path / "out", images, int8=wrong))
+    assert snapshot(inputs) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_unit_has_a_sensitivity(weights: Path, images: Path, tmp_path: Path) -> None:
+    found = study_sensitivity(weights, options(tmp_path, images), "stage", Silent())
+    units = {one.unit for one in found}
+    assert {"stem", "head", "downsamples.0", "stages.0.*.ffn", "stages.3.*.dma.fuse"} <= units
+    assert all(np.isfinite(one.noise) and np.isfinite(one.saved_ms) for one in found)
+
+
+def test_the_options_know_the_emitters_instruction_sets() -> None:
+    assert CPU_ISAS == EMITTER_ISAS
