@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import machine
+from dmformer.bundle import Bundle
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
@@ -59,6 +60,19 @@ def paired_us(first: Callable[[], object], second: Callable[[], object], seconds
     return statistics.median(times), statistics.median(differences)
 
 
+def measure(bundle: Bundle, threads: int, seconds: float) -> tuple[float, float]:
+    """Microseconds of the bare call of a bundle's engine, and of what `Session.run` adds."""
+    with open_bundle(bundle, SessionOptions(threads)) as session:
+        batch = np.ascontiguousarray(bundle.golden().tensors[:1])
+        bare = bare_call(session, batch)
+
+        def through_session() -> object:
+            return session.run(batch)
+
+        paired_us(bare, through_session, 1.0)
+        return paired_us(bare, through_session, seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0)
@@ -69,15 +83,7 @@ def main() -> None:
         for preset, size in (("tiny", 32), ("small", 224)):
             options = ExportOptions(TARGETS, golden_images=1, output=Path(scratch) / preset)
             for outcome in export_bundles(random_checkpoint(preset, size=size), options):
-                with open_bundle(outcome.bundle, SessionOptions(arguments.threads)) as session:
-                    batch = np.ascontiguousarray(outcome.bundle.golden().tensors[:1])
-                    bare = bare_call(session, batch)
-                    paired_us(bare, lambda session=session, batch=batch: session.run(batch), 1.0)  # type: ignore[misc]
-                    base, extra = paired_us(
-                        bare,
-                        lambda session=session, batch=batch: session.run(batch),
-                        arguments.seconds,  # type: ignore[misc]
-                    )
+                base, extra = measure(outcome.bundle, arguments.threads, arguments.seconds)
                 print(
                     f"{preset:<6}{size:>4}  {outcome.bundle.manifest.target:<12} bare {base:10.1f} us   "
                     f"Session.run {extra:+7.1f} us  {extra / base:+7.2%}"

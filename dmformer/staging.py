@@ -47,7 +47,7 @@ class Staging:
         target = destination or self.destination
         try:
             if target.exists() or target.is_symlink():
-                check_destination(target, self.force or destination is not None)
+                check_destination(target, self.force or target != self.destination)
                 _swap(self.directory, target)
             else:
                 self.directory.rename(target)

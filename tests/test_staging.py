@@ -172,11 +172,12 @@ def test_the_next_run_puts_a_bundle_back_that_was_away_when_a_run_was_killed(tmp
     assert (tmp_path / "bundle" / "model.bin").read_text() == "old"
 
 
-def test_a_bundle_that_another_run_published_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_a_bundle_that_another_run_published_meanwhile_is_not_replaced(tmp_path: Path, named: bool) -> None:
     with pytest.raises(OutputError, match="exists already"), staged(tmp_path / "bundle") as work:
         fill(work)
         bundle(tmp_path / "bundle", "the other run's")
-        work.publish()
+        work.publish(work.destination if named else None)
     assert (tmp_path / "bundle" / "model.bin").read_text() == "the other run's"
     assert partials(tmp_path) == []
 

@@ -48,9 +48,15 @@ def equalized(model: onnx.ModelProto, scales: Scales) -> onnx.ModelProto:
     """
     graph = Graph(model)
     seams = {seam.name: seam for seam in find_seams(graph)}
-    for name, scale in scales.items():
+    # A fixed order, because rounding depends on it and a ranges file is sorted.
+    for name, scale in sorted(scales.items()):
         if name not in seams:
             raise DataError(f"the ranges rescale {name}, which this model does not have", "calibrate this model again")
+        channels = len(graph.array(graph.by_name[seams[name].writers[0]].input[1]))
+        if len(scale) != channels:
+            raise DataError(
+                f"the ranges rescale {len(scale)} channels of {name}, which has {channels}", "calibrate again"
+            )
         for writer in seams[name].writers:
             _divide_outputs(graph, writer, scale)
         for reader in seams[name].readers:

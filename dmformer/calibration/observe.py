@@ -72,6 +72,8 @@ def rebatched(batches: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDA
 def batch_size(model: onnx.ModelProto) -> int:
     """How many images to run at once: what the graph fixes, otherwise few enough to bound the memory."""
     shape = model.graph.input[0].type.tensor_type.shape.dim
+    if len(shape) < 4:
+        return MOST_IMAGES  # a segment: its input's shape is open
     if shape[0].dim_value:
         return int(shape[0].dim_value)
     pixels = max(1, shape[2].dim_value * shape[3].dim_value)
@@ -86,7 +88,8 @@ def padded_batches(
     A graph of a fixed batch gets its last, smaller batch filled up with repetitions.
     """
     size = batch_size(model)
-    fixed = bool(model.graph.input[0].type.tensor_type.shape.dim[0].dim_value)
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    fixed = bool(shape and shape[0].dim_value)
     for batch in rebatched(batches, size):
         count = len(batch)
         full = np.resize(batch, (size, *batch.shape[1:])) if fixed and count < size else batch
@@ -128,6 +131,8 @@ def run_over(
 def check_shape(model: onnx.ModelProto, batch: NDArray[np.float32]) -> None:
     """Raises `DataError` where a batch does not fit the graph's input."""
     wanted = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    if not wanted:
+        return  # a segment: its input's shape is open
     if batch.ndim != len(wanted) or any(w and w != s for w, s in zip(wanted, batch.shape, strict=True)):
         shown = [size or "batch" for size in wanted]
         raise DataError(

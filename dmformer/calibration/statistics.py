@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.calibration.histogram import Histogram
-from dmformer.calibration.observe import Batches, run_over
+from dmformer.calibration.observe import Batches, batch_size, run_over
 from dmformer.errors import DataError
 from dmformer.export.qdq.affine import Range
 from dmformer.progress import Progress, Silent
@@ -88,7 +88,7 @@ def measure_channels(
     running = {site: _Running() for site in sites}
     for values in _watched(model, sites, batches, total, threads, progress, "measuring channels"):
         for site, value in sites.items():
-            _check_finite(site, values[value])
+            _ends(model, site, values[value], values)
             running[site].update(values[value])
     return {site: state.result() for site, state in running.items()}
 
@@ -110,7 +110,7 @@ def measure_histograms(
     for values in _watched(model, sites, batches, total, threads, progress, "measuring ranges"):
         for site, value in sites.items():
             array = values[value]
-            low, high = _check_finite(site, array)
+            low, high = _ends(model, site, array, values)
             histograms[site].update(array, max(abs(low), abs(high)))
             ends[site] = (min(ends[site][0], low), max(ends[site][1], high))
     return {site: (histograms[site], Range(*ends[site])) for site in sites}
@@ -125,15 +125,30 @@ def _watched(
     progress: Progress | None,
     title: str,
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    stream = run_over(model, list(sites.values()), batches, threads)
-    return (progress or Silent()).track(stream, title, total)
+    wanted = dict.fromkeys([*sites.values(), model.graph.input[0].name])
+    stream = run_over(model, list(wanted), batches, threads)
+    return (progress or Silent()).track(stream, title, -(-total // batch_size(model)))
 
 
-def _check_finite(site: str, values: NDArray[np.float32]) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
+def _ends(
+    model: onnx.ModelProto, site: str, array: NDArray[np.float32], values: Mapping[str, NDArray[np.float32]]
+) -> tuple[float, float]:
+    """Minimum and maximum of a site's values, which must be finite."""
+    low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
+        name = _first_not_finite(model, values[model.graph.input[0].name]) or site
         raise DataError(
-            f"{site}: its output is not a finite number for some calibration image",
+            f"{name}: its output is not a finite number for some calibration image",
             "check the weights of this layer and the preprocessing",
         )
     return low, high
+
+
+def _first_not_finite(model: onnx.ModelProto, batch: NDArray[np.float32]) -> str | None:
+    """The node where a batch first becomes something else than finite numbers."""
+    source: str = model.graph.input[0].name
+    if not np.isfinite(batch).all():
+        return source
+    names: dict[str, str] = {node.output[0]: node.name for node in model.graph.node}
+    found = next(run_over(model, list(names), lambda: [batch]))
+    return next((name for value, name in names.items() if not np.isfinite(found[value]).all()), None)

@@ -75,6 +75,8 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
             code = complain(error.message, error.hint, WRONG_INPUT)
         except KeyboardInterrupt:
             code = complain("stopped; nothing unfinished was left behind", None, STOPPED)
+        except ModuleNotFoundError as error:
+            code = complain(*_missing(error), WRONG_INPUT)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -82,6 +84,16 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         raise typer.Exit(code)
 
     return run
+
+
+def _missing(error: ModuleNotFoundError) -> tuple[str, str]:
+    """What to say of a library that only the export side has; anything else is a fault of ours."""
+    from dmformer.host import EXPORT_PACKAGES
+
+    package = (error.name or "").partition(".")[0]
+    if package not in EXPORT_PACKAGES:
+        raise error
+    return f"this needs {package}, which is not installed", "pip install 'dmformer[export]'"
 
 
 def complain(message: str, hint: str | None, code: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from dmformer.errors import UsageError
 from dmformer.evaluation.latency.comparison import Comparison, compare_documents
-from tests.bench.documents import make_accuracy, make_document, make_result
+from tests.documents import make_accuracy, make_document, make_result
 from tests.support import invoke, one_line
 
 

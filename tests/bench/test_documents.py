@@ -10,7 +10,7 @@ import pytest
 
 from dmformer.errors import DataError
 from dmformer.evaluation.latency.document import Document, read_document
-from tests.bench.documents import make_accuracy, make_document, make_layers, make_result
+from tests.documents import make_accuracy, make_document, make_layers, make_result
 from tests.support import ROOT
 
 

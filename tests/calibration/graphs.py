@@ -70,7 +70,7 @@ def scaled_channels(model: onnx.ModelProto, sigma: float) -> onnx.ModelProto:
             _multiply(graph, f"{block}.{part}", factor, 0)
         for level in range(3):
             _multiply(graph, f"{block}.levels.{level}.weight", t / s, 0)
-        _multiply(graph, f"{block}.fuse.weight", 1 / t, 1)
+        _multiply(graph, f"{block}.fuse.weight", np.reciprocal(t), 1)
     return graph.model()
 
 

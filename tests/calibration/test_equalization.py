@@ -29,7 +29,9 @@ def test_any_positive_factors_are_exact(kind: str) -> None:
     random = np.random.default_rng(0)
     seams = [seam for seam in find_seams(graph) if kind in seam.name]
     factors = {
-        seam.name: np.exp(random.normal(0, 1, len(graph.array(graph.by_name[seam.writers[0]].input[1])))).astype(np.float32)
+        seam.name: np.exp(random.normal(0, 1, len(graph.array(graph.by_name[seam.writers[0]].input[1])))).astype(
+            np.float32
+        )
         for seam in seams
     }
     changed = equalized(canonical_graph(), factors)
@@ -62,3 +64,8 @@ def test_rescaled_channels_give_the_same_integers(sigma: float) -> None:
 def test_a_seam_that_the_model_does_not_have() -> None:
     with pytest.raises(DataError, match=r"rescale stages\.9, which this model does not have"):
         equalized(canonical_graph(), {"stages.9": np.ones(8, np.float32)})
+
+
+def test_another_number_of_channels() -> None:
+    with pytest.raises(DataError, match=r"rescale 3 channels of stages\.0, which has 8"):
+        equalized(canonical_graph(), {"stages.0": np.ones(3, np.float32)})

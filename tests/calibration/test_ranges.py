@@ -91,7 +91,7 @@ class TestClipping:
             return float(np.square(rounded - values).mean())
 
         histogram = histogram_of(values)
-        assert error(choose_range(histogram, span, "mse")) < 0.8 * error(span)
+        assert error(choose_range(histogram, span, "mse")) < 0.95 * error(span)
 
     def test_activations_that_are_always_zero_have_a_range(self) -> None:
         assert choose_range(histogram_of(np.zeros(10, np.float32)), Range(0, 0), "mse") == Range(0, 0)
@@ -148,7 +148,7 @@ class TestCalibrate:
             calibrate(canonical_graph(), CalibrationSet(batches(grey), "1" * 64, 4, ranges().preprocessing), threads=1)
 
     def test_images_that_do_not_fit(self) -> None:
-        wrong = np.zeros((2, 3, 32, 32), np.float32)
+        wrong = np.random.default_rng(0).standard_normal((2, 3, 32, 32), np.float32)
         with pytest.raises(DataError, match=r"images of shape \[2, 3, 32, 32\] do not fit"):
             calibrate(canonical_graph(), CalibrationSet(batches(wrong), "1" * 64, 2, ranges().preprocessing), threads=1)
 

@@ -44,7 +44,6 @@ HEAVY = "{'torch', 'onnx', 'onnxruntime', 'openvino', 'pydantic', 'numpy', 'PIL'
     [
         "import dmformer; dir(dmformer)",
         "import sys; sys.argv[1:] = ['--help']; from dmformer.cli import main; main()",
-        "import sys; sys.argv[1:] = ['export', '--help']; from dmformer.cli import main; main()",
         "import sys; sys.argv[1:] = ['--version']; from dmformer.cli import main; main()",
     ],
 )
@@ -59,6 +58,20 @@ atexit.register(check)
 {use}
 """
     done = run(code=code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_help_of_a_command_loads_only_what_typer_itself_loads() -> None:
+    code = """
+import sys
+from dmformer.cli import main
+try:
+    main()
+finally:
+    loaded = {"torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "safetensors"} & set(sys.modules)
+    assert not loaded, loaded
+"""
+    done = run("export", "--help", code=code)
     assert done.returncode == 0, done.stderr
 
 
@@ -89,9 +102,11 @@ def test_the_device_side_verifies_and_predicts_without_torch(
     ):
         done = run(*arguments, code=WITHOUT_TORCH)
         assert done.returncode == 0, done.stderr
-    done = run("export", "x.safetensors", code=WITHOUT_TORCH)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    for command in ("export", "inspect"):
+        done = run(command, "x.safetensors", code=WITHOUT_TORCH)
+        assert done.returncode == 2
+        assert "not installed" in one_line(done.stderr)
+        assert "pip install 'dmformer[export]'" in done.stderr
 
 
 def test_a_reader_that_goes_away_gives_no_traceback() -> None:

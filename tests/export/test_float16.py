@@ -15,7 +15,7 @@ from dmformer.export.float16 import to_float16
 from dmformer.export.qdq.affine import Range
 from dmformer.export.qdq.sites import groups_of, kind_of
 from dmformer.export.qdq.tensorrt import emit_tensorrt
-from dmformer.export.twin import half_values, twin_of
+from dmformer.export.twin import can_open_batch, half_values, twin_of, with_open_batch
 from dmformer.runtimes.tensorrt.precision import scan, typed_graph
 from tests.conftest import Exported
 from tests.support import random_batch
@@ -168,3 +168,13 @@ def test_scales_too_small_for_float16_stay_float32() -> None:
 def test_fp32_is_left_alone(graph: onnx.ModelProto) -> None:
     assert typed_graph(graph, random_batch(1), "fp32").model is graph
     assert twin_of(graph) is graph
+
+
+def test_a_twin_of_any_batch_computes_the_same(graph: onnx.ModelProto) -> None:
+    batch = random_batch(3)
+    twin = twin_of(to_float16(graph, {}).model)
+    assert can_open_batch(twin)
+    session = onnxruntime.InferenceSession(
+        with_open_batch(twin).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    np.testing.assert_allclose(session.run(None, {"image": batch})[0], infer(twin, batch), atol=2e-3)

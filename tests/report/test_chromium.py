@@ -16,7 +16,7 @@ from PIL import Image
 
 from dmformer.evaluation.report.material import Material
 from dmformer.evaluation.report.page import page
-from tests.bench.documents import make_accuracy, make_document, make_layers, make_result
+from tests.documents import make_accuracy, make_document, make_layers, make_result
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (

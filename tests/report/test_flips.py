@@ -11,8 +11,8 @@ import pytest
 from dmformer.bundle import Bundle
 from dmformer.evaluation.flips import MOST_IMAGES, find_flips, flips_of
 from dmformer.progress import Silent
-from tests.bench.documents import make_accuracy, make_document, make_result
 from tests.conftest import Exported
+from tests.documents import make_accuracy, make_document, make_result
 from tests.support import invoke, one_line
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)

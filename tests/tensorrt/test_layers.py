@@ -17,7 +17,7 @@ LINES = (
     " Metadata: [ONNX Layer: stem.conv1][ONNX Layer: stem.relu]",
     "Name: stem.conv2, LayerType: CaskConvolution,"
     " Inputs: [ { Name: c, Dimensions: [1,16,16,16], Format/Datatype: Half }],"
-    " Outputs: [ { Name: d, Dimensions: [1], Format/Datatype: Half }], TacticName: T, Metadata: [ONNX Layer: stem.conv2]",
+    " Outputs: [ { Name: d, Dimensions: [1], Format/Datatype: Half }], Metadata: [ONNX Layer: stem.conv2]",
     "",
     "I/O Tensors:",
     " Name: image, IOMode: Input, DataType: Float",

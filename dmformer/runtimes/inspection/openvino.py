@@ -28,12 +28,13 @@ class OpenVinoInspector:
         if threads:
             config["INFERENCE_NUM_THREADS"] = str(threads)
         request = _compile(str(bundle.file("engine")), config).create_infer_request()
-        runs = []
+        runs: dict[str, list[Any]] = {}
         for batch in batches:
             request.infer([batch], share_inputs=True)
-            runs.append([entry for entry in request.profiling_info if entry.status.name == "EXECUTED"])
-        counted = runs[WARM_RUNS:] or runs
-        return [_layer(list(entries)) for entries in zip(*counted, strict=True)]
+            for entry in request.profiling_info:
+                if entry.status.name == "EXECUTED":
+                    runs.setdefault(entry.node_name, []).append(entry)
+        return [_layer(entries[WARM_RUNS:] or entries) for entries in runs.values()]
 
     def tap(self, bundle: Bundle, nodes: Sequence[str]) -> Tap:
         import openvino

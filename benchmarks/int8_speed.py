@@ -1,0 +1,71 @@
+"""INT8 speed of ``small`` at 224x224, batch 1: every recipe, FP32, bfloat16 and PyTorch eager in turn.
+
+Weights and calibration images are random: they change the accuracy, not the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+
+import numpy as np
+import openvino
+import torch
+
+from benchmarks.int8_recipes import compiled, engines, graphs_of
+from benchmarks.timing import interleaved_ms, machine
+from dmformer.model.checkpoint import random_checkpoint
+from dmformer.pipeline.trial import Call, opened
+
+IMAGES = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    print(machine())
+    checkpoint = random_checkpoint(arguments.preset, size=arguments.size)
+    graphs = graphs_of(checkpoint, dynamic=False)
+    images = np.random.default_rng(0).standard_normal((IMAGES, *checkpoint.preprocessing.shape), dtype=np.float32)
+    model = checkpoint.build()
+    converted = {
+        name: openvino.convert_model(io.BytesIO(graph.SerializeToString()))
+        for name, graph in (("plain", graphs.plain), ("canonical", graphs.canonical))
+    }
+    candidates: dict[str, Call] = {
+        "pytorch eager FP32": lambda batch: model(torch.from_numpy(batch)).numpy(),
+        "onnxruntime FP32, plain": opened("onnxruntime", graphs.plain),
+        "onnxruntime FP32, canonical": opened("onnxruntime", graphs.canonical),
+        "openvino FP32, canonical": compiled(converted["canonical"], "f32"),
+        "openvino bf16, plain": compiled(converted["plain"]),
+        "openvino bf16, canonical": compiled(converted["canonical"]),
+    }
+    for runtime, recipes in engines(graphs, images).items():
+        candidates |= {f"{runtime} INT8, {name}": open_engine() for name, open_engine in recipes.items()}
+    batch = images[:1]
+    with torch.inference_mode():
+        found = interleaved_ms(
+            {name: lambda call=call: call(batch) for name, call in candidates.items()}, arguments.rounds
+        )
+    show(found)
+
+
+def show(found: dict[str, float]) -> None:
+    for name, milliseconds in found.items():
+        print(f"{name:<72}{milliseconds:9.2f} ms {found['pytorch eager FP32'] / milliseconds:7.2f}x PyTorch")
+    for runtime, floats in (("onnxruntime", ("FP32, canonical",)), ("openvino", ("bf16, canonical", "bf16, plain"))):
+        ours = found[f"{runtime} INT8, dmformer --int8"]
+        stock = {
+            name: time for name, time in found.items() if name.startswith(f"{runtime} INT8") and "dmformer" not in name
+        }
+        best = min(stock, key=lambda name: stock[name])
+        print(f"{runtime}: {stock[best] / ours:.2f}x as fast as the best stock recipe ({best.partition(', ')[2]})")
+        for name in floats:
+            print(f"{runtime}: {found[f'{runtime} {name}'] / ours:.2f}x as fast as its own {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The target ``coreml``: builds a package with coremltools, opens it in Core ML on a Mac and in the evaluator elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from dmformer.bundle import Bundle
+from dmformer.errors import MissingBackendError
+from dmformer.golden import Golden
+from dmformer.manifest import Manifest
+from dmformer.runtimes.base import EngineReport, EngineRequest, NativeRuntime, Session, SessionOptions
+from dmformer.runtimes.coreml.plan import PackageRequest, deployment_target
+
+PACKAGE = "model.mlpackage"
+INSTALL = "pip install 'dmformer[export,coreml]'"
+INPUT_OPTION, TARGET_OPTION, UNITS_OPTION, INT8_OPTION = "input", "deployment_target", "compute_units", "int8"
+MAC = "darwin"
+
+
+class CoreMlRuntime(NativeRuntime):
+    """Core ML packages. A package is a directory: its specification has the role ``engine``."""
+
+    name = "coreml"
+
+    def missing(self) -> str | None:
+        """The evaluator needs NumPy alone; on a Mac, Core ML is reached through coremltools."""
+        return self.unable_to_build() if sys.platform == MAC else None
+
+    def unable_to_build(self) -> str | None:
+        """Why packages cannot be built here, with the install command; None where they can."""
+        return None if find_spec("coremltools") is not None else f"coremltools is not installed: {INSTALL}"
+
+    def build(self, request: EngineRequest, draft: Manifest, golden: Golden) -> Bundle:
+        """See `NativeRuntime.build`.
+
+        Raises:
+            MissingBackendError: coremltools is not installed.
+        """
+        reason = self.unable_to_build()
+        if reason:
+            message, _, command = reason.partition(": ")
+            raise MissingBackendError(message, command)
+        return super().build(request, draft, golden)
+
+    def build_engine(self, request: EngineRequest) -> EngineReport:
+        """Converts the canonical network.
+
+        Args:
+            request: ``onnx`` is the safetensors file with the canonical network's weights, which are converted from
+                PyTorch; ``build`` is a `PackageRequest`.
+        """
+        from dmformer.export.coreml.build import build_package
+
+        asked = PackageRequest.model_validate(request.build)
+        target, _ = deployment_target(asked.plan, request.precision)
+        self.watch("converting", 0.1)
+        names = build_package(asked, request.precision, target, Path(request.onnx), Path(request.directory) / PACKAGE)
+        roles = dict(zip((f"{PACKAGE}/{name}" for name in names), ("package", "engine", "weights"), strict=True))
+        options = {
+            INPUT_OPTION: "image" if asked.plan.image_input else "tensor",
+            TARGET_OPTION: target,
+            UNITS_OPTION: asked.plan.compute_units,
+        }
+        if request.precision == "int8":
+            options[INT8_OPTION] = asked.plan.int8
+        return EngineReport(
+            roles=roles, version=_version(), options=options, executes=executes(request.precision, asked.plan.int8)
+        )
+
+    def open(self, bundle: Bundle, options: SessionOptions) -> Session:
+        if sys.platform == MAC:
+            from dmformer.runtimes.coreml.device import CoreMlSession
+
+            return CoreMlSession(bundle, options)
+        from dmformer.runtimes.coreml.session import EvaluatorSession
+
+        return EvaluatorSession(bundle, options)
+
+
+def executes(precision: str, int8: str) -> str:
+    """What a program computes in, by its own types."""
+    if precision == "int8":
+        return "float16 with int8 weights" if int8 == "w8a16" else "int8 with float16"
+    return {"fp32": "float32", "fp16": "float16"}[precision]
+
+
+def _version() -> str:
+    try:
+        return version("coremltools")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,116 @@
+"""A package run by the evaluator: correct on any machine, fast on none. Its times are not a device's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.bundle import Bundle
+from dmformer.errors import EngineError, UsageError
+from dmformer.preprocessing import Preprocessing
+from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch, only_cpu
+from dmformer.runtimes.mlprogram.evaluator import Evaluator
+from dmformer.runtimes.mlprogram.package import DAMAGE, Package, PackageError, read_package
+
+PROVIDER = "evaluator"
+"""What `Execution.provider` says: the evaluator, not a device."""
+PACKAGE_SUFFIX = ".mlpackage"
+PIXEL_TOLERANCE = 0.02
+"""How far from a whole number a pixel may come out when the normalization is undone in float32."""
+
+
+def package_of(bundle: Bundle) -> Path:
+    """The ``.mlpackage`` directory of a bundle: what holds the file with the role ``engine``.
+
+    Raises:
+        EngineError: That file is not inside a package.
+    """
+    engine = bundle.file("engine")
+    found = next((parent for parent in engine.parents if parent.suffix == PACKAGE_SUFFIX), None)
+    if found is None or not found.is_relative_to(bundle.path):
+        raise EngineError(f"{engine}: cannot load it (it lies in no {PACKAGE_SUFFIX})", "export it again")
+    return found
+
+
+class EvaluatorSession(Session):
+    """An ML Program opened by the evaluator."""
+
+    def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
+        """Reads the package and checks that it is the manifest's.
+
+        Raises:
+            EngineError: It cannot be read, holds operators that are not known, or is another network's.
+        """
+        only_cpu(options, "the evaluator of Core ML packages")
+        path, manifest = package_of(bundle), bundle.manifest
+        try:
+            package = read_package(path)
+            check_interface(package, bundle)
+            self._evaluator = Evaluator(package)
+        except (PackageError, *DAMAGE) as error:
+            raise EngineError(f"{path}: cannot load it ({' '.join(str(error).split())[:300]})", "export it again") from error
+        self._path = path
+        self._takes_pixels = package.model.inputs[0].kind == "image"
+        self._preprocessing = manifest.preprocessing
+        self._shape, self._output = manifest.input.shape, manifest.output.name
+        self.execution = Execution(PROVIDER, manifest.precision.executes)
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
+        check_batch(batch, self._shape)
+        given = pixels(batch, self._preprocessing) if self._takes_pixels else batch
+        try:
+            found = self._evaluator.run({self._evaluator.inputs[0]: given})
+        except ValueError as error:
+            raise EngineError(f"{self._path}: cannot be run ({error})", "export it again") from error
+        return {self._output: np.asarray(found[self._output], np.float32)}
+
+    def close(self) -> None:
+        self.__dict__.pop("_evaluator", None)
+
+
+def check_interface(package: Package, bundle: Bundle) -> None:
+    """Whether a package takes and gives what the manifest says.
+
+    Raises:
+        PackageError: It is another network's.
+    """
+    program, manifest = package.model.program, bundle.manifest
+    if len(program.inputs) != 1 or len(package.model.inputs) != 1 or list(program.inputs) != [package.model.inputs[0].name]:
+        raise PackageError("it is the package of another network: it does not take one image")
+    shape = next(iter(program.inputs.values())).shape
+    if shape[1:] != manifest.input.shape[1:]:
+        raise PackageError(f"it is the package of another network: it takes {shape}, the manifest says {manifest.input.shape}")
+    if manifest.output.name not in program.outputs:
+        raise PackageError(f"it is the package of another network: it gives no {manifest.output.name!r}")
+    given = next((kind.shape for op in program.operations for name, kind in op.outputs if name == manifest.output.name), ())
+    if given[1:] != manifest.output.shape[1:]:
+        raise PackageError(f"it is the package of another network: it gives {given}, the manifest says {manifest.output.shape}")
+
+
+def pixels(batch: NDArray[np.float32], spec: Preprocessing) -> NDArray[np.float32]:
+    """The pixels that preprocessing made a tensor of: what an image input takes.
+
+    Args:
+        batch: float32 ``[N, C, H, W]`` as `dmformer.preprocessing.preprocess` gives it.
+        spec: Its parameters.
+
+    Returns:
+        Whole numbers 0 to 255 as float32, in the order of the tensor's channels.
+
+    Raises:
+        UsageError: No picture of 8 bits gives this tensor.
+    """
+    shape = (1, -1, 1, 1)
+    mean, deviation = (np.asarray(values, np.float64).reshape(shape) for values in (spec.mean, spec.std))
+    exact = (batch.astype(np.float64) * deviation + mean) * 255
+    whole = np.rint(exact)
+    # Means and deviations far from 0..1 leave fewer digits of a pixel in float32.
+    allowed = PIXEL_TOLERANCE + 255 * np.abs(batch).max(initial=0) * float(deviation.max()) * 2**-20
+    if not np.isfinite(exact).all() or np.abs(exact - whole).max() > allowed or whole.min() < 0 or whole.max() > 255:
+        raise UsageError(
+            "the package takes pictures of 8 bits, and no such picture gives this tensor",
+            "preprocess a picture with dmformer.preprocessing, or export with --tensor-input",
+        )
+    return whole.astype(np.float32)

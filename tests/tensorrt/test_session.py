@@ -1,0 +1,162 @@
+"""Sessions without a GPU: a stand-in for the CUDA runtime and for the engine that counts what it is asked.
+
+What a stand-in cannot tell, whether a GPU computes the same, is tested by ``test_engines`` where there is one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dmformer.errors import EngineError, MissingBackendError
+from dmformer.runtimes.tensorrt import cuda as cuda_module
+from dmformer.runtimes.tensorrt.cuda import Cuda
+from dmformer.runtimes.tensorrt.session import Ends, Lane
+
+ENDS = Ends("image", "logits", (4, 2), (4, 2))
+KINDS = SimpleNamespace(cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down")
+
+
+class FakeRuntime:
+    """Memory is the host's, everything happens at once, and every call is written down."""
+
+    cudaMemcpyKind = KINDS  # noqa: N815 - CUDA's name
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815 - CUDA's name
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.memory: dict[int, Any] = {}
+        self.graph: Any = None
+        self.failing = ""
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("cuda"):
+            raise AttributeError(name)
+
+        def call(*arguments: Any) -> tuple[Any, ...]:
+            self.calls.append(name)
+            if name == self.failing:
+                return (2,)
+            return (0, *getattr(self, f"do_{name[4:].lower()}", lambda *_: (0,))(*arguments))
+
+        return call
+
+    def do_malloc(self, size: int) -> tuple[int]:
+        memory = (ctypes.c_byte * size)()
+        address = ctypes.addressof(memory)
+        self.memory[address] = memory
+        return (address,)
+
+    do_mallochost = do_malloc
+
+    def do_free(self, address: int) -> tuple[()]:
+        del self.memory[address]
+        return ()
+
+    do_freehost = do_free
+
+    def do_memcpyasync(self, target: int, source: int, size: int, kind: str, stream: Any) -> tuple[()]:
+        assert kind in ("up", "down")
+        ctypes.memmove(target, source, size)
+        return ()
+
+    def do_eventelapsedtime(self, start: Any, end: Any) -> tuple[float]:
+        return (0.5,)
+
+    def do_graphlaunch(self, graph: Any, stream: Any) -> tuple[()]:
+        self.graph()
+        return ()
+
+
+class FakeContext:
+    """Doubles its input."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.addresses: dict[str, int] = {}
+        self.shape: tuple[int, ...] = ()
+        self.runs, self.fails = 0, fails
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        self.addresses[name] = address
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def execute_async_v3(self, stream: int) -> bool:
+        self.runs += 1
+        size = int(np.prod(self.shape))
+        source, target = ((ctypes.c_float * size).from_address(self.addresses[n]) for n in ("image", "logits"))
+        for index in range(size):
+            target[index] = source[index] * 2
+        return not self.fails
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    fake = FakeRuntime()
+    monkeypatch.setattr(cuda_module, "_import_api", lambda: fake)
+    return fake
+
+
+def lane_of(context: FakeContext | None, use_graph: bool = False) -> Lane:
+    engine: Any = SimpleNamespace(create_execution_context=lambda: context)
+    return Lane(Cuda(0), engine, ENDS, use_graph)
+
+
+def test_a_batch_goes_up_is_computed_and_comes_down(runtime: FakeRuntime) -> None:
+    lane = lane_of(FakeContext())
+    batch = np.arange(6, dtype=np.float32).reshape(3, 2)
+    found, timing = lane.run(batch)
+    np.testing.assert_array_equal(found, batch * 2)
+    assert (timing.h2d, timing.compute, timing.d2h) == (0.5, 0.5, 0.5)
+    again, _ = lane.run(batch + 1)
+    np.testing.assert_array_equal(found, batch * 2)
+    assert not np.shares_memory(found, again), "the caller owns what it got"
+
+
+def test_a_cuda_graph_is_recorded_once_for_each_batch_size(runtime: FakeRuntime) -> None:
+    context = FakeContext()
+    lane = lane_of(context, use_graph=True)
+    runtime.graph = lambda: context.execute_async_v3(0)
+    for size in (2, 2, 3):
+        batch = np.full((size, 2), size, np.float32)
+        np.testing.assert_array_equal(lane.run(batch)[0], batch * 2)
+    assert runtime.calls.count("cudaGraphInstantiate") == 2
+    assert runtime.calls.count("cudaGraphLaunch") == 3
+    lane.close()
+    assert runtime.calls.count("cudaGraphExecDestroy") == 2
+
+
+def test_closing_gives_all_memory_back(runtime: FakeRuntime) -> None:
+    lane = lane_of(FakeContext())
+    assert len(runtime.memory) == 4
+    lane.close()
+    assert runtime.memory == {}
+
+
+def test_an_error_of_cuda_is_one_line(runtime: FakeRuntime) -> None:
+    runtime.failing = "cudaMalloc"
+    with pytest.raises(EngineError, match=r"CUDA: cudaMalloc failed \(2\)"):
+        lane_of(FakeContext())
+
+
+def test_a_context_that_cannot_be_made(runtime: FakeRuntime) -> None:
+    with pytest.raises(EngineError, match="not enough GPU memory"):
+        lane_of(None)
+
+
+def test_an_engine_that_fails_while_it_runs(runtime: FakeRuntime) -> None:
+    lane = lane_of(FakeContext(fails=True))
+    with pytest.raises(EngineError, match="failed while it ran"):
+        lane.run(np.zeros((1, 2), np.float32))
+
+
+def test_without_cuda_bindings_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_module, "MODULES", ("cuda.nowhere",))
+    with pytest.raises(MissingBackendError, match="cuda-bindings") as caught:
+        Cuda(0)
+    assert str(caught.value.hint).startswith("pip install cuda-bindings")
