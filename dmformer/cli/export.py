@@ -37,7 +37,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             "--target",
             "-t",
-            help="onnx, onnxruntime, openvino, tensorrt, tensorrt-rtx or all; may be given several times.",
+            help="onnx, onnxruntime, openvino, tensorrt, tensorrt-rtx, coreml or all; may be given several times.",
             show_default="onnxruntime",
         ),
     ] = None,
@@ -104,6 +104,13 @@ def export(  # noqa: PLR0913 - one parameter for each option
     compute_capability: options.ComputeCapability = None,
     dla: options.Dla = None,
     timing_cache: options.TimingCacheFile = None,
+    w8a16: coreml_options.W8A16 = False,
+    classifier: coreml_options.Classifier = False,
+    tensor_input: coreml_options.TensorInput = False,
+    deployment_target: coreml_options.DeploymentTarget = None,
+    compute_units: coreml_options.ComputeUnits = None,
+    author: coreml_options.Author = None,
+    license: coreml_options.License = None,  # noqa: A002 - the option's name
     force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
     device: options.Device = "cpu",
     max_error: options.MaxError = None,
@@ -120,7 +127,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
     from dmformer.pipeline.options import ExportOptions
 
     targets = choose_targets(target or ["onnxruntime"])
-    precision = choose_precision(targets, fp32=fp32, fp16=half, int8=int8)
+    precision = choose_precision(targets, fp32=fp32, fp16=half, int8=int8 or w8a16)
     chosen = ExportOptions(
         targets=targets,
         precision=precision,
@@ -161,6 +168,15 @@ def export(  # noqa: PLR0913 - one parameter for each option
             "compute_capabilities": tuple(compute_capability) if compute_capability else None,
             "dla_core": dla,
         },
+        coreml=coreml_options.coreml_options(
+            w8a16=w8a16,
+            classifier=classifier,
+            tensor_input=tensor_input,
+            deployment_target=deployment_target,
+            compute_units=compute_units,
+            author=author,
+            license=license,
+        ),
         timing_cache=timing_cache,
         device=device,
     )
@@ -197,13 +213,13 @@ def export_and_print(source: Checkpoint | None, chosen: ExportOptions, json: boo
 
 
 def choose_precision(targets: tuple[str, ...], **asked: bool) -> Precision:
-    """The one precision that was asked for; where none was, FP32, or FP16 where only TensorRT for RTX is built for."""
+    """The one precision that was asked for; where none was, FP32, or FP16 for targets whose nature it is."""
     names = [name for name, wanted in asked.items() if wanted]
     if len(names) > 1:
         raise UsageError(f"--{' and --'.join(names)} exclude each other", "give one; run again for another bundle")
     from typing import cast
 
-    return cast("Precision", names[0] if names else "fp16" if targets == ("tensorrt-rtx",) else "fp32")
+    return cast("Precision", names[0] if names else "fp16" if set(targets) <= HALF_BY_NATURE else "fp32")
 
 
 def choose_targets(names: list[str]) -> tuple[str, ...]:

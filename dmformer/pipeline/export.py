@@ -13,6 +13,8 @@ from dmformer.errors import MissingBackendError, RejectedError, UsageError
 from dmformer.evaluation.verify import Answers
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
+from dmformer.pipeline.coreml_export import TARGET as COREML
+from dmformer.pipeline.coreml_export import check_coreml, label_of, make_coreml, needs_ranges
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, graph_for, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import Sources, open_sources
@@ -92,7 +94,7 @@ def export_bundles(
 
 def place(name: str, target: str, options: ExportOptions) -> Path:
     """Where a bundle goes."""
-    return options.output / f"{name}-{target}-{options.precision}"
+    return options.output / f"{name}-{target}-{label_of(options) if target == COREML else options.precision}"
 
 
 def check_options(options: ExportOptions) -> None:
@@ -104,6 +106,8 @@ def check_options(options: ExportOptions) -> None:
     here = [target for target in options.targets if not builds_later(target)]
     for target in here:
         require(get_runtime(target))
+    if COREML in options.targets:
+        check_coreml(options)
     if options.precision == "int8" and not options.canonical:
         raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
     if here:
@@ -149,7 +153,7 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
         return None if dataset is None else answer(reference, dataset, checkpoint.preprocessing, progress)
 
     calibration = None
-    if options.precision == "int8":
+    if options.precision == "int8" and (set(options.targets) != {COREML} or needs_ranges(options)):
         calibration = calibrated(graph, sources, options, progress)
     return Prepared(checkpoint, graph, scratch, golden, answers, calibration)
 
@@ -185,6 +189,9 @@ def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, opti
 
 def make(target: str, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
     """Builds, verifies and publishes one bundle."""
+    if target == COREML:
+        progress.say(f"building {target} {label_of(options)}")
+        return make_coreml(destination, prepared, options, progress)
     progress.say(f"building {target} {options.precision}")
     if builds_later(target):
         from dmformer.pipeline.tensorrt_export import make_tensorrt

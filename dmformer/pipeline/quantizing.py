@@ -32,6 +32,7 @@ EMITTERS = {
     "openvino": "openvino",
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "tensorrt",
+    "coreml": "coreml",
 }
 """Target -> the emitter whose rules its graph follows."""
 

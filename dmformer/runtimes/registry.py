@@ -15,6 +15,7 @@ RUNTIMES: dict[str, str] = {
     "openvino": "dmformer.runtimes.openvino:OpenVinoRuntime",
     "tensorrt": "dmformer.runtimes.tensorrt.runtime:TensorRt",
     "tensorrt-rtx": "dmformer.runtimes.tensorrt.runtime:TensorRtForRtx",
+    "coreml": "dmformer.runtimes.coreml.runtime:CoreMlRuntime",
 }
 """Target -> where its `Runtime` is. One file per runtime."""
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dmformer.model.config import ModelConfig
     from dmformer.preprocessing import Preprocessing
 
+FIRST = "stem.conv1"
+
 
 class Plan(Protocol):
     """The part of a runtime's plan that is read here."""
@@ -69,6 +71,10 @@ def build_package(asked: Asked, precision: str, target: str, weights: Path, dire
 
     network = canonical_network(asked.config, load_file(weights))
     spans = {name: Range(low, high) for name, (low, high) in asked.ranges.items()}
+    if asked.plan.image_input and FIRST in spans:
+        # The first layer reads the image before the division by the deviation.
+        factor = max(asked.preprocessing.std)
+        spans[FIRST] = Range(spans[FIRST].low * factor, spans[FIRST].high * factor)
     recipe = Recipe(
         preprocessing=asked.preprocessing,
         half=precision != "fp32",

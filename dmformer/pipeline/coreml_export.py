@@ -1,0 +1,187 @@
+"""Making one Core ML package: from the canonical module, in float or with this project's own ranges, and its proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dmformer import __version__
+from dmformer.errors import MissingBackendError, UsageError
+from dmformer.evaluation.tolerances import DEFAULTS
+from dmformer.evaluation.verify import verify
+from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
+from dmformer.pipeline.options import ExportOptions
+from dmformer.progress import Progress
+from dmformer.runtimes.base import EngineRequest
+from dmformer.runtimes.coreml.plan import PackagePlan, PackageRequest, deployment_target, make_plan
+from dmformer.runtimes.coreml.runtime import CoreMlRuntime
+from dmformer.staging import staged
+
+if TYPE_CHECKING:
+    import onnx
+
+    from dmformer.model.checkpoint import Checkpoint
+
+TARGET = "coreml"
+OPEN_BATCHES = (1, 2, 4, 8, 16, 32)
+"""Batch sizes to choose from where the batch is left open: Core ML runs enumerated shapes on the Neural Engine, ranges
+of shapes not (coremltools, "Flexible Input Shapes")."""
+WEIGHTS_FILE = "canonical.safetensors"
+
+
+def needs_ranges(options: ExportOptions) -> bool:
+    """Whether activations are quantized, so that their ranges must be known."""
+    return options.precision == "int8" and plan_for(options).int8 == "w8a8"
+
+
+def label_of(options: ExportOptions) -> str:
+    """What a bundle's name ends in: the precision, for INT8 which one."""
+    return plan_for(options).int8 if options.precision == "int8" else options.precision
+
+
+def plan_for(options: ExportOptions) -> PackagePlan:
+    """The package that the options ask for; an open batch becomes one of several sizes.
+
+    Raises:
+        UsageError: It cannot be built so.
+    """
+    batches = tuple(sorted({*OPEN_BATCHES, options.batch})) if options.dynamic else (options.batch,)
+    return make_plan(**{"batches": batches, **options.coreml})
+
+
+def check_coreml(options: ExportOptions) -> None:
+    """Raises what can be known to be wrong before anything is read."""
+    plan_for(options)
+    reason = CoreMlRuntime().unable_to_build()
+    if reason:
+        message, _, command = reason.partition(": ")
+        raise MissingBackendError(message, command)
+    if not options.canonical:
+        raise UsageError("Core ML packages are made from the canonical network", "leave out --plain")
+
+
+def make_coreml(destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
+    """Builds, verifies in the evaluator (on a Mac in Core ML) and publishes one package.
+
+    Raises:
+        UsageError: The package cannot be built as asked.
+        DmformerError: See `dmformer.errors`.
+    """
+    plan = plan_for(options)
+    target, raised = deployment_target(plan, options.precision)
+    if raised:
+        progress.say(raised)
+    progress.say(described(plan, target))
+    with staged(destination, options.force) as staging:
+        request, groups = request_for(plan, prepared, options, staging.directory, progress)
+        manifest = draft(TARGET, groups, prepared, options)
+        bundle = CoreMlRuntime().build(request, manifest, prepared.golden)
+        asked = options.tolerance or DEFAULTS[options.precision]
+        proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+        return publish(staging, bundle.with_proof(proof), proof)
+
+
+def described(plan: PackagePlan, target: str) -> str:
+    """What the package takes, in a sentence."""
+    if plan.image_input:
+        what = "an image of 8 bits; its normalization is inside the package"
+    else:
+        what = f"a preprocessed tensor, batch {' or '.join(map(str, plan.batches))}"
+    return f"the package is for {target} and later and takes {what}"
+
+
+def request_for(
+    plan: PackagePlan, prepared: Prepared, options: ExportOptions, directory: Path, progress: Progress
+) -> tuple[EngineRequest, dict[str, str]]:
+    """What the child process builds from, and the precision by layer group."""
+    from safetensors.torch import save_file
+
+    weights, layers, ranges, groups = material(plan, prepared, options, progress)
+    path = prepared.scratch / WEIGHTS_FILE
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+    checkpoint = prepared.checkpoint
+    asked = PackageRequest(
+        plan=plan,
+        config=checkpoint.config,
+        preprocessing=checkpoint.preprocessing,
+        labels=checkpoint.labels,
+        layers=layers,
+        ranges=ranges,
+        metadata=metadata(checkpoint, plan, label_of(options)),
+    )
+    build = asked.model_dump(mode="json")
+    return EngineRequest(str(path), str(directory), options.precision, STORED[options.precision], build), groups
+
+
+def material(
+    plan: PackagePlan, prepared: Prepared, options: ExportOptions, progress: Progress
+) -> tuple[dict[str, Any], tuple[str, ...], dict[str, tuple[float, float]], dict[str, str]]:
+    """Weights, int8 layers, ranges of their inputs and precision by group."""
+    if options.precision != "int8":
+        return canonical_weights(prepared.checkpoint), (), {}, {}
+    if plan.int8 == "w8a16":
+        layers, groups = weight_layers(prepared.graph, options)
+        return canonical_weights(prepared.checkpoint), layers, {}, groups
+    return quantized_material(prepared, options, progress)
+
+
+def canonical_weights(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The weights of the folded network, as PyTorch tensors."""
+    from dmformer.model.canonical import canonicalize
+
+    return dict(canonicalize(checkpoint.build()).state_dict())
+
+
+def weight_layers(graph: onnx.ModelProto, options: ExportOptions) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The layers whose weights become int8: those of the plan that was given, or all but the gate's."""
+    from dmformer.calibration.plan import default_plan, load_plan
+    from dmformer.export.qdq.sites import groups_of
+
+    plan = default_plan(graph, TARGET) if options.int8.plan is None else load_plan(options.int8.plan)
+    chosen = plan.int8_groups(graph)
+    return layers_in(graph, chosen), {group: "int8" if group in chosen else "float" for group in groups_of(graph)}
+
+
+def layers_in(graph: onnx.ModelProto, groups: frozenset[str]) -> tuple[str, ...]:
+    """The layers of some groups, in the order of the computation."""
+    from dmformer.export.qdq.sites import COMPUTE, group_of
+
+    return tuple(node.name for node in graph.graph.node if node.op_type in COMPUTE and group_of(node.name) in groups)
+
+
+def quantized_material(
+    prepared: Prepared, options: ExportOptions, progress: Progress
+) -> tuple[dict[str, Any], tuple[str, ...], dict[str, tuple[float, float]], dict[str, str]]:
+    """Equalized weights with corrected biases, and the ranges: what every other runtime's INT8 is made of too."""
+    from dmformer.calibration.bias_correction import correct_biases
+    from dmformer.export.coreml.network import weights_of
+    from dmformer.export.qdq.coreml import activation_stats
+    from dmformer.export.qdq.sites import groups_of
+    from dmformer.pipeline.int8_export import workshop_for
+
+    workshop = workshop_for(TARGET, prepared, options)
+    chosen, maker = workshop.planned, workshop.quantizer
+    corrected = correct_biases(
+        maker.balanced, maker.emit(chosen), chosen, workshop.calibration.images.batches, progress=progress
+    )
+    stats = activation_stats(corrected, maker.ranges.spans(), chosen)
+    ranges = {layer: (found["rmin"], found["rmax"]) for layer, found in stats.items()}
+    groups = {group: "int8" if group in chosen else "float" for group in groups_of(corrected)}
+    return weights_of(corrected, prepared.checkpoint.config), layers_in(corrected, chosen), ranges, groups
+
+
+def metadata(checkpoint: Checkpoint, plan: PackagePlan, precision: str) -> Mapping[str, str]:
+    """What Xcode shows of a package, and what an application needs to know to feed it."""
+    size = "x".join(map(str, checkpoint.preprocessing.size))
+    return {
+        "author": plan.author,
+        "license": plan.license,
+        "description": f"{checkpoint.name}: DMFormer, {checkpoint.config.num_classes} classes, {size}, {precision}",
+        "version": __version__,
+        "dmformer.preprocessing": checkpoint.preprocessing.model_dump_json(),
+        "dmformer.input": "image" if plan.image_input else "tensor",
+        "dmformer.precision": precision,
+        "dmformer.source_sha256": checkpoint.digest,
+        "dmformer.version": __version__,
+    }
