@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from graphs import ISA, batches, canonical_graph, images, logits, ranges, sqnr
 
 from dmformer.calibration.bias_correction import correct_biases
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import default_plan
 from dmformer.calibration.segments import extract, find_segments
 from dmformer.export.qdq.graph import Graph
+from tests.calibration.graphs import ISA, batches, canonical_graph, images, logits, ranges, sqnr
 
 
 def test_segments_in_a_row_are_the_whole_graph() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import ISA, batches, calibration_set, canonical_graph, images, logits, ranges, scaled_channels, sqnr
 
 from dmformer.calibration.collect import calibrate
 from dmformer.calibration.equalization import equalized
@@ -15,6 +14,17 @@ from dmformer.calibration.statistics import measure_channels
 from dmformer.errors import DataError
 from dmformer.export.qdq.graph import Graph
 from dmformer.export.qdq.sites import site_values
+from tests.calibration.graphs import (
+    ISA,
+    batches,
+    calibration_set,
+    canonical_graph,
+    images,
+    logits,
+    ranges,
+    scaled_channels,
+    sqnr,
+)
 
 
 def test_every_kind_of_seam_is_found() -> None:

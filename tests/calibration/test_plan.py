@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import ISA, canonical_graph, images, logits, ranges
 
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import PrecisionPlan, default_plan, load_plan, plan_from_groups, save_plan
@@ -23,6 +22,7 @@ from dmformer.calibration.sensitivity import (
 )
 from dmformer.errors import DataError, OutputError, UsageError
 from dmformer.export.qdq.sites import groups_of
+from tests.calibration.graphs import ISA, canonical_graph, images, logits, ranges
 
 
 class TestPlan:

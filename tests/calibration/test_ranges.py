@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import SIDE, batches, calibration_set, canonical_graph, images, ranges, scaled_channels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from dmformer.errors import DataError, OutputError, UsageError
 from dmformer.export.qdq.affine import Range
 from dmformer.export.qdq.graph import Graph
 from dmformer.export.qdq.sites import site_values
+from tests.calibration.graphs import SIDE, batches, calibration_set, canonical_graph, images, ranges, scaled_channels
 
 
 def histogram_of(*parts: NDArray[np.float32]) -> Histogram:

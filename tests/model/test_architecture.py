@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from small_models import images, small_checkpoint, small_config
 
 from dmformer.errors import UsageError
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.config import PRESETS
 from dmformer.model.layers import DMA
 from dmformer.model.network import DMFormer
+from tests.model.small_models import images, small_checkpoint, small_config
 
 ODD_ONES: list[dict[str, Any]] = [
     {},

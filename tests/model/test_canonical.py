@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import configs, images, small_checkpoint, small_config
 from torch import nn
 
 from dmformer.errors import ExportError
@@ -19,6 +18,7 @@ from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.config import ModelConfig
 from dmformer.model.layers import Block, LayerScale
 from dmformer.model.network import DMFormer
+from tests.model.small_models import configs, images, small_checkpoint, small_config
 
 
 def each_block(fold: Callable[[Block], None]) -> Callable[[DMFormer], None]:

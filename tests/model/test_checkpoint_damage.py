@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from small_models import small_checkpoint, small_config
 from torch import Tensor
 
 from dmformer.errors import CheckpointError
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.model.config import ModelConfig
 from dmformer.model.state_dicts import METADATA_KEY
+from tests.model.small_models import small_checkpoint, small_config
 
 State = dict[str, Tensor]
 

@@ -13,7 +13,6 @@ import pytest
 import safetensors.torch
 import torch
 from hypothesis import given, settings
-from small_models import configs, images, small_checkpoint, small_config
 from torch import Tensor
 
 from dmformer.errors import CheckpointError, OutputError, UsageError
@@ -22,6 +21,7 @@ from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkp
 from dmformer.model.config import PRESETS, ModelConfig
 from dmformer.model.state_dicts import expected_shapes
 from dmformer.preprocessing import Preprocessing
+from tests.model.small_models import configs, images, small_checkpoint, small_config
 
 State = dict[str, Tensor]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from small_models import small_checkpoint, small_config
 
 from dmformer.errors import UsageError
 from dmformer.model.canonical import canonicalize
 from dmformer.model.config import PRESETS, ModelConfig
 from dmformer.model.counting import count
+from tests.model.small_models import small_checkpoint, small_config
 
 
 def macs_by_hand(config: ModelConfig, size: int) -> int:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-from contract import RuntimeContract
 
 from dmformer.errors import EngineError
 from dmformer.runtimes.base import Session
 from dmformer.runtimes.onnx_runtime import OnnxRuntimeSession, session_options
 from dmformer.runtimes.registry import open_bundle
+from tests.runtimes.contract import RuntimeContract
 
 
 class OnnxContract(RuntimeContract):

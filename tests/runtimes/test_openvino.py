@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from contract import RuntimeContract
-
 from dmformer import host
 from dmformer.bundle import Bundle
 from dmformer.runtimes.base import Session
 from dmformer.runtimes.openvino import OpenVinoSession
+from tests.runtimes.contract import RuntimeContract
 
 
 class TestOpenVino(RuntimeContract):

@@ -22,7 +22,7 @@ from dmformer.evaluation.latency.settings import BOUNDARIES, Settings
 from dmformer.evaluation.layers.roofline import placed
 from dmformer.progress import Progress, Silent
 from dmformer.staging import MANIFEST_FILE
-from dmformer.summary import summarize
+from dmformer.summary import engine_bytes, summarize
 
 IMPOSSIBLE = 1.1
 """No part does more arithmetic than the peak, but for the noise of both."""
@@ -182,11 +182,6 @@ def slice_costs(launches: list[Launch]) -> statistics.Times:
         at_once = [max(1.0, sum(t["calls_ns"]) / t["wall_ns"]) for t in found.slices]
         rows.append([median / streams for median, streams in zip(medians, at_once, strict=True)])
     return np.array(rows)
-
-
-def engine_bytes(bundle: Bundle) -> int:
-    """Size of what the runtime loads."""
-    return sum(entry.bytes for entry in bundle.manifest.files.values() if entry.role != "golden")
 
 
 def accuracy(bundle: Bundle) -> Accuracy | None:
