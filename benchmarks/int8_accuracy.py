@@ -5,6 +5,8 @@ Calibrated on 256 of the embedded calibration images, which are from the trainin
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,10 +24,10 @@ RUN_BATCH = 100
 
 
 def tensors(
-    path: object, checkpoint: Checkpoint, most: int | None = None
+    path: Path, checkpoint: Checkpoint, most: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Preprocessed images and their labels."""
-    dataset = open_dataset(path)  # type: ignore[arg-type]
+    dataset = open_dataset(path)
     chosen = dataset if most is None else subset(dataset, most)
     found = [(batch.tensor, batch.labels) for batch in iterate_batches(chosen, checkpoint.preprocessing, 500)]
     labels = [part for _, part in found if part is not None]

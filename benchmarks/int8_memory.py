@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def work(preset: str, size: int, count: int) -> None:
         opened("onnxruntime", graphs.canonical), test, 1
     ).argmax(1)
     marks.append(time.perf_counter())
-    steps = [f"{end - begin:8.1f}" for begin, end in zip(marks, marks[1:], strict=False)]
+    steps = [f"{end - begin:8.1f}" for begin, end in pairwise(marks)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{count:>7}{''.join(steps)}{marks[-1] - marks[0]:9.1f}{peak:10.2f}{agree.mean():11.1%}", flush=True)
 

@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -131,18 +132,18 @@ def engines(graphs: Graphs, images: Images) -> dict[str, dict[str, Callable[[], 
     """Every recipe as something that opens it, by runtime: opened one after the other, to bound the memory."""
     stock = stock_onnxruntime(graphs.plain, images)
     onnxruntime: dict[str, Callable[[], Call]] = {
-        name: (lambda model=model: opened("onnxruntime", model)) for name, model in stock.items()
+        name: partial(opened, "onnxruntime", model) for name, model in stock.items()
     }
     ours = {target: own(graphs, target, images) for target in ("onnxruntime", "openvino")}
-    onnxruntime["dmformer --int8"] = lambda: opened("onnxruntime", ours["onnxruntime"])
+    onnxruntime["dmformer --int8"] = partial(opened, "onnxruntime", ours["onnxruntime"])
     openvino_: dict[str, Callable[[], Call]] = {
-        f"import of {name}": (lambda model=model: opened("openvino", model))
+        f"import of {name}": partial(opened, "openvino", model)
         for name, model in stock.items()
         if "pre-processed" in name
     }
     for name, converted in stock_openvino(graphs.plain, images).items():
-        openvino_[name] = lambda converted=converted: compiled(converted)
-    openvino_["dmformer --int8"] = lambda: opened("openvino", ours["openvino"])
+        openvino_[name] = partial(compiled, converted)
+    openvino_["dmformer --int8"] = partial(opened, "openvino", ours["openvino"])
     return {"onnxruntime": onnxruntime, "openvino": openvino_}
 
 

@@ -6,11 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from dmformer.errors import UsageError
+
 COREML = "Core ML"
 
 W8A16 = Annotated[
     bool,
-    typer.Option("--w8a16", help="INT8 for weights only (iOS 16); --int8 alone is W8A8 (iOS 17).", rich_help_panel=COREML),
+    typer.Option(
+        "--w8a16", help="INT8 for weights only (iOS 16); --int8 alone is W8A8 (iOS 17).", rich_help_panel=COREML
+    ),
 ]
 Classifier = Annotated[
     bool, typer.Option("--classifier", help="A label and probabilities besides the logits.", rich_help_panel=COREML)
@@ -47,7 +51,15 @@ License = Annotated[
 ]
 
 
-def coreml_options(**given: Any) -> dict[str, object]:
-    """The options as the library takes them; switches that are off stand for the default."""
-    given["int8"] = "w8a16" if given.pop("w8a16") else None
-    return {name: value for name, value in given.items() if value not in (None, False)}
+def coreml_options(targets: tuple[str, ...], **given: Any) -> dict[str, object]:
+    """The options as the library takes them; switches that are off stand for the default.
+
+    Raises:
+        UsageError: They were given, and no Core ML package is made.
+    """
+    asked = {name: value for name, value in given.items() if value not in (None, False)}
+    if asked and "coreml" not in targets:
+        raise UsageError(f"--{next(iter(asked)).replace('_', '-')} belongs to Core ML packages", "add --target coreml")
+    if asked.pop("w8a16", False):
+        asked["int8"] = "w8a16"
+    return asked

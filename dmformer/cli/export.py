@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dmformer.cli import BELOW_TOLERANCE, options
+from dmformer.cli import coreml as coreml_options
 from dmformer.cli import int8 as int8_options
 from dmformer.cli import weights as weights_options
 from dmformer.errors import UsageError
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
     from dmformer.pipeline.options import ExportOptions
 
+HALF_BY_NATURE = {"tensorrt-rtx", "coreml"}
+"""Targets whose default precision is FP16."""
 EXAMPLES = (
     ("dmformer export", "the embedded checkpoint, for ONNX Runtime"),
     ("dmformer export best.pt --target openvino --half", "your weights, stored as FP16"),
     ("dmformer export best.pt --target all --data val/ --json", "every runtime here, verified on your images"),
+    ("dmformer export best.pt --target coreml --classifier", "for Xcode: image in, label and probabilities out"),
     ("dmformer export --preset small --random-weights --imgsz 224", "only to see the speed"),
 )
 
@@ -110,7 +114,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
     deployment_target: coreml_options.DeploymentTarget = None,
     compute_units: coreml_options.ComputeUnits = None,
     author: coreml_options.Author = None,
-    license: coreml_options.License = None,  # noqa: A002 - the option's name
+    license: coreml_options.License = None,
     force: Annotated[bool, typer.Option("--force", help="Replace bundles that exist.")] = False,
     device: options.Device = "cpu",
     max_error: options.MaxError = None,
@@ -169,6 +173,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
             "dla_core": dla,
         },
         coreml=coreml_options.coreml_options(
+            targets,
             w8a16=w8a16,
             classifier=classifier,
             tensor_input=tensor_input,
@@ -227,7 +232,10 @@ def choose_targets(names: list[str]) -> tuple[str, ...]:
     from dmformer.runtimes.registry import RUNTIMES, get_runtime
 
     if "all" in names:
-        return tuple(name for name in RUNTIMES if get_runtime(name).missing() is None)
+        runtimes = {name: get_runtime(name) for name in RUNTIMES}
+        # What opens a package need not be what builds it.
+        why = {name: getattr(runtime, "missing_for_export", runtime.missing)() for name, runtime in runtimes.items()}
+        return tuple(name for name, reason in why.items() if reason is None)
     for name in names:
         get_runtime(name)
     return tuple(dict.fromkeys(names))

@@ -108,7 +108,13 @@ def describe_bundle(path: Path) -> dict[str, Any]:
     from dmformer.bundle import Bundle
 
     bundle = Bundle.load(path)
-    return {"path": str(path), "manifest": bundle.manifest.model_dump(mode="json", by_alias=True)}
+    document: dict[str, Any] = {"path": str(path), "manifest": bundle.manifest.model_dump(mode="json", by_alias=True)}
+    if bundle.manifest.target == "coreml":
+        from dmformer.runtimes.coreml.neural_engine import describe_hints
+        from dmformer.runtimes.coreml.session import package_of
+
+        document["neural_engine"] = describe_hints(package_of(bundle))
+    return document
 
 
 def describe_checkpoint(checkpoint: Checkpoint, size: tuple[int, int] | None) -> dict[str, Any]:
@@ -199,6 +205,20 @@ def show_bundle(document: dict[str, Any]) -> None:
     bundle = Bundle.load(document["path"])
     if bundle.manifest.proof:
         print_summaries([summarize(bundle, bundle.manifest.proof)])
+    if "neural_engine" in document:
+        show_hints(document["neural_engine"])
+
+
+def show_hints(hints: list[dict[str, Any]]) -> None:
+    """What may keep Core ML from the Neural Engine."""
+    from dmformer.cli.output import console, escaped, table
+
+    grid = table(
+        "Neural Engine: what may fall back, from public guidance; nothing was measured", ">count", "what", "why"
+    )
+    for hint in hints:
+        grid.add_row(str(hint["count"]), escaped(hint["what"]), escaped(f"{hint['why']} ({hint['source']})"))
+    console().print(grid)
 
 
 SHOW = {"sensitivity": show_sensitivity, "weights": show_weights, "onnx": show_onnx, "bundle": show_bundle}

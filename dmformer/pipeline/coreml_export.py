@@ -53,7 +53,7 @@ def plan_for(options: ExportOptions) -> PackagePlan:
 def check_coreml(options: ExportOptions) -> None:
     """Raises what can be known to be wrong before anything is read."""
     plan_for(options)
-    reason = CoreMlRuntime().unable_to_build()
+    reason = CoreMlRuntime().missing_for_export()
     if reason:
         message, _, command = reason.partition(": ")
         raise MissingBackendError(message, command)

@@ -66,8 +66,8 @@ class ExportOptions:
         int8: Calibration and plan of an INT8 engine.
         build: What an engine for NVIDIA's libraries is built with: fields of
             `dmformer.runtimes.tensorrt.plan.BuildPlan`; None and what is missing stand for the default.
-        coreml: What a Core ML package is built with: fields of `dmformer.runtimes.coreml.plan.PackagePlan`; None and what
-            is missing stand for the default.
+        coreml: What a Core ML package is built with: fields of `dmformer.runtimes.coreml.plan.PackagePlan`; None and
+            what is missing stand for the default.
         timing_cache: File in which NVIDIA's builder keeps timings; None takes the user's own.
         device: Where the engine is tried and verified; the runtimes of today know ``cpu``.
     """

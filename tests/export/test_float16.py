@@ -148,8 +148,8 @@ def test_the_int8_twin_answers_like_the_quantized_graph(quantized: onnx.ModelPro
 
 
 def test_scales_too_small_for_float16_stay_float32() -> None:
-    scale = numpy_helper.from_array(np.float32(1e-7), "scale")
-    zero = numpy_helper.from_array(np.int8(0), "zero")
+    scale = numpy_helper.from_array(np.array(1e-7, np.float32), "scale")
+    zero = numpy_helper.from_array(np.array(0, np.int8), "zero")
     make = functools.partial(helper.make_node)
     nodes = [
         make("QuantizeLinear", ["image", "scale", "zero"], ["codes"], name="quantize"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -26,10 +27,13 @@ def build(onnx_file: Path, directory: Path, **options: object) -> EngineReport:
 
 
 def layers_in(directory: Path) -> list[EngineLayer]:
-    listed = json.loads((directory / "layers.json").read_text())["layers"]
-    return [
-        EngineLayer(**{key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}) for entry in listed
-    ]
+    def layer(entry: dict[str, Any]) -> EngineLayer:
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+        }
+        return EngineLayer(**values)
+
+    return [layer(entry) for entry in json.loads((directory / "layers.json").read_text())["layers"]]
 
 
 @pytest.mark.parametrize(("precision", "executes"), [("fp32", "float32"), ("fp16", "float16")])

@@ -66,7 +66,7 @@ class Recipe:
         deployment_target: As ``iOS17``.
         int8_layers: Modules whose weights become int8.
         ranges: For W8A8 the range of each such module's input; None leaves activations in float.
-        metadata: User-defined metadata; the keys ``author``, ``license``, ``description`` and ``version`` are Core ML's.
+        metadata: User-defined metadata; the keys ``author``, ``license``, ``description``, ``version`` are Core ML's.
     """
 
     preprocessing: Preprocessing
@@ -117,7 +117,7 @@ def _convert(network: DMFormer, recipe: Recipe) -> Converted:
     if recipe.labels is not None:
         prepared = WithProbabilities(prepared).eval()
     example = torch.zeros(recipe.batches[0], *recipe.preprocessing.shape)
-    traced = torch.jit.trace(prepared, example, check_trace=False)
+    traced = torch.jit.trace(prepared, example, check_trace=False)  # type: ignore[no-untyped-call]
     outputs = [ct.TensorType(name=OUTPUT, dtype=np.float32)]
     if recipe.labels is not None:
         outputs.append(ct.TensorType(name=PROBABILITIES, dtype=np.float32))
@@ -204,7 +204,11 @@ def quiet() -> Iterator[None]:
         yield
         return
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)

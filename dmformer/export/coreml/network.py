@@ -43,7 +43,9 @@ def canonical_network(config: ModelConfig, weights: Arrays) -> DMFormer:
     try:
         network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        raise ExportError(f"the weights are not those of the canonical network: {str(error).splitlines()[0]}") from error
+        raise ExportError(
+            f"the weights are not those of the canonical network: {str(error).splitlines()[0]}"
+        ) from error
     return network.eval().requires_grad_(False)
 
 

@@ -26,7 +26,10 @@ SMALLEST_SINGLE = 1e-12
 
 
 def quantize_program(
-    program: Any, weights: Mapping[str, NDArray[np.float32]], layers: Collection[str], ranges: Mapping[str, Range] | None
+    program: Any,
+    weights: Mapping[str, NDArray[np.float32]],
+    layers: Collection[str],
+    ranges: Mapping[str, Range] | None,
 ) -> None:
     """Rewrites a program in place.
 
@@ -54,7 +57,7 @@ def quantize_program(
 
 
 def _scope(module: str) -> Any:
-    """coremltools wants to know of every operation which module it comes from."""
+    """Coremltools wants to know of every operation which module it comes from."""
     from coremltools.converters.mil import Builder as mb  # noqa: N813 - its usual name
     from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 

@@ -78,8 +78,8 @@ class PackageRequest(Strict):
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
     layers: tuple[str, ...] = ()
-    ranges: dict[str, tuple[float, float]] = {}
-    metadata: dict[str, str] = {}
+    ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    metadata: dict[str, str] = Field(default_factory=dict)
 
 
 def make_plan(**given: object) -> PackagePlan:
@@ -110,5 +110,3 @@ def deployment_target(plan: PackagePlan, precision: str) -> tuple[Target, str | 
     if TARGETS.index(asked) >= TARGETS.index(needed):
         return asked, None
     return needed, f"{kind} needs the operators of {needed}: the deployment target is raised from {asked}"
-
-

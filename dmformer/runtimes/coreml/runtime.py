@@ -1,4 +1,4 @@
-"""The target ``coreml``: builds a package with coremltools, opens it in Core ML on a Mac and in the evaluator elsewhere."""
+"""The target ``coreml``: built with coremltools, opened in Core ML on a Mac and in the evaluator elsewhere."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class CoreMlRuntime(NativeRuntime):
 
     def missing(self) -> str | None:
         """The evaluator needs NumPy alone; on a Mac, Core ML is reached through coremltools."""
-        return self.unable_to_build() if sys.platform == MAC else None
+        return self.missing_for_export() if sys.platform == MAC else None
 
-    def unable_to_build(self) -> str | None:
+    def missing_for_export(self) -> str | None:
         """Why packages cannot be built here, with the install command; None where they can."""
         return None if find_spec("coremltools") is not None else f"coremltools is not installed: {INSTALL}"
 
@@ -39,7 +39,7 @@ class CoreMlRuntime(NativeRuntime):
         Raises:
             MissingBackendError: coremltools is not installed.
         """
-        reason = self.unable_to_build()
+        reason = self.missing_for_export()
         if reason:
             message, _, command = reason.partition(": ")
             raise MissingBackendError(message, command)

@@ -50,7 +50,9 @@ class EvaluatorSession(Session):
             check_interface(package, bundle)
             self._evaluator = Evaluator(package)
         except (PackageError, *DAMAGE) as error:
-            raise EngineError(f"{path}: cannot load it ({' '.join(str(error).split())[:300]})", "export it again") from error
+            raise EngineError(
+                f"{path}: cannot load it ({' '.join(str(error).split())[:300]})", "export it again"
+            ) from error
         self._path = path
         self._takes_pixels = package.model.inputs[0].kind == "image"
         self._preprocessing = manifest.preprocessing
@@ -77,16 +79,26 @@ def check_interface(package: Package, bundle: Bundle) -> None:
         PackageError: It is another network's.
     """
     program, manifest = package.model.program, bundle.manifest
-    if len(program.inputs) != 1 or len(package.model.inputs) != 1 or list(program.inputs) != [package.model.inputs[0].name]:
+    if (
+        len(program.inputs) != 1
+        or len(package.model.inputs) != 1
+        or list(program.inputs) != [package.model.inputs[0].name]
+    ):
         raise PackageError("it is the package of another network: it does not take one image")
     shape = next(iter(program.inputs.values())).shape
     if shape[1:] != manifest.input.shape[1:]:
-        raise PackageError(f"it is the package of another network: it takes {shape}, the manifest says {manifest.input.shape}")
+        raise PackageError(
+            f"it is the package of another network: it takes {shape}, the manifest says {manifest.input.shape}"
+        )
     if manifest.output.name not in program.outputs:
         raise PackageError(f"it is the package of another network: it gives no {manifest.output.name!r}")
-    given = next((kind.shape for op in program.operations for name, kind in op.outputs if name == manifest.output.name), ())
+    given = next(
+        (kind.shape for op in program.operations for name, kind in op.outputs if name == manifest.output.name), ()
+    )
     if given[1:] != manifest.output.shape[1:]:
-        raise PackageError(f"it is the package of another network: it gives {given}, the manifest says {manifest.output.shape}")
+        raise PackageError(
+            f"it is the package of another network: it gives {given}, the manifest says {manifest.output.shape}"
+        )
 
 
 def pixels(batch: NDArray[np.float32], spec: Preprocessing) -> NDArray[np.float32]:

@@ -67,7 +67,9 @@ class Blob:
         expected = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind.dtype).itemsize
         if TYPES.get(number) != kind.dtype or size != expected:
             raise ValueError(f"{self._name} holds another tensor at offset {offset} than the program expects")
-        found = np.frombuffer(self._data, np.dtype(kind.dtype).newbyteorder("<"), expected // np.dtype(kind.dtype).itemsize, start)
+        found = np.frombuffer(
+            self._data, np.dtype(kind.dtype).newbyteorder("<"), expected // np.dtype(kind.dtype).itemsize, start
+        )
         return found.astype(kind.dtype).reshape(shape)
 
     def close(self) -> None:

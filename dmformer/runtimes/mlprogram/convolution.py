@@ -28,7 +28,9 @@ class Geometry:
     groups: int = 1
 
 
-def padding(kind: str, pads: tuple[int, ...], kernel: tuple[int, int], geometry: Geometry, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def padding(
+    kind: str, pads: tuple[int, ...], kernel: tuple[int, int], geometry: Geometry, size: tuple[int, int]
+) -> tuple[int, int, int, int]:
     """The rows and columns of zeros that a ``pad_type`` stands for.
 
     Args:

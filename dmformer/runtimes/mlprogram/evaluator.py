@@ -108,7 +108,9 @@ class Evaluator:
                 values.update(_run(step, values))
                 for name in step.last:
                     del values[name]
-        return {name: values[name].copy() if isinstance(values[name], np.ndarray) else values[name] for name in self.outputs}
+        return {
+            name: values[name].copy() if isinstance(values[name], np.ndarray) else values[name] for name in self.outputs
+        }
 
 
 def _step(operation: Operation, package: Package, constants: dict[str, Any], known: set[str]) -> Step | None:

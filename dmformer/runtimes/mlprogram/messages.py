@@ -143,7 +143,7 @@ class Message:
     def integer(self, number: int) -> int:
         found = self._fields.get(number, [0])[-1]
         if not isinstance(found, int):
-            raise ValueError(f"field {number} is no number")
+            raise ValueError(f"field {number} is no number")  # noqa: TRY004 - of the file, not of an argument
         return found
 
     def has(self, number: int) -> bool:
@@ -209,8 +209,8 @@ def _feature(message: Message) -> Feature:
     kind = message.message(3) or Message(b"")
     image, array = kind.message(4), kind.message(5)
     if image is not None:
-        shape = (image.integer(2), image.integer(1))
-        return Feature(message.text(1), "image", COLOURS.get(image.integer(3)), shape)
+        size = (image.integer(2), image.integer(1))
+        return Feature(message.text(1), "image", COLOURS.get(image.integer(3)), size)
     shape = tuple(array.integers(1)) if array is not None else ()
     return Feature(message.text(1), "tensor" if array is not None else "other", None, shape)
 
@@ -298,7 +298,7 @@ def _texts(items: Message) -> tuple[str, ...]:
     for message in items.messages(1):
         content = _value(message).content
         if isinstance(content, BlobReference | tuple):
-            raise ValueError("a list holds something else than texts and numbers")
+            raise ValueError("a list holds something else than texts and numbers")  # noqa: TRY004 - as above
         found.append(content if isinstance(content, str) else str(content.item()))
     return tuple(found)
 

@@ -56,9 +56,7 @@ def read_package(path: Path) -> Package:
     """
     try:
         specification = specification_of(path)
-        if specification.stat().st_size > MAX_SPECIFICATION_BYTES:
-            raise PackageError(f"{specification.name} is larger than {MAX_SPECIFICATION_BYTES >> 20} MiB")
-        model = read_model(specification.read_bytes())
+        model = read_model(_bounded(specification))
     except PackageError:
         raise
     except FileNotFoundError as error:
@@ -66,6 +64,12 @@ def read_package(path: Path) -> Package:
     except DAMAGE as error:
         raise PackageError(f"its specification cannot be read: {error}") from error
     return Package(model, _constants(model, specification.parent))
+
+
+def _bounded(specification: Path) -> bytes:
+    if specification.stat().st_size > MAX_SPECIFICATION_BYTES:
+        raise PackageError(f"{specification.name} is larger than {MAX_SPECIFICATION_BYTES >> 20} MiB")
+    return specification.read_bytes()
 
 
 def specification_of(path: Path) -> Path:

@@ -1,0 +1,124 @@
+"""A package run by Core ML itself, on a Mac. Written against coremltools 9; not run where this project is tested.
+
+``coremltools.models.MLModel.predict`` takes a PIL image or an array by input name, one sample at a time;
+``MLComputePlan`` tells which device Core ML prefers for each operation (macOS 14 and later).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dmformer.bundle import Bundle
+from dmformer.errors import EngineError, UsageError
+from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch
+from dmformer.runtimes.coreml.plan import COMPUTE_UNITS
+from dmformer.runtimes.coreml.session import package_of, pixels
+
+UNITS = {"all": "ALL", "cpu": "CPU_ONLY", "cpu-and-gpu": "CPU_AND_GPU", "cpu-and-ne": "CPU_AND_NE"}
+"""The names of `dmformer.runtimes.coreml.plan.COMPUTE_UNITS` in ``coremltools.ComputeUnit``."""
+MODES = {1: "L", 3: "RGB"}
+
+
+class CoreMlSession(Session):
+    """A package opened by Core ML."""
+
+    def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
+        """Compiles and loads the package.
+
+        Args:
+            bundle: Its bundle.
+            options: ``device`` is one of ``COMPUTE_UNITS`` to run on; ``cpu``, the default of every command, stands for
+                what the bundle was exported for.
+
+        Raises:
+            EngineError: Core ML refused the package.
+        """
+        with contextlib.redirect_stderr(io.StringIO()):
+            import coremltools as ct
+
+        manifest = bundle.manifest
+        self._path, self._manifest = package_of(bundle), manifest
+        asked = manifest.runtime.options.get("compute_units", "all") if options.device == "cpu" else options.device
+        if asked not in COMPUTE_UNITS:
+            raise UsageError(f"Core ML has no compute units {asked!r}", f"choose from: {', '.join(COMPUTE_UNITS)}")
+        try:
+            self._model = ct.models.MLModel(str(self._path), compute_units=getattr(ct.ComputeUnit, UNITS[asked]))
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise EngineError(f"{self._path}: Core ML cannot load it ({reason})", "export it again") from error
+        self._takes_pixels = manifest.runtime.options.get("input") == "image"
+        self.execution = Execution(f"Core ML ({asked})", manifest.precision.executes)
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
+        check_batch(batch, self._manifest.input.shape)
+        name = self._manifest.output.name
+        if self._takes_pixels:
+            given: list[Any] = [
+                _picture(one, self._manifest.preprocessing.channel_order) for one in self._pixels(batch)
+            ]
+        else:
+            given = list(_parts(batch, self._manifest.input.shape[0]))
+        found = [np.asarray(self._model.predict({self._manifest.input.name: one})[name], np.float32) for one in given]
+        return {name: np.concatenate(found)}
+
+    def _pixels(self, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return pixels(batch, self._manifest.preprocessing).astype(np.uint8)
+
+    def close(self) -> None:
+        self.__dict__.pop("_model", None)
+
+
+def _picture(tensor: NDArray[np.uint8], channel_order: str) -> Image.Image:
+    """uint8 ``[C, H, W]`` as Core ML takes a picture: in RGB whatever order the package computes in, or grey."""
+    ordered = tensor[::-1] if channel_order == "bgr" else tensor
+    flat = ordered[0] if len(ordered) == 1 else ordered.transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(flat), MODES[len(ordered)])
+
+
+def _parts(batch: NDArray[np.float32], fixed: int | None) -> list[NDArray[np.float32]]:
+    """A batch in parts of sizes that an enumerated input takes: powers of two, the largest 32."""
+    if fixed is not None:
+        return [batch]
+    parts, start = [], 0
+    while start < len(batch):
+        size = min(32, 1 << (len(batch) - start).bit_length() - 1)
+        parts.append(batch[start : start + size])
+        start += size
+    return parts
+
+
+def compute_plan(package: Path, compute_units: str) -> dict[str, int]:
+    """How many operations Core ML prefers to run on which device: macOS 14 and later.
+
+    Args:
+        package: A ``.mlpackage``.
+        compute_units: One of `dmformer.runtimes.coreml.plan.COMPUTE_UNITS`.
+
+    Raises:
+        EngineError: Core ML cannot compile or plan it.
+    """
+    import coremltools as ct
+
+    units = getattr(ct.ComputeUnit, UNITS[compute_units])
+    compiled = Path(tempfile.mkdtemp(prefix="dmformer-")) / "model.mlmodelc"
+    try:
+        ct.models.utils.compile_model(str(package), str(compiled))
+        plan = ct.models.compute_plan.MLComputePlan.load_from_path(str(compiled), compute_units=units)
+        operations = plan.model_structure.program.functions["main"].block.operations
+        usages = [plan.get_compute_device_usage_for_mlprogram_operation(operation) for operation in operations]
+    except Exception as error:
+        raise EngineError(f"{package}: Core ML has no compute plan ({' '.join(str(error).split())[:300]})") from error
+    finally:
+        shutil.rmtree(compiled.parent, ignore_errors=True)
+    names = [type(usage.preferred_compute_device).__name__ for usage in usages if usage is not None]
+    return dict(Counter(names))

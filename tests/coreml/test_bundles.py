@@ -1,0 +1,274 @@
+"""Core ML as a target: whole bundles, what verification catches, and what is no package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmformer.bundle import Bundle, entry_of
+from dmformer.cli.export import choose_precision
+from dmformer.errors import DmformerError, EngineError, MissingBackendError, UsageError
+from dmformer.evaluation.predict import predict
+from dmformer.evaluation.verify import verify
+from dmformer.pipeline.export import check_options
+from dmformer.pipeline.options import ExportOptions
+from dmformer.runtimes.base import SessionOptions
+from dmformer.runtimes.coreml.plan import deployment_target, make_plan
+from dmformer.runtimes.coreml.runtime import CoreMlRuntime
+from dmformer.runtimes.coreml.session import package_of, pixels
+from dmformer.runtimes.inspection.onnx_wire import field
+from dmformer.runtimes.mlprogram.evaluator import Evaluator
+from dmformer.runtimes.mlprogram.package import read_package
+from dmformer.runtimes.registry import open_bundle
+from tests.coreml.conftest import Bundled
+from tests.support import invoke, random_batch, random_images
+
+INSIDE = "model.mlpackage/Data/com.apple.CoreML"
+SPECIFICATION, WEIGHTS = f"{INSIDE}/model.mlmodel", f"{INSIDE}/weights/weight.bin"
+
+
+@pytest.fixture
+def half(bundled: Bundled, tmp_path: Path) -> Bundle:
+    """A float16 bundle, to be damaged."""
+    shutil.copytree(bundled("fp16"), tmp_path / "bundle")
+    return Bundle.load(tmp_path / "bundle")
+
+
+def resealed(bundle: Bundle) -> Bundle:
+    """The bundle with the checksums of the files as they are now: damage that no checksum tells."""
+    files = {name: entry_of(bundle.path / name, entry.role) for name, entry in bundle.manifest.files.items()}
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"files": files}))
+
+
+class TestBundle:
+    def test_every_file_of_the_package_is_listed(self, bundled: Bundled) -> None:
+        bundle = Bundle.load(bundled("fp16"))
+        roles = {name: entry.role for name, entry in bundle.manifest.files.items()}
+        assert roles.pop("golden.npz") == "golden"
+        assert roles == {"model.mlpackage/Manifest.json": "package", SPECIFICATION: "engine", WEIGHTS: "weights"}
+        found = {path.relative_to(bundle.path).as_posix() for path in package_of(bundle).rglob("*") if path.is_file()}
+        assert found == set(roles)
+        assert bundle.manifest.precision.executes == "float16"
+        assert bundle.manifest.runtime.options == {
+            "input": "image",
+            "deployment_target": "iOS15",
+            "compute_units": "all",
+        }
+
+    def test_the_package_describes_itself(self, bundled: Bundled) -> None:
+        bundle = Bundle.load(bundled("fp16"))
+        metadata = read_package(package_of(bundle)).model.metadata
+        assert json.loads(metadata["dmformer.preprocessing"]) == bundle.manifest.preprocessing.model_dump(mode="json")
+        assert metadata["dmformer.source_sha256"] == bundle.manifest.source.sha256
+        assert not any("date" in name for name in metadata)
+
+    def test_the_session_says_what_it_is(self, bundled: Bundled) -> None:
+        with open_bundle(str(bundled("fp16"))) as session:
+            assert session.execution.provider == "evaluator"
+            with pytest.raises(UsageError, match="pictures of 8 bits"):
+                session.run(random_batch(1))
+        with pytest.raises(UsageError, match="'npu'"):
+            open_bundle(str(bundled("fp16")), SessionOptions(device="npu"))
+
+    def test_it_predicts(self, bundled: Bundled) -> None:
+        bundle = Bundle.load(bundled("fp16"))
+        with open_bundle(bundle) as session:
+            guesses = predict(bundle, session, list(random_images(2)), top_k=3)
+        assert [len(row) for row in guesses] == [3, 3]
+        assert guesses[0][0].label.startswith("class ")
+
+    def test_an_open_batch_takes_several_sizes(self, bundled: Bundled) -> None:
+        bundle = Bundle.load(bundled("fp32", dynamic=True))
+        assert bundle.manifest.input.shape[0] is None
+        assert bundle.manifest.runtime.options["input"] == "tensor"
+        with open_bundle(bundle) as session:
+            assert session.run(random_batch(5))["logits"].shape == (5, 10)
+            with pytest.raises(UsageError, match="Nx3x32x32"):
+                session.run(random_batch(0))
+
+    def test_w8a8_carries_ranges_and_says_so(self, bundled: Bundled) -> None:
+        bundle = Bundle.load(bundled("int8", classifier=True))
+        assert bundle.path.name.endswith("coreml-w8a8")
+        assert bundle.manifest.precision.executes == "int8 with float16"
+        assert bundle.manifest.runtime.options["int8"] == "w8a8"
+        assert bundle.manifest.runtime.options["deployment_target"] == "iOS17"
+        groups = bundle.manifest.precision.groups
+        assert {groups[name] for name in groups if name.endswith("gate")} == {"float"}
+        assert groups["stages.0.0.ffn"] == "int8"
+
+    def test_inspect_shows_the_neural_engine_s_hints(self, bundled: Bundled) -> None:
+        done = invoke("inspect", str(bundled("fp16")))
+        assert done.exit_code == 0
+        assert "nothing was measured" in " ".join(done.stderr.split())
+        assert "dilation 3" in done.stderr
+
+
+class TestVerification:
+    def test_the_bundle_as_it_was_made_passes(self, half: Bundle) -> None:
+        assert verify(half).passed
+
+    def test_one_changed_scale_is_caught_by_its_checksum(self, half: Bundle) -> None:
+        mutate(half, 3.0)
+        with pytest.raises(DmformerError, match="differs from what was exported"):
+            Bundle.load(half.path)
+
+    def test_one_changed_tensor_is_caught_by_its_answers(self, half: Bundle) -> None:
+        mutate(half, 3.0)
+        proof = verify(resealed(half))
+        assert not proof.passed
+        assert any("SQNR" in failure for failure in proof.failures)
+
+
+def mutate(bundle: Bundle, factor: float) -> None:
+    """Scales the first tensor of the weight file."""
+    path = bundle.path / WEIGHTS
+    data = bytearray(path.read_bytes())
+    _, kind, size, start = struct.unpack_from("<IIQQ", data, 64)
+    assert kind == 1
+    values = np.frombuffer(data, "<f2", size // 2, start) * np.float16(factor)
+    data[start : start + size] = values.astype("<f2").tobytes()
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def beyond(path: Path) -> None:
+    """Moves the data of the first tensor behind the end of the file."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<Q", data, 80, len(data))
+    path.write_bytes(data)
+
+
+def old_model(path: Path) -> None:
+    path.write_bytes(field(1, 4) + field(500, b""))
+
+
+DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "truncated specification": (SPECIFICATION, cut, "cannot be read"),
+    "empty specification": (SPECIFICATION, lambda path: path.write_bytes(b"") and None, "holds no model"),
+    "no protobuf": (SPECIFICATION, lambda path: path.write_bytes(b"no engine") and None, "cannot load it"),
+    "NeuralNetwork": (SPECIFICATION, old_model, "it is a NeuralNetwork, not an ML Program"),
+    "truncated weights": (WEIGHTS, cut, "ends at"),
+    "no weights": (WEIGHTS, Path.unlink, "the weight file weight.bin is missing"),
+    "offset beyond the end": (WEIGHTS, beyond, "within the tensor at offset"),
+    "weights of another kind": (WEIGHTS, lambda path: path.write_bytes(b"\1" * 128) and None, "of version"),
+    "no manifest": ("model.mlpackage/Manifest.json", Path.unlink, "Manifest.json is missing"),
+    "manifest that is none": (
+        "model.mlpackage/Manifest.json",
+        lambda path: path.write_text("[]") and None,
+        "no manifest",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_no_package_is_refused_in_one_line(half: Bundle, name: str) -> None:
+    place, damage, message = DAMAGE[name]
+    damage(half.path / place)
+    with pytest.raises(EngineError, match=message) as caught:
+        CoreMlRuntime().open(half, SessionOptions())
+    assert "\n" not in caught.value.message
+    assert "cannot load it" in caught.value.message
+    assert caught.value.hint
+
+
+def test_an_unknown_operator_is_named(half: Bundle) -> None:
+    path = half.path / SPECIFICATION
+    path.write_bytes(path.read_bytes().replace(b"\x0a\x04gelu", b"\x0a\x04silu"))
+    with pytest.raises(EngineError, match=r"does not know these operators: silu \(4\)"):
+        CoreMlRuntime().open(half, SessionOptions())
+
+
+@pytest.mark.parametrize(("side", "classes"), [(64, 10), (32, 7)])
+def test_the_package_of_another_network_is_refused(half: Bundle, side: int, classes: int) -> None:
+    manifest = half.manifest
+    given = manifest.input.model_copy(update={"shape": (1, 3, side, side)})
+    wanted = manifest.output.model_copy(update={"shape": (1, classes)})
+    other = replace(half, manifest=manifest.model_copy(update={"input": given, "output": wanted}))
+    with pytest.raises(EngineError, match="the package of another network"):
+        CoreMlRuntime().open(other, SessionOptions())
+
+
+def test_every_byte_of_a_specification_may_be_wrong(half: Bundle) -> None:
+    """Whatever is read from a damaged file: an answer or one line, never a traceback."""
+    path = half.path / SPECIFICATION
+    whole, generator = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(40):
+        data = bytearray(whole)
+        for place in generator.integers(0, len(data), 3):
+            data[place] = generator.integers(0, 256)
+        path.write_bytes(data)
+        try:
+            with CoreMlRuntime().open(half, SessionOptions()) as session:
+                session.run(half.golden().tensors[:1])
+        except DmformerError as error:
+            assert "\n" not in error.message
+
+
+class TestPlan:
+    def test_the_deployment_target_is_raised_as_needed(self) -> None:
+        assert deployment_target(make_plan(), "fp16") == ("iOS15", None)
+        assert deployment_target(make_plan(deployment_target="iOS18"), "int8") == ("iOS18", None)
+        target, said = deployment_target(make_plan(deployment_target="iOS15"), "int8")
+        assert target == "iOS17"
+        assert "raised from iOS15" in str(said)
+        assert deployment_target(make_plan(int8="w8a16"), "int8") == ("iOS16", None)
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"deployment_target": "iOS99"}, "deployment-target"),
+            ({"compute_units": "tpu"}, "compute-units"),
+            ({"batches": (2,), "classifier": True}, "one image at a time"),
+            ({"workspace": 2}, "workspace"),
+        ],
+    )
+    def test_what_cannot_be_built(self, given: dict[str, object], message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            make_plan(**given)
+
+    def test_only_a_single_image_is_taken_as_an_image(self) -> None:
+        assert make_plan().image_input
+        assert not make_plan(tensor_input=True).image_input
+        assert not make_plan(batches=(1, 2)).image_input
+
+    def test_half_is_the_precision_of_this_target(self) -> None:
+        assert choose_precision(("coreml",), fp32=False) == "fp16"
+        assert choose_precision(("coreml", "onnxruntime"), fp32=False) == "fp32"
+
+    def test_building_needs_coremltools_and_running_does_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        runtime = CoreMlRuntime()
+        monkeypatch.setattr("dmformer.runtimes.coreml.runtime.find_spec", lambda name: None)
+        assert runtime.missing() is None
+        with pytest.raises(MissingBackendError) as caught:
+            check_options(ExportOptions(targets=("coreml",), precision="fp16"))
+        assert "coreml" in str(caught.value.hint)
+
+    def test_options_of_another_target_are_refused(self) -> None:
+        done = invoke("export", "--w8a16", "--target", "onnxruntime")
+        assert done.exit_code == 2
+        assert "--w8a16 belongs to Core ML packages" in done.stderr
+
+
+def test_pixels_are_those_of_the_picture(half: Bundle) -> None:
+    golden, spec = half.golden(), half.manifest.preprocessing
+    found = pixels(golden.tensors, spec)
+    assert np.array_equal(found, np.rint(found))
+    with pytest.raises(UsageError, match="no such picture"):
+        pixels(golden.tensors + np.float32(0.001), spec)
+
+
+def test_values_of_a_program_are_forgotten_when_they_are_used_up(half: Bundle) -> None:
+    evaluator = Evaluator(read_package(package_of(half)))
+    forgotten = [name for step in evaluator._steps for name in step.last]
+    assert len(forgotten) == len(set(forgotten))
+    assert len(forgotten) >= len(evaluator._steps) - 1
