@@ -29,18 +29,19 @@ Exported = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home and a cache of the session's own; a working directory and a folder for temporary files of the test's."""
+    own = tmp_path_factory.mktemp("isolated")
     for name in ("tmp", "work"):
-        (tmp_path / f".{name}").mkdir()
+        (own / name).mkdir()
     # Libraries leave things there: torch a cache, ONNX Runtime the id that its telemetry knows this machine by.
     elsewhere = tmp_path_factory.getbasetemp()
     monkeypatch.setenv("HOME", str(elsewhere / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(elsewhere / "cache"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(elsewhere / "torch"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path / ".tmp"))
+    monkeypatch.setenv("TMPDIR", str(own / "tmp"))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.chdir(tmp_path / ".work")
+    monkeypatch.chdir(own / "work")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -48,6 +48,12 @@ def snapshot(folder: Path) -> dict[str, str]:
     }
 
 
+def world(folder: Path) -> dict[str, dict[str, str]]:
+    """A test's folder, the working directory and the temporary files: all that a command could leave something in."""
+    places = {"folder": folder, "work": Path.cwd(), "tmp": Path(os.environ["TMPDIR"])}
+    return {name: snapshot(place) for name, place in places.items()}
+
+
 def random_images(count: int, side: int = 40, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 

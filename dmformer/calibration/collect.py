@@ -16,6 +16,7 @@ from dmformer.calibration.ranges import Ranges, SiteRange, graph_digest
 from dmformer.calibration.seams import find_seams
 from dmformer.calibration.statistics import measure_channels, measure_histograms
 from dmformer.errors import DataError, UsageError
+from dmformer.export.qdq.affine import Range
 from dmformer.export.qdq.graph import Graph
 from dmformer.export.qdq.sites import activated, site_values
 from dmformer.preprocessing import Preprocessing
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 DEFAULT_IMAGES = 256
 FEWEST_WITHOUT_WARNING = 128
 DEFAULT_METHOD: Method = "mse"
+REVISION = 2
+"""Counts up with every change of what `calibrate` computes, so that a cache never mixes two of them."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ def calibrate(
     balanced = equalized(model, scales)
     histograms = measure_histograms(balanced, sites_to_measure(graph), images.batches, images.count, threads, watch)
     sites = {site: choose_range(histogram, span, method) for site, (histogram, span) in histograms.items()}
+    if not images.random:
+        sites |= {name: pixel_range(images.preprocessing) for name in graph.inputs}
     return Ranges(
         model=graph_digest(model),
         images=images.digest,
@@ -115,6 +120,16 @@ def calibrate(
         sites={site: SiteRange(low=_short(span.low), high=_short(span.high)) for site, span in sites.items()},
         scales={seam: tuple(float(value) for value in scale) for seam, scale in scales.items()},
     )
+
+
+def pixel_range(preprocessing: Preprocessing) -> Range:
+    """The values that preprocessed pixels can take, in the units of the tensor.
+
+    An image has 256 levels already. A range over exactly these keeps them on the grid of the codes, where one
+    chosen from a histogram would cut off the brightest pixels or shift all of them by fractions of a level.
+    """
+    pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
+    return Range(min(-mean / std for mean, std in pairs), max((1 - mean) / std for mean, std in pairs))
 
 
 def sites_to_measure(graph: Graph) -> dict[str, str]:

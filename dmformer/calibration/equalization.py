@@ -33,6 +33,7 @@ LEVELS = 255
 REACH = 127
 DIGITS = 5
 SMALLEST = 1e-30
+TINY = 1e-300
 Scales = Mapping[str, NDArray[np.float32]]
 
 
@@ -114,17 +115,16 @@ def _tidy(scale: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def _noise(weights: list[NDArray[np.float64]], measured: list[ChannelStatistics], scale: NDArray[np.float32]) -> float:
     """Expected quantization noise of the readers' outputs over their signal, summed over readers and sites."""
+    wide = scale.astype(np.float64)
     total = 0.0
-    for one in measured:
-        low, high = float((one.low / scale).min()), float((one.high / scale).max())
-        step = (max(high, 0.0) - min(low, 0.0)) / LEVELS
-        square = one.square / np.square(scale.astype(np.float64))
-        for columns in weights:
-            scaled = columns * scale
-            rounding = np.square(scaled).sum() * step**2 / 12
-            weight_steps = np.abs(scaled).max(axis=1) / REACH
-            signal = (np.square(scaled) @ square).sum()
-            total += (rounding + np.square(weight_steps).sum() * square.sum() / 12) / max(signal, 1e-300)
+    for columns in weights:
+        energy = np.square(columns).sum(axis=0)
+        weight_noise = np.square(np.abs(columns * wide).max(axis=1) / REACH).sum() / 12
+        for one in measured:
+            low, high = float((one.low / wide).min()), float((one.high / wide).max())
+            step = (max(high, 0.0) - min(low, 0.0)) / LEVELS
+            rounding = (energy * np.square(wide)).sum() * step**2 / 12
+            total += (rounding + weight_noise * (one.square / np.square(wide)).sum()) / max(energy @ one.square, TINY)
     return total
 
 

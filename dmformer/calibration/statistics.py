@@ -52,11 +52,12 @@ class _Running:
         self.count = 0
 
     def update(self, values: NDArray[np.float32]) -> None:
-        axes = (0, *range(2, values.ndim))
-        low, high = values.min(axis=axes), values.max(axis=axes)
+        # Rows of one channel are contiguous: far faster than reducing over several axes at once.
+        rows = values.reshape(len(values), values.shape[1], -1)
+        low, high = rows.min(axis=2).min(axis=0), rows.max(axis=2).max(axis=0)
         self.low = low if self.low is None else np.minimum(self.low, low)
         self.high = high if self.high is None else np.maximum(self.high, high)
-        self.square = self.square + np.square(values).sum(axis=axes, dtype=np.float64)
+        self.square = self.square + np.einsum("nci,nci->nc", rows, rows).sum(axis=0, dtype=np.float64)
         self.count += values.size // values.shape[1]
 
     def result(self) -> ChannelStatistics:

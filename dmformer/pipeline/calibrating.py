@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dmformer import __version__, assets
 from dmformer.calibration.cache import Cache, cache_key, default_directory
-from dmformer.calibration.collect import CalibrationSet, calibrate, check_count
+from dmformer.calibration.collect import REVISION, CalibrationSet, calibrate, check_count
 from dmformer.calibration.ranges import Ranges, graph_digest, load_ranges
 from dmformer.data.dataset import Dataset, content_hash, iterate_batches, subset
 from dmformer.data.open import open_dataset
@@ -136,6 +136,7 @@ def cached_ranges(graph: onnx.ModelProto, images: CalibrationSet, options: Int8O
             "preprocessing": images.preprocessing.model_dump_json(),
             "method": options.method,
             "dmformer": __version__,
+            "revision": REVISION,
             "onnxruntime": package_version("onnxruntime"),
             "numpy": package_version("numpy"),
             "pillow": package_version("pillow"),

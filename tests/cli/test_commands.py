@@ -15,7 +15,7 @@ import dmformer
 from dmformer.bundle import Bundle
 from dmformer.cli import output
 from dmformer.runtimes.registry import RUNTIMES
-from tests.support import TARGETS, invoke, names, one_line, random_images, run, snapshot
+from tests.support import TARGETS, invoke, names, one_line, random_images, run, world
 
 Exported = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -196,7 +196,7 @@ def test_sizes_are_in_units_that_people_read() -> None:
 
 def test_reading_commands_leave_no_trace(exported: Exported, weights: Path, tmp_path: Path, capsys: Capture) -> None:
     shutil.copytree(exported("openvino"), tmp_path / "bundle")
-    before = snapshot(tmp_path)
+    before = world(tmp_path)
     for arguments in (("verify", tmp_path / "bundle"), ("inspect", tmp_path / "bundle"), ("inspect", weights)):
         assert invoke(capsys, *arguments)[0] == 0
-    assert snapshot(tmp_path) == before
+    assert world(tmp_path) == before

@@ -13,7 +13,7 @@ import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import BundleError
-from tests.support import finish, kill_when, one_line, partials, run, snapshot, start
+from tests.support import finish, kill_when, one_line, partials, run, snapshot, start, world
 
 Exported = Callable[..., Path]
 
@@ -134,14 +134,14 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_ctrl_c_leaves_nothing(moment: str, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "parent" / "out"
-    before = snapshot(tmp_path)
+    before = world(tmp_path)
     process = start("export", weights, "-o", out, "-t", "openvino")
     kill_when(process, lambda: MOMENTS[moment](out), signal.SIGINT)
     done = finish(process)
     assert done.returncode == 130, done.stderr
     assert "stopped" in one_line(done.stderr)
     assert done.stdout == ""
-    assert snapshot(tmp_path) == before
+    assert world(tmp_path) == before
 
 
 def bundles_that_load(folder: Path) -> list[Path]:
@@ -199,11 +199,11 @@ def test_two_exports_to_the_same_place_give_one_bundle_and_one_refusal(weights: 
 
 @pytest.mark.parametrize("limit", [60_000, 300_000])
 def test_a_file_that_cannot_grow_is_one_line(limit: int, weights: Path, tmp_path: Path) -> None:
-    before = snapshot(tmp_path)
+    before = world(tmp_path)
     done = run(str(limit), "export", weights, "-o", tmp_path / "out", code=LIMITED)
     assert done.returncode == 2, done.stderr
     assert "too large" in one_line(done.stderr)
-    assert snapshot(tmp_path) == before
+    assert world(tmp_path) == before
 
 
 @pytest.fixture

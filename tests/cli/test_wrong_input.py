@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from tests.support import edit_manifest, invoke, one_line, random_images, snapshot
+from tests.support import edit_manifest, invoke, one_line, random_images, world
 
 Exported = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -26,11 +26,11 @@ Make = Callable[[Path, Path], object]
 
 def wrong(capsys: Capture, folder: Path, *arguments: str | Path) -> str:
     """The line of a command that must fail by exit code 2 and leave everything as it was."""
-    before = snapshot(folder)
+    before = world(folder)
     code, out, err = invoke(capsys, *arguments)
     assert code == 2, (code, err)
     assert out == ""
-    assert snapshot(folder) == before
+    assert world(folder) == before
     return one_line(err)
 
 
@@ -197,11 +197,11 @@ def test_labels_that_are_not_as_many_as_the_classes(weights: Path, tmp_path: Pat
     "arguments", [["export", "--batch", "x"], ["export", "--nonsense"], ["predict"], ["verify"], ["nonsense"]]
 )
 def test_words_that_are_no_options(arguments: list[str], tmp_path: Path, capsys: Capture) -> None:
-    before = snapshot(tmp_path)
+    before = world(tmp_path)
     code, out, err = invoke(capsys, *arguments)
     assert (code, out) == (2, "")
     assert "Traceback" not in err
-    assert snapshot(tmp_path) == before
+    assert world(tmp_path) == before
 
 
 def test_images_that_cannot_be_predicted(exported: Exported, tmp_path: Path, capsys: Capture) -> None:

@@ -53,7 +53,7 @@ def bundled(weights: Path, labelled: Path, tmp_path_factory: pytest.TempPathFact
             dynamic=dynamic,
             golden_images=6,
             output=tmp_path_factory.mktemp("bundles"),
-            int8=Int8Options(calibration=labelled, use_cache=False),
+            int8=Int8Options(calibration=labelled, images=12, use_cache=False),
             coreml=coreml,
         )
         outcome = export_bundles(weights, options)[0]

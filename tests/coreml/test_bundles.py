@@ -28,7 +28,7 @@ from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import read_package
 from dmformer.runtimes.registry import open_bundle
 from tests.coreml.conftest import Bundled
-from tests.support import invoke, random_batch, random_images
+from tests.support import invoke, one_line, random_batch, random_images
 
 INSIDE = "model.mlpackage/Data/com.apple.CoreML"
 SPECIFICATION, WEIGHTS = f"{INSIDE}/model.mlmodel", f"{INSIDE}/weights/weight.bin"
@@ -103,11 +103,13 @@ class TestBundle:
         assert {groups[name] for name in groups if name.endswith("gate")} == {"float"}
         assert groups["stages.0.0.ffn"] == "int8"
 
-    def test_inspect_shows_the_neural_engine_s_hints(self, bundled: Bundled) -> None:
-        done = invoke("inspect", str(bundled("fp16")))
-        assert done.exit_code == 0
-        assert "nothing was measured" in " ".join(done.stderr.split())
-        assert "dilation 3" in done.stderr
+    def test_inspect_shows_the_neural_engine_s_hints(
+        self, bundled: Bundled, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        code, _, err = invoke(capsys, "inspect", bundled("fp16"))
+        assert code == 0
+        assert "nothing was measured" in " ".join(err.split())
+        assert "dilation 3" in err
 
 
 class TestVerification:
@@ -152,19 +154,19 @@ def old_model(path: Path) -> None:
     path.write_bytes(field(1, 4) + field(500, b""))
 
 
-DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
+DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "truncated specification": (SPECIFICATION, cut, "cannot be read"),
-    "empty specification": (SPECIFICATION, lambda path: path.write_bytes(b"") and None, "holds no model"),
-    "no protobuf": (SPECIFICATION, lambda path: path.write_bytes(b"no engine") and None, "cannot load it"),
+    "empty specification": (SPECIFICATION, lambda path: path.write_bytes(b""), "holds no model"),
+    "no protobuf": (SPECIFICATION, lambda path: path.write_bytes(b"no engine"), "cannot load it"),
     "NeuralNetwork": (SPECIFICATION, old_model, "it is a NeuralNetwork, not an ML Program"),
     "truncated weights": (WEIGHTS, cut, "ends at"),
     "no weights": (WEIGHTS, Path.unlink, "the weight file weight.bin is missing"),
     "offset beyond the end": (WEIGHTS, beyond, "within the tensor at offset"),
-    "weights of another kind": (WEIGHTS, lambda path: path.write_bytes(b"\1" * 128) and None, "of version"),
+    "weights of another kind": (WEIGHTS, lambda path: path.write_bytes(b"\1" * 128), "of version"),
     "no manifest": ("model.mlpackage/Manifest.json", Path.unlink, "Manifest.json is missing"),
     "manifest that is none": (
         "model.mlpackage/Manifest.json",
-        lambda path: path.write_text("[]") and None,
+        lambda path: path.write_text("[]"),
         "no manifest",
     ),
 }
@@ -253,10 +255,10 @@ class TestPlan:
             check_options(ExportOptions(targets=("coreml",), precision="fp16"))
         assert "coreml" in str(caught.value.hint)
 
-    def test_options_of_another_target_are_refused(self) -> None:
-        done = invoke("export", "--w8a16", "--target", "onnxruntime")
-        assert done.exit_code == 2
-        assert "--w8a16 belongs to Core ML packages" in done.stderr
+    def test_options_of_another_target_are_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
+        code, _, err = invoke(capsys, "export", "--w8a16", "--target", "onnxruntime")
+        assert code == 2
+        assert "--w8a16 belongs to Core ML packages" in one_line(err)
 
 
 def test_pixels_are_those_of_the_picture(half: Bundle) -> None:

@@ -67,7 +67,7 @@ def test_float16_rounds_every_tensor(plain: Path, reference: DMFormer, checkpoin
 def test_pictures_of_other_channels(order: str, tmp_path: Path) -> None:
     channels = 1 if order == "grey" else 3
     mean, std = (0.1, 0.5, 0.9)[:channels], (0.2, 0.3, 0.4)[:channels]
-    spec = Preprocessing(size=(32, 64), mean=mean, std=std, channel_order=order)  # type: ignore[arg-type]
+    spec = Preprocessing(size=(32, 64), mean=mean, std=std, channel_order=order)
     network = random_checkpoint(TINY.model_copy(update={"in_channels": channels}), size=32).build()
     package = made(canonicalize(network), Recipe(spec, half=False), tmp_path)
     tensor = picture_tensor(spec)
@@ -162,7 +162,7 @@ sys.exit(str(loaded) if loaded else 0)
 
 
 def test_weight_codes_stay_above_the_smallest_half() -> None:
-    weight = np.float32([[1e-6, -1e-6], [0, 0], [1.27, -0.5]])
+    weight = np.array([[1e-6, -1e-6], [0, 0], [1.27, -0.5]], np.float32)
     codes, scales = weight_codes(weight, np.float16)
     assert (scales >= 2.0**-14).all()
     assert np.abs(codes * scales[:, None].astype(np.float32) - weight).max() <= 0.006

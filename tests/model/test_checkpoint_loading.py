@@ -188,7 +188,9 @@ def test_arguments_that_do_not_fit_the_network_are_refused(tmp_path: Path) -> No
 def test_saving_is_deterministic_and_replaces_only_with_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "weights.safetensors"
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    path = folder / "weights.safetensors"
     save_checkpoint(small_checkpoint(), path)
     first = path.read_bytes()
     save_checkpoint(load_checkpoint(path), path)
@@ -202,7 +204,7 @@ def test_saving_is_deterministic_and_replaces_only_with_a_whole_file(
     with pytest.raises(OutputError, match="No space left"):
         save_checkpoint(small_checkpoint(9), path)
     assert path.read_bytes() == first
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(folder.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["absent/weights.safetensors", "weights.pt"])

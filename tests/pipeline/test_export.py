@@ -20,7 +20,7 @@ from dmformer.pipeline import export as road
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import is_of_embedded_checkpoint, open_sources
-from tests.support import Notes, names, outputs, partials, proof_of, random_batch, random_images, snapshot
+from tests.support import Notes, names, outputs, partials, proof_of, random_batch, random_images, snapshot, world
 
 Exported = Callable[..., Path]
 IMPOSSIBLE = Tolerance(min_sqnr_db=500)
@@ -140,18 +140,18 @@ def test_wrong_options_are_refused_before_anything_is_computed(
         raise AssertionError("work began")
 
     monkeypatch.setattr(road, "prepare", too_late)
-    before = snapshot(tmp_path)
+    before = world(tmp_path)
     with pytest.raises(error):
         export_bundles(weights, options(tmp_path / "out", **{"data": labelled, **changes}))
-    assert snapshot(tmp_path) == before
+    assert world(tmp_path) == before
 
 
 def test_one_destination_that_exists_stops_all_targets(weights: Path, exported: Exported, tmp_path: Path) -> None:
     export_bundles(weights, options(tmp_path))
-    before = snapshot(tmp_path)
+    before = world(tmp_path)
     with pytest.raises(OutputError, match="exists already"):
         export_bundles(weights, options(tmp_path, targets=("onnx", "onnxruntime")))
-    assert snapshot(tmp_path) == before
+    assert world(tmp_path) == before
 
 
 @pytest.mark.parametrize("package", ["torch", "onnxsim", "onnxruntime"])

@@ -12,17 +12,17 @@ from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.runtimes.child import cause_of, read_log
 from dmformer.runtimes.registry import RUNTIMES
-from tests.support import snapshot
+from tests.support import world
 
 
 def export_with(target: str, where: str, weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> DmformerError:
-    """The error of an export for a runtime of `crashing`, with nothing left on disk."""
-    monkeypatch.setitem(RUNTIMES, target, f"crashing:{where}")
+    """The error of an export for a runtime of `tests.runtimes.crashing`, with nothing left on disk."""
+    monkeypatch.setitem(RUNTIMES, target, f"tests.runtimes.crashing:{where}")
     monkeypatch.setenv("DMFORMER_TEST_PARENT", str(os.getpid()))
-    before = snapshot(output.parent)
+    before = world(output.parent)
     with pytest.raises(DmformerError) as caught:
         export_bundles(weights, ExportOptions(targets=(target,), output=output, golden_images=2))
-    assert snapshot(output.parent) == before
+    assert world(output.parent) == before
     return caught.value
 
 
