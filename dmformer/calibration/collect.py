@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_IMAGES = 256
 FEWEST_WITHOUT_WARNING = 128
 DEFAULT_METHOD: Method = "mse"
-REVISION = 2
+REVISION = 3
 """Counts up with every change of what `calibrate` computes, so that a cache never mixes two of them."""
 
 
@@ -100,7 +100,7 @@ def calibrate(
     watch = progress or Silent()
     graph = Graph(model)
     values = site_values(graph)
-    wanted = sorted({site for seam in find_seams(graph) for site in seam.sites})
+    wanted = sorted({site for seam in find_seams(graph) for site in (*seam.sites, *seam.passing)})
     channels = measure_channels(
         model, {site: values[site] for site in wanted}, _Checked(images.batches), images.count, threads, watch
     )

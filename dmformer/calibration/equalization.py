@@ -83,13 +83,21 @@ def search_scales(
 
 def _search(graph: Graph, seam: Seam, statistics: Mapping[str, ChannelStatistics]) -> NDArray[np.float32]:
     measured = [statistics[site] for site in seam.sites]
+    passing = [statistics[site] for site in seam.passing]
     weights = [_columns(graph, reader) for reader in seam.readers]
     largest = np.max([np.abs(columns).max(axis=0) / _largest(columns) for columns in weights], axis=0)
-    reach = _revived(np.max([one.reach for one in measured], axis=0).astype(np.float64), largest)
+    reach = _reach(measured, largest)
     if seam.depthwise:
         return _tidy(reach)
-    candidates = [_tidy(reach**a / np.maximum(largest, SMALLEST) ** (1 - a)) for a in EXPONENTS]
-    return min(candidates, key=lambda scale: _noise(weights, measured, scale))
+    # Either what the readers see is balanced, or what passes to them is: both are tried.
+    reaches = [reach, _reach([*measured, *passing], largest)] if passing else [reach]
+    small = np.maximum(largest, SMALLEST)
+    candidates = [_tidy(reach**a / small ** (1 - a)) for reach in reaches for a in EXPONENTS]
+    return min(candidates, key=lambda scale: _noise(weights, measured, passing, scale))
+
+
+def _reach(measured: list[ChannelStatistics], largest: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _revived(np.max([one.reach for one in measured], axis=0).astype(np.float64), largest)
 
 
 def _revived(reach: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,19 +121,31 @@ def _tidy(scale: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.array([float(f"{value:.{DIGITS}g}") for value in relative], np.float32)
 
 
-def _noise(weights: list[NDArray[np.float64]], measured: list[ChannelStatistics], scale: NDArray[np.float32]) -> float:
+def _noise(
+    weights: list[NDArray[np.float64]],
+    measured: list[ChannelStatistics],
+    passing: list[ChannelStatistics],
+    scale: NDArray[np.float32],
+) -> float:
     """Expected quantization noise of the readers' outputs over their signal, summed over readers and sites."""
     wide = scale.astype(np.float64)
+    upstream = sum(_rounding(one, wide) for one in passing)
     total = 0.0
     for columns in weights:
         energy = np.square(columns).sum(axis=0)
+        gain = (energy * np.square(wide)).sum()
         weight_noise = np.square(np.abs(columns * wide).max(axis=1) / REACH).sum() / 12
         for one in measured:
-            low, high = float((one.low / wide).min()), float((one.high / wide).max())
-            step = (max(high, 0.0) - min(low, 0.0)) / LEVELS
-            rounding = (energy * np.square(wide)).sum() * step**2 / 12
+            rounding = gain * (_rounding(one, wide) + upstream)
             total += (rounding + weight_noise * (one.square / np.square(wide)).sum()) / max(energy @ one.square, TINY)
     return total
+
+
+def _rounding(one: ChannelStatistics, scale: NDArray[np.float64]) -> float:
+    """Variance of the rounding of a site in eight bits, in the units of the rescaled site."""
+    low, high = float((one.low / scale).min()), float((one.high / scale).max())
+    step = (max(high, 0.0) - min(low, 0.0)) / LEVELS
+    return step**2 / 12
 
 
 def _columns(graph: Graph, reader: str) -> NDArray[np.float64]:

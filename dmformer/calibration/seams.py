@@ -37,6 +37,8 @@ class Seam:
         readers: Layers whose input channels are multiplied by it.
         sites: Node names of the values that the readers quantize: their extent decides the scale.
         depthwise: Whether the readers are depthwise, so that their weight scales absorb any factor.
+        passing: Node names of the writers' own results where a runtime rounds those too: the errors pass
+            through to the readers.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Seam:
     readers: tuple[str, ...]
     sites: tuple[str, ...]
     depthwise: bool = False
+    passing: tuple[str, ...] = ()
 
 
 def find_seams(graph: Graph) -> tuple[Seam, ...]:
@@ -66,8 +69,9 @@ def _block_seams(graph: Graph) -> list[Seam]:
         expand, fuse = match.group(0), f"{match.group(1)}.dma.fuse"
         levels = tuple(name for name in graph.by_name if name.startswith(f"{match.group(1)}.dma.levels."))
         relu = graph.producers[graph.by_name[fuse].input[0]].name
+        sums = tuple(name for name in graph.by_name if name.startswith(f"{match.group(1)}.dma.add"))
         seams.append(Seam(expand, (expand,), levels, (expand,), depthwise=True))
-        seams.append(Seam(f"{match.group(1)}.dma.sum", levels, (fuse,), (relu,)))
+        seams.append(Seam(f"{match.group(1)}.dma.sum", levels, (fuse,), (relu,), passing=(*levels, *sums[:-1])))
     return seams
 
 
