@@ -32,7 +32,7 @@ ISA_FLAGS: dict[str, tuple[str, ...]] = {
 """Instruction sets that matter to INT8 and half precision, with the flags Linux shows for them."""
 
 EXPORT_PACKAGES = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors")
-PACKAGES = (*EXPORT_PACKAGES, "openvino", "numpy", "pillow", "pydantic")
+PACKAGES = (*EXPORT_PACKAGES, "openvino", "coremltools", "numpy", "pillow", "pydantic")
 
 
 @dataclass(frozen=True)

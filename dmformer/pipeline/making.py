@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dmformer.pipeline.verdict import Int8Verdict
 
 REJECTED = ".rejected"
-TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "numpy", "pillow")
+TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "coremltools", "numpy", "pillow")
 STORED: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 
 
@@ -138,5 +138,5 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         source=SourceRecord(
             name=checkpoint.name, sha256=checkpoint.digest, config=checkpoint.config, notes=checkpoint.notes
         ),
-        tools={"dmformer": __version__, **{tool: package_version(tool) or "unknown" for tool in TOOLS}},
+        tools={"dmformer": __version__, **{tool: found for tool in TOOLS if (found := package_version(tool))}},
     )

@@ -26,6 +26,8 @@ from dmformer.summary import engine_bytes, summarize
 
 IMPOSSIBLE = 1.1
 """No part does more arithmetic than the peak, but for the noise of both."""
+EVALUATOR = "evaluator"
+"""Provider of sessions that only evaluate a program, as the Core ML one off a Mac."""
 UNSTEADY = 0.025
 """trtexec's limit of the coefficient of variation."""
 
@@ -95,9 +97,11 @@ def result(
     launches = records.launches[candidate.name]
     reference = references[candidate.family, candidate.batch]
     is_reference = reference.name == candidate.name
-    ratio = None if is_reference else speedup(records.launches[reference.name], launches, settings.seed)
     manifest = bundle.manifest
     opened = launches[0].opened
+    # An evaluator computes what a device would; how long it takes says nothing of the device.
+    evaluated = opened["provider"] == EVALUATOR
+    ratio = None if is_reference or evaluated else speedup(records.launches[reference.name], launches, settings.seed)
     is_bundle = candidate.kind == "bundle"
     return Result(
         name=candidate.name,
@@ -118,8 +122,17 @@ def result(
         speedup_ci=ratio[1:] if ratio else None,
         accuracy=accuracy(bundle) if is_bundle else None,
         bundle_sha256=sha256_of(bundle.path / MANIFEST_FILE) if is_bundle else None,
-        notes=() if candidate.weights or is_bundle else ("random weights of the same shapes: speed only",),
+        notes=notes_on(candidate, evaluated),
     )
+
+
+def notes_on(candidate: Candidate, evaluated: bool) -> tuple[str, ...]:
+    """What a reader must know about one candidate's figures."""
+    if evaluated:
+        return ("evaluator, not a device: no latency of the target",)
+    if candidate.weights or candidate.kind == "bundle":
+        return ()
+    return ("random weights of the same shapes: speed only",)
 
 
 def latencies(launches: list[Launch], batch: int, settings: Settings) -> dict[str, Any]:
