@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -72,6 +73,8 @@ def start(*arguments: str | Path, code: str | None = None, **options: Any) -> su
         stdin=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # A test run in the background ignores Ctrl-C, and its children would inherit that.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 
