@@ -53,6 +53,8 @@ def bundled(weights: Path, labelled: Path, tmp_path_factory: pytest.TempPathFact
             dynamic=dynamic,
             golden_images=6,
             output=tmp_path_factory.mktemp("bundles"),
+            # The golden samples must be like the images that are calibrated on.
+            data=labelled if precision == "int8" else None,
             int8=Int8Options(calibration=labelled, images=12, use_cache=False),
             coreml=coreml,
         )
