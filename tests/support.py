@@ -74,7 +74,7 @@ def start(*arguments: str | Path, code: str | None = None, **options: Any) -> su
         text=True,
         start_new_session=True,
         # A test run in the background ignores Ctrl-C, and its children would inherit that.
-        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
         **options,
     )
 
