@@ -21,7 +21,7 @@ install: $(INSTALLED)  ## Make .venv with everything that was tested
 
 demo: $(INSTALLED)  ## Export the embedded checkpoint, print its accuracy and a first latency
 	$(BIN)/dmformer export --target onnxruntime --target openvino --output build/demo --force
-	$(BIN)/dmformer bench build/demo/* --duration 1 --launches 2 --no-layers
+	$(BIN)/dmformer bench build/demo/* --duration 0.5 --launches 1 --no-layers
 
 test: lint types unit  ## Everything that must pass before a commit lands
 
