@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dmformer.calibration.files import write_atomically
+from dmformer.files import write_atomically
 
 T = TypeVar("T", bound=BaseModel)
 SUFFIX = ".json"

@@ -124,7 +124,7 @@ def save_plan(plan: PrecisionPlan, path: Path) -> None:
     Raises:
         OutputError: The place cannot be written.
     """
-    from dmformer.calibration.files import write_atomically
+    from dmformer.files import write_atomically
 
     try:
         write_atomically(path, plan.to_json().encode())

@@ -118,7 +118,7 @@ def save_ranges(ranges: Ranges, path: Path) -> None:
     Raises:
         OutputError: The place cannot be written.
     """
-    from dmformer.calibration.files import write_atomically
+    from dmformer.files import write_atomically
 
     try:
         write_atomically(path, ranges.to_json().encode())

@@ -6,12 +6,9 @@ without assumptions, `random_checkpoint` stands in where only speed matters.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
-import os
 import re
-import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +20,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dmformer.errors import CheckpointError, OutputError, UsageError
+from dmformer.files import write_atomically
 from dmformer.model.config import PRESETS, TOTAL_STRIDE, ModelConfig
 from dmformer.model.description import (
     MAX_JSON_BYTES,
@@ -263,16 +261,9 @@ def _digest(chunks: Iterable[bytes]) -> str:
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomically(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise OutputError(
             f"{path}: cannot be written ({error.strerror})", "Choose an existing folder that you may write to."
         ) from error

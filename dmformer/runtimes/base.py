@@ -211,3 +211,8 @@ def check_batch(batch: NDArray[np.float32], shape: tuple[int | None, ...]) -> No
             f"the engine takes float32 {wanted}, not {batch.dtype} {found}",
             "preprocess with dmformer.preprocessing, or export with --dynamic for other batch sizes",
         )
+
+
+def short_reason(error: Exception) -> str:
+    """What a third party's exception says, on one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300]

@@ -23,6 +23,7 @@ from dmformer.runtimes.base import (
     SessionOptions,
     check_batch,
     only_cpu,
+    short_reason,
 )
 
 ENGINE_FILE = "model.onnx"
@@ -41,7 +42,9 @@ class OnnxRuntimeSession(Session):
                 str(path), session_options(options.threads), providers=[PROVIDER]
             )
         except Exception as error:
-            raise EngineError(f"{path}: ONNX Runtime cannot load it ({_short(error)})", "export it again") from error
+            raise EngineError(
+                f"{path}: ONNX Runtime cannot load it ({short_reason(error)})", "export it again"
+            ) from error
         active = self._session.get_providers()
         if active != [PROVIDER]:
             raise EngineError(f"{path}: runs on {active}, not on {PROVIDER} alone", "install plain onnxruntime")
@@ -102,7 +105,3 @@ def _version() -> str:
         except PackageNotFoundError:
             continue
     return "unknown"
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

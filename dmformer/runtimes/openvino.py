@@ -23,6 +23,7 @@ from dmformer.runtimes.base import (
     SessionOptions,
     check_batch,
     only_cpu,
+    short_reason,
 )
 
 ENGINE_FILE = "model.xml"
@@ -46,7 +47,7 @@ class OpenVinoSession(Session):
         try:
             self._compiled = openvino.Core().compile_model(str(path), "CPU", config)
         except RuntimeError as error:
-            raise EngineError(f"{path}: OpenVINO cannot load it ({_short(error)})", "export it again") from error
+            raise EngineError(f"{path}: OpenVINO cannot load it ({short_reason(error)})", "export it again") from error
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(options.streams):
             self._idle.put(self._compiled.create_infer_request())
@@ -107,7 +108,3 @@ def executed_precision(compiled: Any, requested: str) -> str:
     hint = compiled.get_property(PRECISION_HINT).get_type_name()
     floating = NAMES.get(hint, hint)
     return f"int8 with {floating}" if requested == "int8" else floating
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from dmformer import host
@@ -257,8 +256,3 @@ def plan_in(bundle: Bundle) -> BuildPlan:
         BundleError: It is missing or damaged.
     """
     return read_plan(bundle.file(PLAN))
-
-
-def with_plan(request: EngineRequest, plan: BuildPlan) -> EngineRequest:
-    """A request that carries a plan."""
-    return replace(request, build=plan.model_dump(mode="json", by_alias=True))
