@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit schema train figures clean
+.PHONY: help install system demo test lint types unit schema train figures clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,13 +17,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	touch $@
 
+system:  ## Install the system packages that some tests use (Debian and Ubuntu, as root)
+	.ci/system-packages
+
 install: $(INSTALLED)  ## Make .venv with everything that was tested
 
 demo: $(INSTALLED)  ## Export the embedded checkpoint, print its accuracy and a first latency
 	$(BIN)/dmformer export --target onnxruntime --target openvino --output build/demo --force
 	$(BIN)/dmformer bench build/demo/* --duration 0.5 --launches 1 --no-layers
 
-test: lint types unit  ## Everything that must pass before a commit lands
+test: system lint types unit  ## Everything that must pass before a commit lands
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
