@@ -23,8 +23,33 @@ from dmformer.errors import OutputError
 PARTIAL = ".partial"
 REPLACED = ".replaced"
 MANIFEST_FILE = "manifest.json"
-SCHEMA_FAMILY = "dmformer.bundle/"
-"""How the schema of every bundle's manifest begins, whatever its version."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of directory that dmformer makes, and may therefore replace.
+
+    Attributes:
+        word: What it is called.
+        file: The JSON document in it that says so.
+        family: How the ``schema`` of that document begins, whatever its version.
+    """
+
+    word: str
+    file: str
+    family: str
+
+    def marks(self, directory: Path) -> bool:
+        """Whether a directory is one of these: web applications have a ``manifest.json`` too."""
+        try:
+            document = json.loads((directory / self.file).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return False
+        return isinstance(document, dict) and str(document.get("schema")).startswith(self.family)
+
+
+BUNDLE = Kind("bundle", MANIFEST_FILE, "dmformer.bundle/")
+PROJECT = Kind("project", "dmformer.json", "dmformer.project/")
 
 
 @dataclass(frozen=True)
@@ -34,20 +59,21 @@ class Staging:
     directory: Path
     destination: Path
     force: bool = False
+    kind: Kind = BUNDLE
 
     def publish(self, destination: Path | None = None) -> Path:
-        """Moves the finished directory into place, in the place of a bundle where that is allowed.
+        """Moves the finished directory into place, in the place of its like where that is allowed.
 
         Args:
             destination: Another place beside the planned one, as for a rejected bundle; a bundle there is replaced.
 
         Raises:
-            OutputError: The place cannot be written, is no bundle, or another run has filled it meanwhile.
+            OutputError: The place cannot be written, is not of this kind, or another run has filled it meanwhile.
         """
         target = destination or self.destination
         try:
             if target.exists() or target.is_symlink():
-                check_destination(target, self.force or target != self.destination)
+                check_destination(target, self.force or target != self.destination, self.kind)
                 _swap(self.directory, target)
             else:
                 self.directory.rename(target)
@@ -84,34 +110,26 @@ def _exchange(one: Path, other: Path) -> bool:
     return rename is not None and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
-def refuse_to_replace(target: Path) -> None:
+def refuse_to_replace(target: Path, kind: Kind = BUNDLE) -> None:
     """Raises `OutputError` where ``target`` is something that dmformer did not make."""
     if target.is_symlink() or not target.is_dir():
         raise OutputError(f"{target}: is not a directory", "choose another --output")
-    if any(target.iterdir()) and not _is_bundle(target):
+    if any(target.iterdir()) and not kind.marks(target):
         raise OutputError(
-            f"{target}: holds other files and no bundle", "choose another --output; --force replaces bundles only"
+            f"{target}: holds other files and no {kind.word}",
+            f"choose another --output; --force replaces {kind.word}s only",
         )
 
 
-def _is_bundle(directory: Path) -> bool:
-    """Whether the manifest is one of dmformer's, of any version: web applications have a file of that name too."""
-    try:
-        document = json.loads((directory / MANIFEST_FILE).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(document, dict) and str(document.get("schema")).startswith(SCHEMA_FAMILY)
-
-
-def check_destination(destination: Path, force: bool) -> None:
+def check_destination(destination: Path, force: bool, kind: Kind = BUNDLE) -> None:
     """Fails before any work is done where the result could not be written.
 
     Raises:
-        OutputError: The destination exists and ``force`` is off, is no bundle, or its parent cannot be written.
+        OutputError: The destination exists and ``force`` is off, is not of this kind, or its parent cannot be written.
     """
     try:
         if destination.exists() or destination.is_symlink():
-            refuse_to_replace(destination)
+            refuse_to_replace(destination, kind)
             if not force:
                 raise OutputError(f"{destination}: exists already", "use --force to replace it, or another --output")
         parent = next(p for p in destination.absolute().parents if p.exists())
@@ -124,19 +142,24 @@ def check_destination(destination: Path, force: bool) -> None:
 
 
 @contextmanager
-def staged(destination: Path, force: bool = False) -> Iterator[Staging]:
+def staged(destination: Path, force: bool = False, kind: Kind = BUNDLE) -> Iterator[Staging]:
     """A fresh directory beside ``destination``, gone at the end unless it was published.
+
+    Args:
+        destination: Where the directory is to be.
+        force: Replace one of the same kind there.
+        kind: What is made.
 
     Raises:
         OutputError: See `check_destination`; also a full disk or another failure of the file system.
     """
-    check_destination(destination, force)
+    check_destination(destination, force, kind)
     created = [p for p in destination.absolute().parents if not p.exists()]
     directory = destination.with_name(f".{destination.name}.{os.getpid()}{PARTIAL}")
     try:
         _recover(destination)
         directory.mkdir(parents=True)
-        yield Staging(directory, destination, force)
+        yield Staging(directory, destination, force, kind)
     except OSError as error:
         if not _concerns(error, directory):
             raise

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from dmformer.bundle import Bundle
 from dmformer.manifest import SCHEMA, FileEntry, Manifest, TensorSpec
-from dmformer.staging import SCHEMA_FAMILY
+from dmformer.staging import BUNDLE
 from tests.support import ROOT
 
 SCHEMA_FILE = ROOT / "docs" / "manifest.schema.json"
@@ -31,7 +31,7 @@ def test_the_schema_names_every_field_as_the_file_does(exported: Callable[..., P
 
 
 def test_every_schema_version_is_of_the_family_that_force_replaces() -> None:
-    assert SCHEMA.startswith(SCHEMA_FAMILY)
+    assert SCHEMA.startswith(BUNDLE.family)
 
 
 def test_a_manifest_cannot_be_changed(exported: Callable[..., Path]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from dmformer import staging
 from dmformer.errors import OutputError
-from dmformer.staging import Staging, check_destination, staged
+from dmformer.staging import BUNDLE, PROJECT, Kind, Staging, check_destination, staged
 from tests.support import partials, snapshot
 
 NOBODY = 2**22 + 1
@@ -110,6 +110,20 @@ def test_force_replaces_an_empty_folder_a_damaged_bundle_and_one_of_a_newer_sche
             fill(work)
             work.publish()
         assert (path / "model.bin").read_text() == "new"
+
+
+@pytest.mark.parametrize(("kind", "other", "words"), [(PROJECT, BUNDLE, "no project"), (BUNDLE, PROJECT, "no bundle")])
+def test_force_replaces_its_own_kind_only(tmp_path: Path, kind: Kind, other: Kind, words: str) -> None:
+    own = folder(tmp_path / "own", {kind.file: json.dumps({"schema": f"{kind.family}9"})})
+    foreign = folder(tmp_path / "foreign", {other.file: json.dumps({"schema": f"{other.family}1"})})
+    with staged(own, True, kind) as work:
+        fill(work)
+        work.publish()
+    assert (own / "model.bin").read_text() == "new"
+    before = snapshot(tmp_path)
+    with pytest.raises(OutputError, match=words), staged(foreign, True, kind):
+        pass
+    assert snapshot(tmp_path) == before
 
 
 def test_files_and_links_are_never_replaced(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from dmformer.cli.calibrate import EXAMPLES as CALIBRATE_EXAMPLES
 from dmformer.cli.compare import EXAMPLES as COMPARE_EXAMPLES
 from dmformer.cli.compare import compare
 from dmformer.cli.doctor import doctor
+from dmformer.cli.embed import EXAMPLES as EMBED_EXAMPLES
+from dmformer.cli.embed import embed
 from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dmformer.cli.export import export
 from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
@@ -113,6 +115,7 @@ app.command(context_settings=HELP, epilog=_epilog(EXPORT_EXAMPLES))(guarded(expo
 app.command(context_settings=HELP, epilog=_epilog(BUILD_EXAMPLES))(guarded(build))
 app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
 app.command(context_settings=HELP, epilog=_epilog(PREDICT_EXAMPLES))(guarded(predict))
+app.command(context_settings=HELP, epilog=_epilog(EMBED_EXAMPLES))(guarded(embed))
 app.command(context_settings=HELP, epilog=_epilog(BENCH_EXAMPLES))(guarded(bench))
 app.command(context_settings=HELP, epilog=_epilog(COMPARE_EXAMPLES))(guarded(compare))
 app.command(context_settings=HELP, epilog=_epilog(REPORT_EXAMPLES))(guarded(report))

@@ -1,0 +1,93 @@
+"""The languages by name. Nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from dmformer.bundle import Bundle
+from dmformer.errors import UsageError
+
+LANGUAGES: dict[str, str] = {}
+"""Name -> where its `Language` is. One file per language."""
+
+TEMPLATES = Path(__file__).parent / "templates"
+"""A folder for each language: source files that compile as they are."""
+
+Content = bytes | Path
+"""What a file of a project holds: these bytes, or those of that file."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command on the way from the project to the running program.
+
+    Attributes:
+        command: As it is typed in a shell, in the project's directory.
+        why: What it does, in a few words.
+    """
+
+    command: str
+    why: str
+
+
+class Language(Protocol):
+    """How a bundle becomes a project in one language."""
+
+    @property
+    def name(self) -> str:
+        """What the user names after ``--lang``."""
+
+    @property
+    def title(self) -> str:
+        """For people: ``"C++17"``."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets of the bundles that it can run."""
+
+    @property
+    def resources(self) -> str:
+        """The folder of the project that ``engine/`` and ``golden/`` go into, or ``"."``."""
+
+    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+        """The project's own files, by their path in it: sources, and the generated parameters.
+
+        The engine, the golden samples and the README are `dmformer.embedding.project`'s.
+
+        Raises:
+            UsageError: The bundle is of a kind that the language cannot run.
+        """
+
+    def steps(self, bundle: Bundle) -> tuple[Step, ...]:
+        """The commands that build the project, test it and classify an image."""
+
+    def notes(self, bundle: Bundle) -> str:
+        """What else the README must say: what is needed, where it was not run. Markdown."""
+
+
+def get_language(name: str) -> Language:
+    """The language of a name.
+
+    Raises:
+        UsageError: There is no such language.
+    """
+    if name not in LANGUAGES:
+        raise UsageError(f"there is no language {name!r}", f"choose from: {', '.join(LANGUAGES)}")
+    module, _, attribute = LANGUAGES[name].partition(":")
+    return cast(Language, getattr(import_module(module), attribute)())
+
+
+def template_files(folder: str) -> dict[str, Content]:
+    """Every file under ``templates/FOLDER``, by its path below it; caches and hidden files are left out."""
+    root = TEMPLATES / folder
+    found = (path for path in sorted(root.rglob("*")) if path.is_file())
+    names = {path.relative_to(root): path for path in found}
+    return {
+        name.as_posix(): path
+        for name, path in names.items()
+        if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+    }

@@ -1,0 +1,116 @@
+"""Writes a project: the language's files, the engine, the golden samples, a README and the mark of who made it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dmformer.bundle import Bundle
+from dmformer.embedding.languages import Content, Language, Step, get_language
+from dmformer.embedding.readme import readme
+from dmformer.embedding.samples import FOLDER, golden_files
+from dmformer.errors import UsageError
+from dmformer.staging import PROJECT, staged
+
+SCHEMA = "dmformer.project/1"
+ENGINE_FOLDER = "engine"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project on disk.
+
+    Attributes:
+        path: Its directory.
+        language: The language's name.
+        target: The bundle's.
+        steps: What to type there next.
+        files: How many files it has.
+        bytes: Their size together.
+    """
+
+    path: Path
+    language: str
+    target: str
+    steps: tuple[Step, ...]
+    files: int
+    bytes: int
+
+
+def embed(bundle: Bundle, language: str, output: Path, force: bool = False) -> Project:
+    """Makes a project from a bundle.
+
+    Args:
+        bundle: A loaded bundle.
+        language: One of `dmformer.embedding.languages.LANGUAGES`.
+        output: The directory to make.
+        force: Replace a project there, with whatever was added to it. Nothing else is ever replaced.
+
+    Raises:
+        UsageError: No such language, or it cannot run the bundle's target.
+        BundleError: The golden samples are damaged.
+        OutputError: ``output`` exists, or cannot be written.
+    """
+    chosen = get_language(language)
+    check_target(bundle, chosen)
+    with staged(output, force, PROJECT) as staging:
+        files = project_files(bundle, chosen)
+        for name, content in files.items():
+            _write(staging.directory / name, content)
+        size = sum((staging.directory / name).stat().st_size for name in files)
+        path = staging.publish()
+    return Project(path, chosen.name, bundle.manifest.target, chosen.steps(bundle), len(files), size)
+
+
+def check_target(bundle: Bundle, language: Language) -> None:
+    """Raises `UsageError`, which says what can be done, where the language cannot run the bundle's target."""
+    if bundle.manifest.target in language.targets:
+        return
+    raise UsageError(
+        f"{bundle.path}: its target is {bundle.manifest.target}, which {language.name} cannot run",
+        f"{language.name} runs {', '.join(language.targets)}: make such a bundle with "
+        f"`dmformer export WEIGHTS --target {language.targets[0]}`",
+    )
+
+
+def project_files(bundle: Bundle, language: Language) -> dict[str, Content]:
+    """Every file of a project, by its path in it, sorted."""
+    resources = PurePosixPath(language.resources)
+    files: dict[str, Content] = dict(language.files(bundle))
+    files.update({str(resources / ENGINE_FOLDER / name): path for name, path in engine_files(bundle).items()})
+    files.update({str(resources / FOLDER / name): data for name, data in golden_files(bundle).items()})
+    files["README.md"] = readme(bundle, language).encode()
+    files[PROJECT.file] = _mark(bundle, language)
+    return dict(sorted(files.items()))
+
+
+def engine_files(bundle: Bundle) -> Mapping[str, Path]:
+    """The files that the runtime opens, by their path in the bundle."""
+    return {name: bundle.path / name for name, entry in bundle.manifest.files.items() if entry.role != "golden"}
+
+
+def _mark(bundle: Bundle, language: Language) -> bytes:
+    """What a later ``--force`` knows the project by, and a reader where it came from."""
+    manifest = bundle.manifest
+    mark = {
+        "schema": SCHEMA,
+        "language": language.name,
+        "name": manifest.name,
+        "target": manifest.target,
+        "precision": manifest.precision.requested,
+        "runtime": {"name": manifest.runtime.name, "version": manifest.runtime.version},
+        "source_sha256": manifest.source.sha256,
+        "engine_sha256": {name: manifest.files[name].sha256 for name in sorted(engine_files(bundle))},
+    }
+    return (json.dumps(mark, indent=2) + "\n").encode()
+
+
+def _write(path: Path, content: Content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, Path):
+        shutil.copyfile(content, path)
+    else:
+        path.write_bytes(content)

@@ -1,0 +1,51 @@
+"""The README of a project: what it is, the commands, and what else its language has to say."""
+
+from __future__ import annotations
+
+import re
+
+from dmformer.bundle import Bundle
+from dmformer.embedding.languages import Language
+from dmformer.preprocessing import Preprocessing
+
+
+def readme(bundle: Bundle, language: Language) -> str:
+    """Short Markdown; names from the manifest are made harmless."""
+    manifest = bundle.manifest
+    commands = "\n".join(f"$ {step.command}    # {step.why}" for step in language.steps(bundle))
+    return f"""# {plain(manifest.name)} in {language.title}
+
+{manifest.precision.requested.upper()} engine for {plain(manifest.runtime.name)}, made by dmformer. It takes images of
+any size and answers with one of {manifest.output.shape[1]} classes.
+
+```console
+{commands}
+```
+
+The self-test preprocesses golden images and compares with PyTorch's tensors (stage "preprocessing"), then runs the
+engine on those tensors and compares with the answers of PyTorch in FP32 (stage "engine"). It names the stage that
+differs.
+
+Preprocessing: {describe(manifest.preprocessing)}
+
+{language.notes(bundle).strip()}
+"""
+
+
+def describe(spec: Preprocessing) -> str:
+    """One sentence: what happens to an image before the engine sees it."""
+    height, width = spec.size
+    sizes = {
+        "exact": f"stretched to {width}x{height}",
+        "shorter": f"shorter side to {spec.shorter_side}, then the central {width}x{height}",
+        "letterbox": f"fitted into {width}x{height}, padded with {spec.fill}",
+    }
+    return (
+        f"{spec.channel_order}, {sizes[spec.resize]}, {spec.interpolation} with antialiasing as Pillow's, "
+        f"divided by 255, mean {list(spec.mean)}, deviation {list(spec.std)}."
+    )
+
+
+def plain(text: str) -> str:
+    """A name from a file as harmless text: what Markdown would take for its own becomes an underscore."""
+    return re.sub(r"[^\w .+-]", "_", text)

@@ -1,0 +1,85 @@
+"""The golden samples in a form that any language reads: one JSON document and raw little-endian arrays.
+
+``golden.json``::
+
+    {"schema": "dmformer.golden/1",
+     "shape": [C, H, W], "classes": N,
+     "tolerance": {"tensor": [per channel], "max_abs_error": x, "min_sqnr_db": x, "min_agreement": x},
+     "samples": [{"name": "...", "width": W, "height": H, "channels": 3, "label": 7,
+                  "pixels": "000.u8", "tensor": "000.f32", "logits": "000.logits.f32"}, ...]}
+
+``pixels`` are uint8 HWC, ``tensor`` float32 CHW, ``logits`` float32 and the FP32 PyTorch reference's. A self-test
+preprocesses ``pixels`` and compares with ``tensor``: the stage "preprocessing". It runs the engine on ``tensor``, not
+on what it preprocessed itself, and compares with ``logits``: the stage "engine".
+
+A ``max_abs_error`` is relative to the largest absolute logit of all samples or 1, whichever is greater. What is null
+is not judged.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dmformer.bundle import Bundle
+from dmformer.evaluation.tolerances import ENOUGH_IMAGES
+from dmformer.evaluation.verify import PREPROCESSING_ERROR, asked_at_export, fitting_golden
+from dmformer.golden import Golden
+
+SCHEMA = "dmformer.golden/1"
+FOLDER = "golden"
+ROUNDING = 1.01
+"""A little more than one step of 8 bits, for the rounding of the comparison itself."""
+
+
+def golden_files(bundle: Bundle) -> dict[str, bytes]:
+    """The files of the folder ``golden``, by their names.
+
+    Raises:
+        BundleError: The bundle's golden samples are damaged.
+    """
+    golden = fitting_golden(bundle)
+    document = {
+        "schema": SCHEMA,
+        "shape": list(golden.tensors.shape[1:]),
+        "classes": golden.logits.shape[1],
+        "tolerance": tolerance_of(bundle, len(golden.images)),
+        "samples": [_entry(golden, index) for index in range(len(golden.images))],
+    }
+    files = {"golden.json": (json.dumps(document, indent=2) + "\n").encode()}
+    for index, image in enumerate(golden.images):
+        files[f"{index:03d}.u8"] = image.tobytes()
+        files[f"{index:03d}.f32"] = golden.tensors[index].astype("<f4").tobytes()
+        files[f"{index:03d}.logits.f32"] = golden.logits[index].astype("<f4").tobytes()
+    return files
+
+
+def tolerance_of(bundle: Bundle, images: int) -> dict[str, Any]:
+    """What a self-test judges by: what the bundle was exported with.
+
+    Args:
+        bundle: Its proof names the tolerance; where it has none yet, its precision does.
+        images: Golden samples; a share of few images is not judged unless somebody asked for it.
+    """
+    asked = asked_at_export(bundle)
+    judged = images >= ENOUGH_IMAGES or asked.on_few_images
+    return {
+        "tensor": [PREPROCESSING_ERROR * ROUNDING / deviation for deviation in bundle.manifest.preprocessing.std],
+        "max_abs_error": asked.max_abs_error,
+        "min_sqnr_db": asked.min_sqnr_db,
+        "min_agreement": asked.min_agreement if judged else None,
+    }
+
+
+def _entry(golden: Golden, index: int) -> dict[str, Any]:
+    height, width, channels = golden.images[index].shape
+    return {
+        "name": golden.names[index],
+        "width": width,
+        "height": height,
+        "channels": channels,
+        "label": int(golden.labels[index]),
+        "pixels": f"{index:03d}.u8",
+        "tensor": f"{index:03d}.f32",
+        "logits": f"{index:03d}.logits.f32",
+    }

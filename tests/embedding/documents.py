@@ -1,0 +1,69 @@
+"""Runs the commands of a page under docs/, so that no page says what does not work."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import PATIENCE
+
+BLOCK = re.compile(
+    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n+)?^```(?P<kind>console|sh)\n(?P<text>.*?)^```$", re.M | re.S
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The commands of one block of a page.
+
+    Attributes:
+        commands: A script for bash.
+        skipped: Why it is not run, or None: what a comment ``<!-- not run: REASON -->`` before the block says.
+    """
+
+    commands: str
+    skipped: str | None
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """The blocks marked ``console`` (commands after ``$ ``, everything else is output) and ``sh`` (commands alone)."""
+    found = []
+    for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        lines = match["text"].splitlines()
+        found.append(Block("\n".join(_typed(lines) if match["kind"] == "console" else lines), match["reason"]))
+    return found
+
+
+def _typed(lines: list[str]) -> list[str]:
+    """What follows a prompt, with the lines that a backslash continues it on."""
+    typed: list[str] = []
+    for line in lines:
+        if line.startswith("$ "):
+            typed.append(line.removeprefix("$ "))
+        elif typed and typed[-1].endswith("\\"):
+            typed.append(line.removeprefix("> "))
+    return typed
+
+
+def run_page(page: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs every command of a page in one shell, in ``folder``, and stops at the first that fails.
+
+    The environment that dmformer is installed in comes first on the PATH. Standard output and error come together.
+    """
+    script = "\n".join(block.commands for block in blocks_of(page) if block.skipped is None)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-euxo", "pipefail", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": path, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )

@@ -1,0 +1,59 @@
+"""The helper that runs a page's commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.embedding.documents import Block, blocks_of, run_page
+
+PAGE = """# A page
+
+```console
+$ echo one \\
+>   > first    # a comment
+one
+$ dmformer --version
+```
+
+```python
+never()
+```
+
+<!-- not run: needs a Jetson -->
+
+```sh
+touch never
+```
+
+```sh
+test "$WORD" = two
+cat first
+```
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "page.md"
+    path.write_text(text)
+    return path
+
+
+def test_commands_are_told_from_output_and_from_other_languages(tmp_path: Path) -> None:
+    assert blocks_of(write(tmp_path, PAGE)) == [
+        Block("echo one \\\n  > first    # a comment\ndmformer --version", None),
+        Block("touch never", "needs a Jetson"),
+        Block('test "$WORD" = two\ncat first', None),
+    ]
+
+
+def test_a_page_is_run_in_one_folder_and_one_shell(tmp_path: Path) -> None:
+    done = run_page(write(tmp_path, PAGE), tmp_path, WORD="two")
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "first").read_text() == "one\n"
+    assert not (tmp_path / "never").exists()
+
+
+def test_the_first_command_that_fails_ends_the_page(tmp_path: Path) -> None:
+    done = run_page(write(tmp_path, "```console\n$ false | true\n$ touch after\n```\n"), tmp_path)
+    assert done.returncode == 1
+    assert not (tmp_path / "after").exists()
