@@ -13,18 +13,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from dmformer.bundle import Bundle
+    from dmformer.evaluation.classifier import Classifier
     from dmformer.model.checkpoint import load_checkpoint, save_checkpoint
     from dmformer.pipeline.export import export_bundle as export
     from dmformer.runtimes.registry import open_bundle
 
 _WHERE = {
     "Bundle": "dmformer.bundle",
+    "Classifier": "dmformer.evaluation.classifier",
     "load_checkpoint": "dmformer.model.checkpoint",
     "open_bundle": "dmformer.runtimes.registry",
     "save_checkpoint": "dmformer.model.checkpoint",
 }
 
-__all__ = ["Bundle", "__version__", "export", "load_checkpoint", "open_bundle", "save_checkpoint"]
+__all__ = ["Bundle", "Classifier", "__version__", "export", "load_checkpoint", "open_bundle", "save_checkpoint"]
 
 
 def __getattr__(name: str) -> Any:

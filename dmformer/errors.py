@@ -6,10 +6,12 @@ The tree::
     ├── InputError               something given is wrong
     │   ├── CheckpointError      weights: unreadable, of another network, not finite
     │   ├── DataError            images and labels: unreadable, too few, not fitting the model
+    │   │   └── TooLargeError    an image with more pixels than are allowed
     │   ├── BundleError          a bundle: damaged, incomplete, newer than this version
     │   └── UsageError           arguments that do not go together, or a size that the model cannot take
     ├── OutputError              the result cannot be written where it was asked for
     ├── MissingBackendError      a library that is not installed, with the command that installs it
+    ├── BusyError                every session of a classifier was in use for as long as one may wait
     ├── RejectedError            the one-call API made a bundle that fell below its tolerance
     └── EngineError              a runtime refused, crashed or computed something else
         ├── ExportError          the ONNX graph could not be made, or is not equal to the model
@@ -54,6 +56,10 @@ class DataError(InputError):
     """Images or labels that cannot be read or do not fit the model."""
 
 
+class TooLargeError(DataError):
+    """An image with more pixels than are allowed; told from the others because a server answers it differently."""
+
+
 class BundleError(InputError):
     """A bundle that is damaged, incomplete or of a newer schema."""
 
@@ -68,6 +74,10 @@ class OutputError(DmformerError):
 
 class MissingBackendError(DmformerError):
     """A library that is needed is not installed; the hint is the command that installs it."""
+
+
+class BusyError(DmformerError):
+    """Every session of a pool was in use for as long as one may wait; a server says so and lives on."""
 
 
 class RejectedError(DmformerError):

@@ -66,6 +66,21 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads_per_stream(asked: int, streams: int) -> int:
+    """Threads inside one inference: as asked; where several run at once each gets its share of the cores.
+
+    Args:
+        asked: 0 leaves the choice here.
+        streams: Inferences at the same time.
+
+    Returns:
+        0 where the runtime may choose.
+    """
+    if asked or streams == 1:
+        return asked
+    return max(1, available_cores() // streams)
+
+
 def host_record() -> HostRecord:
     """This machine as a manifest records it."""
     found = cpu()

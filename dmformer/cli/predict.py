@@ -31,22 +31,16 @@ def predict(
     json: options.Json = False,
 ) -> int:
     """Classify images with a bundle: the most likely classes with their labels and probabilities."""
-    from dmformer.bundle import Bundle
     from dmformer.cli.output import print_json
-    from dmformer.evaluation.predict import predict as classify
-    from dmformer.preprocessing import load_image
-    from dmformer.runtimes.base import SessionOptions
-    from dmformer.runtimes.registry import open_bundle
+    from dmformer.evaluation.classifier import Classifier
 
-    loaded = Bundle.load(bundle or only_bundle(Path("build")))
-    pictures = [load_image(path) for path in images]
-    with open_bundle(loaded, SessionOptions(threads, device)) as session:
-        guesses = classify(loaded, session, pictures, top_k)
+    with Classifier(bundle or only_bundle(Path("build")), threads=threads, device=device) as classifier:
+        guesses = classifier.predict(images, top_k)
     if json:
         print_json(
             "dmformer.predict/1",
             {
-                "bundle": str(loaded.path),
+                "bundle": str(classifier.bundle.path),
                 "images": [
                     {"path": str(path), "classes": [vars(guess) for guess in best]}
                     for path, best in zip(images, guesses, strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dmformer.errors import DataError
+from dmformer.errors import DataError, TooLargeError
 
 MAX_PIXELS = 64_000_000
 """Default limit of width times height; Pillow's own, near 179 million, holds beside it."""
@@ -64,7 +64,8 @@ def load_image(
         uint8 array [H, W, 3], 0 to 255, RGB, contiguous. It can be ``source`` itself if that is such an array.
 
     Raises:
-        DataError: Unreadable, truncated, no image, too large, or an array of another dtype or shape.
+        TooLargeError: More pixels than allowed.
+        DataError: Unreadable, truncated, no image, or an array of another dtype or shape.
     """
     if isinstance(source, np.ndarray):
         return _array_to_rgb(source, max_pixels)
@@ -151,7 +152,7 @@ def check_pixels_array(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise DataError(
+        raise TooLargeError(
             f"{name}: {width}x{height} pixels are more than the limit of {max_pixels}",
             "Give a smaller version of the image, or raise max_pixels.",
         )

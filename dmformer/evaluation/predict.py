@@ -1,17 +1,13 @@
-"""Classes and probabilities from a bundle, for images as people have them."""
+"""Classes and probabilities from logits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
-from dmformer.evaluation.verify import run_all
-from dmformer.preprocessing import preprocess_batch
-from dmformer.runtimes.base import Session
 
 
 @dataclass(frozen=True)
@@ -30,18 +26,14 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return shares
 
 
-def predict(
-    bundle: Bundle, session: Session, images: Sequence[NDArray[np.uint8]], top_k: int = 5
-) -> list[tuple[Guess, ...]]:
+def guesses(bundle: Bundle, logits: NDArray[np.float32], top_k: int) -> list[tuple[Guess, ...]]:
     """The most likely classes of each image, best first.
 
     Args:
-        bundle: The engine's bundle: its preprocessing and labels are used.
-        session: The opened engine.
-        images: uint8 HWC RGB, of any sizes.
+        bundle: Its labels are used.
+        logits: float32 ``[N, classes]``.
         top_k: How many classes; no more than the model has.
     """
-    logits = run_all(bundle, session, preprocess_batch(images, bundle.manifest.preprocessing))
     labels = bundle.manifest.labels or tuple(str(index) for index in range(logits.shape[1]))
     return [
         tuple(Guess(int(index), labels[index], float(row[index])) for index in np.argsort(-row)[:top_k])

@@ -15,7 +15,7 @@ import pytest
 from dmformer.bundle import Bundle, entry_of
 from dmformer.cli.export import choose_precision
 from dmformer.errors import DmformerError, EngineError, MissingBackendError, UsageError
-from dmformer.evaluation.predict import predict
+from dmformer.evaluation.classifier import Classifier
 from dmformer.evaluation.verify import verify
 from dmformer.pipeline.export import check_options
 from dmformer.pipeline.options import ExportOptions
@@ -78,9 +78,8 @@ class TestBundle:
             open_bundle(str(bundled("fp16")), SessionOptions(device="npu"))
 
     def test_it_predicts(self, bundled: Bundled) -> None:
-        bundle = Bundle.load(bundled("fp16"))
-        with open_bundle(bundle) as session:
-            guesses = predict(bundle, session, list(random_images(2)), top_k=3)
+        with Classifier(bundled("fp16")) as classifier:
+            guesses = classifier.predict(random_images(2), top_k=3)
         assert [len(row) for row in guesses] == [3, 3]
         assert guesses[0][0].label.startswith("class ")
 

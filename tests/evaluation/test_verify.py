@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle, assemble
 from dmformer.data.open import open_dataset
 from dmformer.errors import BundleError, EngineError
-from dmformer.evaluation.predict import predict, softmax
 from dmformer.evaluation.verify import Answers, run_all, verify
 from dmformer.golden import Golden
 from dmformer.manifest import Tolerance
@@ -174,23 +173,3 @@ def test_rows_of_unreadable_images_are_left_out_on_both_sides(
     proof = verify(bundle, answers)
     assert proof.passed, proof.failures
     assert proof.comparisons[1].images == 5
-
-
-def test_softmax_by_hand() -> None:
-    np.testing.assert_allclose(softmax(np.log(np.array([[1, 2, 5]], np.float32))), [[0.125, 0.25, 0.625]], rtol=1e-6)
-    assert np.isfinite(softmax(np.array([[1e30, -1e30]], np.float32))).all()
-
-
-def test_predictions_are_the_largest_logits_with_their_labels(exported: Exported, reference: DMFormer) -> None:
-    bundle, images = Bundle.load(exported("onnxruntime")), [random_images(1, side)[0] for side in (30, 50)]
-    from dmformer.preprocessing import preprocess_batch
-
-    logits = infer(reference, preprocess_batch(images, bundle.manifest.preprocessing))
-    with open_bundle(bundle) as session:
-        guesses = predict(bundle, session, images, top_k=3)
-        everything = predict(bundle, session, images[:1], top_k=99)[0]
-    for row, best in zip(logits, guesses, strict=True):
-        assert [guess.index for guess in best] == np.argsort(-row)[:3].tolist()
-        assert [guess.label for guess in best] == [f"class {guess.index}" for guess in best]
-    assert len(everything) == 10
-    assert sum(guess.probability for guess in everything) == pytest.approx(1)

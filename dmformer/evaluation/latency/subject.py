@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import Settings
-from dmformer.host import available_cores
+from dmformer.host import threads_per_stream
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import get_runtime
 
@@ -55,13 +55,6 @@ def load_bundle(candidate: Candidate) -> Bundle:
     return Bundle(Path(candidate.bundle), read_manifest(Path(candidate.bundle)))
 
 
-def threads_per_stream(settings: Settings) -> int:
-    """Threads inside one inference: as asked; with several streams each gets its share of the cores."""
-    if settings.threads or settings.streams == 1:
-        return settings.threads
-    return max(1, available_cores() // settings.streams)
-
-
 def open_engine(candidate: Candidate, settings: Settings) -> Subject:
     """Opens the engine of a bundle."""
     bundle = load_bundle(candidate)
@@ -69,7 +62,7 @@ def open_engine(candidate: Candidate, settings: Settings) -> Subject:
     started = time.perf_counter()
     _import_library(bundle.manifest.target)
     imported = time.perf_counter()
-    options = SessionOptions(threads_per_stream(settings), settings.device, settings.streams)
+    options = SessionOptions(threads_per_stream(settings.threads, settings.streams), settings.device, settings.streams)
     session = runtime.open(bundle, options)
     opened = time.perf_counter()
     return Subject(
@@ -101,7 +94,7 @@ def open_pytorch(candidate: Candidate, settings: Settings) -> Subject:
     imported = time.perf_counter()
     config = load_bundle(candidate).manifest.source.config
     checkpoint = load_checkpoint(candidate.weights, config=config) if candidate.weights else random_checkpoint(config)
-    threads = threads_per_stream(settings)
+    threads = threads_per_stream(settings.threads, settings.streams)
 
     def enter_thread() -> None:
         if threads:

@@ -1,0 +1,149 @@
+"""Images as applications have them to classes: `Classifier`, which scripts, loops and servers use alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dmformer.bundle import Bundle
+from dmformer.data.images import MAX_PIXELS, load_image
+from dmformer.errors import DataError, UsageError
+from dmformer.evaluation.predict import Guess, guesses
+from dmformer.evaluation.verify import DYNAMIC_BATCH, run_all
+from dmformer.preprocessing import preprocess_batch
+from dmformer.runtimes.base import SessionOptions
+from dmformer.runtimes.pool import SessionPool
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]"
+"""One image: a path, the bytes of an image file, a Pillow image, or uint8 pixels ``[H, W]`` or ``[H, W, C]``."""
+
+WAIT_S = 30.0
+FORMS = "give paths, bytes of image files, Pillow images or uint8 arrays [H, W], [H, W, C] or [N, H, W, C]"
+
+
+class Classifier:
+    """The engine of a bundle behind one call. Needs no torch; a context manager.
+
+    `predict` may be called from any number of threads: images are decoded and preprocessed in the calling thread, and
+    at most ``sessions`` inferences run at the same time; who comes later waits.
+
+    Attributes:
+        bundle: The bundle, checked.
+        classes: Number of classes.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | Path | str,
+        *,
+        sessions: int = 1,
+        threads: int = 0,
+        device: str = "cpu",
+        timeout: float | None = WAIT_S,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Opens a bundle.
+
+        Args:
+            bundle: A loaded bundle, or the path of one.
+            sessions: Inferences at the same time, 1 to 256, each with its own copy of the engine.
+            threads: Threads inside one inference; 0 leaves the choice to the runtime, or with several sessions gives
+                each its share of the cores.
+            device: The runtime's name of a device.
+            timeout: Seconds that a call waits for a free session; None waits for ever.
+            max_pixels: Larger images are refused before they are decoded.
+
+        Raises:
+            BundleError: The bundle is damaged.
+            MissingBackendError: Its runtime is not installed; the hint is the install command.
+            UsageError: An argument is out of range.
+        """
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+        self.classes = self.bundle.manifest.source.config.num_classes
+        self._timeout, self._max_pixels = timeout, max_pixels
+        self._pool = SessionPool(self.bundle, sessions, SessionOptions(threads, device))
+
+    def predict(self, images: ImageSource | Iterable[ImageSource], top_k: int = 5) -> list[tuple[Guess, ...]]:
+        """The most likely classes of each image, best first.
+
+        Images of any number, kind and size may be mixed; they are run in batches of the engine's size, so that a long
+        (or lazy) sequence needs the memory of one batch. An array of two or three dimensions is one image, one of four
+        is a batch ``[N, H, W, C]``. Grey images suit models of three channels and the other way round.
+
+        Args:
+            images: One image or several.
+            top_k: How many classes for each image; no more than the model has.
+
+        Returns:
+            One tuple for each image in order, also where one image was given.
+
+        Raises:
+            DataError: No image, or one that cannot be read, is too large or has another number of channels: nothing
+                is returned for the others then.
+            BusyError: No session became free in time.
+            UsageError: ``top_k`` is below 1, or the classifier is closed.
+            EngineError: The engine gave something that is no answer.
+        """
+        if top_k < 1:
+            raise UsageError(f"top_k {top_k} is not possible", "give 1 or more")
+        found: list[tuple[Guess, ...]] = []
+        sources = one_by_one(images)
+        size = self.bundle.manifest.input.shape[0] or DYNAMIC_BATCH
+        while chunk := list(islice(sources, size)):
+            pixels = [self._load(source, len(found) + index) for index, source in enumerate(chunk)]
+            found += guesses(self.bundle, self._logits(pixels), top_k)
+        if not found:
+            raise DataError("no image was given", FORMS)
+        return found
+
+    def close(self) -> None:
+        """Releases the engine; calls that are under way end first. May be called twice."""
+        self._pool.close()
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _logits(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        tensors = preprocess_batch(images, self.bundle.manifest.preprocessing)
+        with self._pool.lend(self._timeout) as session:
+            return run_all(self.bundle, session, tensors)
+
+    def _load(self, source: ImageSource, position: int) -> NDArray[np.uint8]:
+        if isinstance(source, str | os.PathLike):
+            # Its message names the file.
+            return load_image(Path(source), self._max_pixels)
+        given = bytes(source) if isinstance(source, bytearray | memoryview) else source
+        if not isinstance(given, bytes | Image.Image | np.ndarray):
+            raise DataError(f"image {position}: an object of type {type(given).__name__} is no image", FORMS)
+        try:
+            return load_image(given, self._max_pixels)
+        except DataError as error:
+            raise type(error)(f"image {position}: {error.message}", error.hint) from error
+
+
+def one_by_one(images: ImageSource | Iterable[ImageSource]) -> Iterator[ImageSource]:
+    """The images one after the other.
+
+    Raises:
+        DataError: This is neither an image nor several.
+    """
+    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
+        return iter((images,))
+    if isinstance(images, np.ndarray) and images.ndim <= 3:
+        return iter((images,))
+    if not isinstance(images, Iterable):
+        raise DataError(f"an object of type {type(images).__name__} is no image", FORMS)
+    return iter(images)

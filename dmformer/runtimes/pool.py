@@ -1,0 +1,93 @@
+"""A bounded number of opened sessions of one bundle, lent to one thread at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from dmformer.bundle import Bundle
+from dmformer.errors import BusyError, UsageError
+from dmformer.host import threads_per_stream
+from dmformer.runtimes.base import Session, SessionOptions
+from dmformer.runtimes.registry import open_bundle
+
+MAX_SESSIONS = 256
+
+
+class SessionPool:
+    """Sessions of one bundle, all opened at the start. Thread-safe.
+
+    Sessions of their own rather than one that many threads run: that holds for every runtime, also for those whose
+    sessions are not made for several threads. Each holds its own copy of the engine in memory.
+    """
+
+    def __init__(self, bundle: Bundle, count: int, options: SessionOptions | None = None) -> None:
+        """Opens the sessions.
+
+        Args:
+            bundle: Whose engine to open.
+            count: How many, 1 to 256. With several and no number of threads given, each gets its share of the cores.
+            options: Threads and device.
+
+        Raises:
+            UsageError: ``count`` is out of range, or the options are not the runtime's.
+            DmformerError: The engine cannot be opened; none stays open.
+        """
+        if not 1 <= count <= MAX_SESSIONS:
+            raise UsageError(f"{count} sessions are not possible", f"give 1 to {MAX_SESSIONS}")
+        asked = options or SessionOptions()
+        each = replace(asked, threads=threads_per_stream(asked.threads, count))
+        self._count = count
+        self._closed = False
+        self._changed = threading.Condition()
+        with ExitStack() as opened:
+            self._idle = [opened.enter_context(open_bundle(bundle, each)) for _ in range(count)]
+            opened.pop_all()
+
+    @contextmanager
+    def lend(self, timeout: float | None) -> Iterator[Session]:
+        """A session that nobody else has until the block ends.
+
+        Args:
+            timeout: Seconds to wait for one; None waits for ever.
+
+        Raises:
+            BusyError: None became free in time.
+            UsageError: The pool is closed, or was closed while waiting.
+        """
+        session = self._take(timeout)
+        try:
+            yield session
+        finally:
+            self._give_back(session)
+
+    def close(self) -> None:
+        """Closes the sessions: the idle ones now, those in use when they come back. May be called twice."""
+        with self._changed:
+            self._closed = True
+            left, self._idle = self._idle, []
+            self._changed.notify_all()
+        for session in left:
+            session.close()
+
+    def _take(self, timeout: float | None) -> Session:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._idle or self._closed, timeout):
+                raise BusyError(
+                    f"all {self._count} sessions were in use for {timeout:g} s",
+                    "try again later, open more sessions, or wait longer",
+                )
+            if self._closed:
+                raise UsageError("the sessions are closed", "open the bundle again")
+            # The one that was used last: its memory is still in the caches.
+            return self._idle.pop()
+
+    def _give_back(self, session: Session) -> None:
+        with self._changed:
+            if not self._closed:
+                self._idle.append(session)
+                self._changed.notify()
+                return
+        session.close()
