@@ -11,7 +11,9 @@ from typing import Protocol, cast
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 
-LANGUAGES: dict[str, str] = {}
+LANGUAGES: dict[str, str] = {
+    "python": "dmformer.embedding.python:Python",
+}
 """Name -> where its `Language` is. One file per language."""
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -1,0 +1,88 @@
+"""Python without dmformer: NumPy, Pillow and the runtime are all that the project needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dmformer.bundle import Bundle
+from dmformer.embedding.languages import Content, Step, template_files
+
+ENGINES = {"onnx": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+"""Target -> the folder of templates, which is also the package, that runs its engine."""
+
+SHORT = 4
+HEAD = '''"""What this engine needs to know, written by dmformer from the bundle's manifest."""
+
+from __future__ import annotations
+
+'''
+
+
+class Python:
+    """A `dmformer.embedding.languages.Language`."""
+
+    name = "python"
+    title = "Python"
+    targets = tuple(ENGINES)
+    resources = "."
+
+    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+        runtime = ENGINES[bundle.manifest.target]
+        return {
+            **template_files("python/common"),
+            **template_files(f"python/{runtime}"),
+            "parameters.py": parameters(bundle).encode(),
+            "requirements.txt": requirements(bundle, runtime).encode(),
+        }
+
+    def steps(self, bundle: Bundle) -> tuple[Step, ...]:
+        return (
+            Step("python -m pip install -r requirements.txt", "best in a virtual environment"),
+            Step("python self_test.py", "compares with PyTorch, stage by stage"),
+            Step("python classify.py photo.jpg", "an image of yours"),
+        )
+
+    def notes(self, bundle: Bundle) -> str:
+        return """`preprocessing.py`, `images.py`, `inference.py` and `engine.py` are what an application takes over;
+`parameters.py` is all that differs between two bundles of one runtime. dmformer itself is not needed."""
+
+
+def parameters(bundle: Bundle) -> str:
+    """The module ``parameters.py``: constants alone, so that nothing in a manifest becomes code."""
+    manifest = bundle.manifest
+    spec = manifest.preprocessing
+    labels = manifest.labels or tuple(str(index) for index in range(manifest.source.config.num_classes))
+    values: dict[str, Any] = {
+        "ENGINE_FILE": f"engine/{manifest.file_with_role('engine')}",
+        "INPUT": manifest.input.name,
+        "OUTPUT": manifest.output.name,
+        "BATCH": manifest.input.shape[0],
+        "OPTIONS": dict(sorted(manifest.runtime.options.items())),
+        "SIZE": spec.size,
+        "RESIZE": spec.resize,
+        "SHORTER_SIDE": spec.shorter_side,
+        "INTERPOLATION": spec.interpolation,
+        "CHANNEL_ORDER": spec.channel_order,
+        "MEAN": spec.mean,
+        "STD": spec.std,
+        "FILL": spec.fill,
+        "LABELS": labels,
+    }
+    return HEAD + "".join(f"{name} = {literal(value)}\n" for name, value in values.items())
+
+
+def literal(value: Any) -> str:
+    """A literal that reads back as the same value, whatever a label holds; a long tuple has a line for each item."""
+    if isinstance(value, tuple) and len(value) > SHORT:
+        return "(\n" + "".join(f"    {item!a},\n" for item in value) + ")"
+    return ascii(value)
+
+
+def requirements(bundle: Bundle, runtime: str) -> str:
+    """The runtime in the version that the bundle was built with; NumPy and Pillow in any that dmformer knows."""
+    version = bundle.manifest.runtime.version
+    # A version comes from a file; what is none would be an option of pip.
+    pinned = f"{runtime}=={version}" if re.fullmatch(r"\d+(\.\w+)*", version) else runtime
+    return f"numpy>=1.26\npillow>=10.3\n{pinned}\n"

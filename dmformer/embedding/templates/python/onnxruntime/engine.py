@@ -1,0 +1,27 @@
+"""The engine in ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from parameters import ENGINE_FILE, INPUT, OUTPUT
+
+PROVIDER = "CPUExecutionProvider"
+
+
+class Engine:
+    """Opened once; `run` may be called from several threads."""
+
+    def __init__(self, threads: int = 0) -> None:
+        """Opens the engine. ``threads`` are those inside one inference; 0 leaves the choice to ONNX Runtime."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        path = Path(__file__).parent / ENGINE_FILE
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Logits, float32 [N, classes], of float32 [N, C, H, W]."""
+        return np.asarray(self._session.run([OUTPUT], {INPUT: batch})[0], np.float32)

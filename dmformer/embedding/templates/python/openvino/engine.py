@@ -1,0 +1,26 @@
+"""The engine in OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+from parameters import ENGINE_FILE, OPTIONS
+
+
+class Engine:
+    """Opened once. `run` is for one thread: an application with several gives each an engine of its own."""
+
+    def __init__(self, threads: int = 0) -> None:
+        """Opens the engine. ``threads`` are those inside one inference; 0 leaves the choice to OpenVINO."""
+        config = {"PERFORMANCE_HINT": "LATENCY", **OPTIONS}
+        if threads:
+            config["INFERENCE_NUM_THREADS"] = str(threads)
+        path = Path(__file__).parent / ENGINE_FILE
+        self._request = openvino.Core().compile_model(str(path), "CPU", config).create_infer_request()
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Logits, float32 [N, classes], of float32 [N, C, H, W]."""
+        return np.asarray(self._request.infer([batch], share_outputs=False)[0], np.float32)
