@@ -24,6 +24,7 @@ from dmformer.manifest import Proof
 from dmformer.model.config import ModelConfig
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.tensorrt.precision import ScannedImages
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
@@ -61,6 +62,11 @@ def random_images(count: int, side: int = 40, seed: int = 0) -> NDArray[np.uint8
 
 def random_batch(count: int, side: int = 32, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((count, 3, side, side), dtype=np.float32)
+
+
+def scanned(batch: NDArray[np.float32]) -> ScannedImages:
+    """One batch as the images whose ranges are looked at."""
+    return ScannedImages(lambda: [batch], len(batch))
 
 
 def start(*arguments: str | Path, code: str | None = None, **options: Any) -> subprocess.Popen[str]:

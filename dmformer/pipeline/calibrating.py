@@ -86,11 +86,32 @@ def calibration_set(
     for note in check_count(len(source), options.images, source.name):
         progress.say(note)
     chosen = subset(source, options.images)
+    return chosen, read_set(chosen, preprocessing)
+
+
+def read_set(dataset: Dataset, preprocessing: Preprocessing) -> CalibrationSet:
+    """All images of a dataset, read again in small batches at every pass."""
 
     def batches() -> Iterator[NDArray[np.float32]]:
-        return (batch.tensor for batch in iterate_batches(chosen, preprocessing, READ_BATCH))
+        return (batch.tensor for batch in iterate_batches(dataset, preprocessing, READ_BATCH))
 
-    return chosen, CalibrationSet(batches, chosen.digest(), len(chosen), preprocessing)
+    return CalibrationSet(batches, dataset.digest(), len(dataset), preprocessing)
+
+
+def images_to_scan(
+    preprocessing: Preprocessing, data: Dataset | None, embedded: bool, options: Int8Options
+) -> CalibrationSet | None:
+    """The images on which the range of values in half precision is looked at; None where none were given.
+
+    They are those that INT8 would be calibrated with, but a small set is no fault: no scale depends on them.
+
+    Raises:
+        DataError: The calibration images cannot be used.
+    """
+    source = data
+    if options.calibration is not None or embedded:
+        source = open_dataset(options.calibration or assets.CALIBRATION_IMAGES)
+    return None if source is None else read_set(subset(source, options.images), preprocessing)
 
 
 def calibration_source(

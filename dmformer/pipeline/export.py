@@ -26,6 +26,7 @@ from dmformer.staging import check_destination, staged
 if TYPE_CHECKING:
     import onnx
 
+    from dmformer.calibration.collect import CalibrationSet
     from dmformer.export.from_torch import GraphOptions
     from dmformer.model.checkpoint import Checkpoint
     from dmformer.model.network import DMFormer
@@ -155,7 +156,18 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     calibration = None
     if options.precision == "int8" and (set(options.targets) != {COREML} or needs_ranges(options)):
         calibration = calibrated(graph, sources, options, progress)
-    return Prepared(checkpoint, graph, scratch, golden, answers, calibration)
+    scanned = calibration.images if calibration else to_scan(sources, options)
+    return Prepared(checkpoint, graph, scratch, golden, answers, calibration, scanned)
+
+
+def to_scan(sources: Sources, options: ExportOptions) -> CalibrationSet | None:
+    """The images that a graph in half precision is scanned on; None where no target asks for them."""
+    from dmformer.pipeline.calibrating import images_to_scan
+
+    if options.precision != "fp16" or not any(builds_later(target) for target in options.targets):
+        return None
+    given = sources.samples if options.data is not None else None
+    return images_to_scan(sources.checkpoint.preprocessing, given, sources.embedded, options.int8)
 
 
 def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions, progress: Progress) -> Calibration:

@@ -31,6 +31,7 @@ from dmformer.staging import Staging, check_destination
 if TYPE_CHECKING:
     import onnx
 
+    from dmformer.calibration.collect import CalibrationSet
     from dmformer.model.checkpoint import Checkpoint
     from dmformer.pipeline.calibrating import Calibration
     from dmformer.pipeline.verdict import Int8Verdict
@@ -66,6 +67,8 @@ class Prepared:
         golden: The golden samples.
         answers: Gives the reference's answers on the verification set, computing them once; None without a set.
         calibration: For INT8, its ranges and images.
+        scanned: For targets that compute in half precision, images on which the range of values is looked at;
+            None where only the golden samples are at hand.
     """
 
     checkpoint: Checkpoint
@@ -74,6 +77,7 @@ class Prepared:
     golden: Golden
     answers: Callable[[], Answers | None]
     calibration: Calibration | None
+    scanned: CalibrationSet | None = None
 
 
 def build_and_verify(

@@ -16,7 +16,7 @@ from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.tensorrt.dla import dla_report
 from dmformer.runtimes.tensorrt.plan import BuildPlan, make_plan
-from dmformer.runtimes.tensorrt.precision import typed_graph
+from dmformer.runtimes.tensorrt.precision import ScannedImages, typed_graph
 from dmformer.runtimes.tensorrt.runtime import TensorRtFamily, family_of
 from dmformer.staging import staged
 
@@ -39,7 +39,9 @@ def make_tensorrt(
     plan = plan_for(options)
     family = family_of(target)
     graph, groups = source_graph(target, prepared, options, progress)
-    typed = typed_graph(graph, prepared.golden.tensors, options.precision, progress)
+    typed = typed_graph(graph, images_of(prepared), options.precision, progress)
+    if options.precision != "fp32":
+        progress.say(f"float16: ranges of all values looked at on {images_of(prepared).count} images")
     notes = [*typed.notes, *(dla_report(typed.model) if plan.dla_core is not None else ())]
     for note in notes:
         progress.say(note)
@@ -62,6 +64,14 @@ def source_graph(
     workshop = workshop_for(target, prepared, options)
     quantized = workshop.make(workshop.planned, progress)
     return quantized.graph, quantized.groups
+
+
+def images_of(prepared: Prepared) -> ScannedImages:
+    """The calibration images where there are any, otherwise the golden samples."""
+    found = prepared.scanned
+    if found is not None and not found.random:
+        return ScannedImages(found.batches, found.count)
+    return ScannedImages(lambda: [prepared.golden.tensors], len(prepared.golden.tensors))
 
 
 def plan_for(options: ExportOptions) -> BuildPlan:

@@ -18,7 +18,7 @@ from dmformer.export.qdq.tensorrt import emit_tensorrt
 from dmformer.export.twin import can_open_batch, half_values, twin_of, with_open_batch
 from dmformer.runtimes.tensorrt.precision import scan, typed_graph
 from tests.conftest import Exported
-from tests.support import random_batch
+from tests.support import random_batch, scanned
 
 FLOATING = ("dma.gate", "dma.sum", "ffn.gelu")
 
@@ -31,7 +31,7 @@ def graph(exported: Exported) -> onnx.ModelProto:
 @pytest.fixture(scope="module")
 def quantized(graph: onnx.ModelProto) -> onnx.ModelProto:
     groups = [group for group in groups_of(graph) if kind_of(group) not in FLOATING]
-    return emit_tensorrt(graph, scan(graph, random_batch(4)), groups)
+    return emit_tensorrt(graph, scan(graph, scanned(random_batch(4))), groups)
 
 
 def infer(model: onnx.ModelProto, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -97,8 +97,8 @@ def test_values_beyond_float16_stay_float32_with_their_readers(middle: str) -> N
     model, image = chain((1000.0, 0.001), middle), np.full((1, 1, 1, 1), 1000, np.float32)
     unsafe = twin_of(to_float16(model, {}).model)
     assert np.isinf(infer(unsafe, image)).all(), "the twin must show an overflow"
-    found = typed_graph(model, image, "fp16") if middle == "Identity" else None
-    typed = to_float16(model, scan(model, image))
+    found = typed_graph(model, scanned(image), "fp16") if middle == "Identity" else None
+    typed = to_float16(model, scan(model, scanned(image)))
     assert set(typed.overflowing) == {"conv0", "act0", "conv1"}
     assert infer(twin_of(typed.model), image) == pytest.approx(1000, rel=1e-3)
     assert found is None or "conv0" in found.notes[0]
@@ -166,7 +166,7 @@ def test_scales_too_small_for_float16_stay_float32() -> None:
 
 
 def test_fp32_is_left_alone(graph: onnx.ModelProto) -> None:
-    assert typed_graph(graph, random_batch(1), "fp32").model is graph
+    assert typed_graph(graph, scanned(random_batch(1)), "fp32").model is graph
     assert twin_of(graph) is graph
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
@@ -14,7 +13,7 @@ from dmformer.export.qdq.tensorrt import emit_tensorrt
 from dmformer.runtimes.tensorrt.precision import scan, typed_graph
 from dmformer.runtimes.tensorrt.runtime import TensorRt, TensorRtForRtx
 from tests.conftest import Exported
-from tests.support import random_batch
+from tests.support import random_batch, scanned
 from tests.tensorrt.helpers import Notes, parts, request_of
 
 
@@ -24,14 +23,14 @@ def graphs(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> dict
     folder = tmp_path_factory.mktemp("graphs")
     plain = onnx.load(str(exported("onnxruntime") / "model.onnx"))
     opened = onnx.load(str(exported("onnxruntime", dynamic=True) / "model.onnx"))
-    batch = random_batch(4)
+    batch = scanned(random_batch(4))
     groups = [group for group in groups_of(plain) if kind_of(group) not in ("dma.gate", "dma.sum", "ffn.gelu")]
     quantized = emit_tensorrt(plain, scan(plain, batch), groups)
     models = {
         "fp32": plain,
         "fp16": typed_graph(plain, batch, "fp16").model,
         "int8": typed_graph(quantized, batch, "int8").model,
-        "dynamic": typed_graph(opened, np.asarray(batch), "fp16").model,
+        "dynamic": typed_graph(opened, batch, "fp16").model,
     }
     for name, model in models.items():
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))

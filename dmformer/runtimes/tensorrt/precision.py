@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dmformer.errors import ExportError
 from dmformer.manifest import Precision
 from dmformer.progress import Progress
@@ -15,10 +12,24 @@ from dmformer.progress import Progress
 if TYPE_CHECKING:
     import onnx
 
+    from dmformer.calibration.observe import Batches
     from dmformer.export.qdq.affine import Range
 
 NOT_SCANNED = frozenset({"QuantizeLinear", "DequantizeLinear", "Shape", "Constant"})
 MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class ScannedImages:
+    """Real preprocessed images on which the range of every value is looked at.
+
+    Attributes:
+        batches: Gives a fresh pass over them; one small batch is in memory at a time, whatever their number.
+        count: How many there are.
+    """
+
+    batches: Batches
+    count: int
 
 
 @dataclass(frozen=True)
@@ -35,13 +46,13 @@ class TypedGraph:
 
 
 def typed_graph(
-    model: onnx.ModelProto, tensors: NDArray[np.float32], precision: Precision, progress: Progress | None = None
+    model: onnx.ModelProto, images: ScannedImages, precision: Precision, progress: Progress | None = None
 ) -> TypedGraph:
     """Types a graph.
 
     Args:
         model: The canonical float32 graph, or for ``int8`` the graph with Q/DQ by `emit_tensorrt`.
-        tensors: Real preprocessed images ``[N, C, H, W]`` on which every value's range is looked at.
+        images: What is scanned for values that float16 cannot hold.
         precision: ``fp32`` leaves the graph as it is.
         progress: Watches the scan.
 
@@ -53,7 +64,7 @@ def typed_graph(
 
     if precision == "fp32":
         return TypedGraph(model)
-    typed = to_float16(model, scan(model, tensors, progress))
+    typed = to_float16(model, scan(model, images, progress))
     if len(typed.kept) == len(model.graph.node):
         raise ExportError("no layer of this model can be float16: its values are too large", "use --fp32")
     if not typed.overflowing:
@@ -64,12 +75,12 @@ def typed_graph(
     return TypedGraph(typed.model, (f"kept in float32, beyond float16's range: {names}{and_more}",))
 
 
-def scan(model: onnx.ModelProto, tensors: NDArray[np.float32], progress: Progress | None = None) -> dict[str, Range]:
+def scan(model: onnx.ModelProto, images: ScannedImages, progress: Progress | None = None) -> dict[str, Range]:
     """The range of every float value over real images, by node name; the input by its own."""
     from dmformer.calibration.statistics import measure_channels
 
     source = model.graph.input[0].name
     sites = {source: source}
     sites |= {node.name: node.output[0] for node in model.graph.node if node.op_type not in NOT_SCANNED}
-    found = measure_channels(model, sites, lambda: iter([tensors]), len(tensors), progress=progress)
+    found = measure_channels(model, sites, images.batches, images.count, progress=progress)
     return {site: statistics.span for site, statistics in found.items()}
