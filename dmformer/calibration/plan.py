@@ -85,7 +85,11 @@ def default_plan(model: onnx.ModelProto, target: str) -> PrecisionPlan:
 FLOAT_KINDS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("stem", "dma.gate", "dma.mul", "residual"),
     "openvino": ("stem", "dma.gate"),
-    "tensorrt": ("stem", "dma.gate", "dma.levels.0", "dma.levels.1", "dma.levels.2"),
+    "tensorrt": (
+        ("stem", "dma.gate", "dma.levels.0", "dma.levels.1", "dma.levels.2")
+        # Nothing is quantized there: only inputs of layers with weights, and skip inputs, get a pair.
+        + ("dma.sum", "dma.mul", "ffn.gelu")
+    ),
     "coreml": ("stem", "dma.gate"),
 }
 """Kinds of groups that stay float.

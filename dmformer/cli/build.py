@@ -69,6 +69,8 @@ def build(  # noqa: PLR0913 - one parameter for each option
     if trtexec is not None:
         typer.echo(family.command_line(loaded, plan, trtexec))
         return 0
+    if dla is not None:
+        tell_dla(loaded, TerminalProgress())
     destination = bundle if output is None else output
     made, proof = build_bundle(loaded, plan, destination, output is None or force, timing_cache, TerminalProgress())
     if proof is None:
@@ -81,6 +83,21 @@ def build(  # noqa: PLR0913 - one parameter for each option
     if json:
         print_json("dmformer.build/1", record)
     return 0 if proof.passed else BELOW_TOLERANCE
+
+
+def tell_dla(bundle: Bundle, progress: Progress) -> None:
+    """What would fall back from the DLA to the GPU, before anyone waits for a build."""
+    from importlib.util import find_spec
+
+    if find_spec("onnx") is None:
+        progress.say("DLA: dmformer export --dla tells what falls back to the GPU; here, onnx is not installed")
+        return
+    import onnx
+
+    from dmformer.runtimes.tensorrt.dla import dla_report
+
+    for line in dla_report(onnx.load(str(bundle.file("graph")))):
+        progress.say(line)
 
 
 def changed_plan(plan: BuildPlan, **changes: object) -> BuildPlan:
@@ -119,6 +136,7 @@ def build_bundle(
     Raises:
         DmformerError: See `dmformer.runtimes.tensorrt.runtime.TensorRtFamily.rebuild`.
     """
+    from dmformer.evaluation.layers.engine import engine_line
     from dmformer.evaluation.verify import asked_at_export, verify
     from dmformer.runtimes.tensorrt.runtime import family_of
     from dmformer.staging import staged
@@ -126,6 +144,8 @@ def build_bundle(
     family = family_of(bundle.manifest.target)
     with staged(destination, force) as staging:
         made = family.rebuild(bundle, plan, staging.directory, timing_cache, progress)
+        if line := engine_line(made):
+            progress.say(line)
         proof = None
         if family.unable_to_run() is None:
             proof = verify(made, tolerance=asked_at_export(bundle), progress=progress)

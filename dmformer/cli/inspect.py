@@ -114,6 +114,10 @@ def describe_bundle(path: Path) -> dict[str, Any]:
         from dmformer.runtimes.coreml.session import package_of
 
         document["neural_engine"] = describe_hints(package_of(bundle))
+    from dmformer.evaluation.layers.engine import parts_of_engine
+
+    if parts := parts_of_engine(bundle):
+        document["engine_precision"] = [vars(part) for part in parts]
     return document
 
 
@@ -205,8 +209,20 @@ def show_bundle(document: dict[str, Any]) -> None:
     bundle = Bundle.load(document["path"])
     if bundle.manifest.proof:
         print_summaries([summarize(bundle, bundle.manifest.proof)])
+    if "engine_precision" in document:
+        show_precision(document["engine_precision"])
     if "neural_engine" in document:
         show_hints(document["neural_engine"])
+
+
+def show_precision(parts: list[dict[str, Any]]) -> None:
+    """What each part of a TensorRT engine computes in, as the library told when it was built."""
+    from dmformer.cli.output import console, table
+
+    grid = table("convolutions and matrix products", "part", "Q/DQ", "computes in")
+    for part in parts:
+        grid.add_row(part["part"], part["asked"], readable({f"{name} x": n for name, n in part["layers"].items()}))
+    console().print(grid)
 
 
 def show_hints(hints: list[dict[str, Any]]) -> None:

@@ -13,8 +13,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from dmformer.bundle import Bundle, entry_of
+from dmformer.bundle import Bundle, assemble
 from dmformer.export.passes import check
+from dmformer.golden import Golden
+from dmformer.manifest import Manifest
 
 TWIN_FILE = "twin.onnx"
 TWIN_RUNTIME = "onnxruntime"
@@ -79,28 +81,26 @@ def _widened(node: onnx.NodeProto) -> onnx.NodeProto:
     return helper.make_node("Identity", list(node.input), list(node.output), name=node.name)
 
 
-def twin_bundle(bundle: Bundle, typed: onnx.ModelProto, directory: Path) -> Bundle:
+def twin_bundle(manifest: Manifest, golden: Golden, typed: onnx.ModelProto, directory: Path) -> Bundle:
     """The twin as a bundle that `dmformer.evaluation.verify.verify` can run in the place of an engine.
 
     Args:
-        bundle: The bundle whose engine cannot run here; its golden samples are used where they lie.
+        manifest: Of the bundle whose engine cannot run here, or the draft of it.
+        golden: Its golden samples.
         typed: The graph that its engine is built from.
-        directory: Existing scratch directory for the twin; the bundle is not changed.
+        directory: Existing scratch directory for the twin.
     """
     twin = twin_of(typed)
-    source, result = bundle.manifest.input, bundle.manifest.output
+    source, result = manifest.input, manifest.output
     if can_open_batch(twin):
         # Thousands of images one by one take minutes; the engine's own batch plays no part in what it computes.
         twin = with_open_batch(twin)
         source, result = (spec.model_copy(update={"shape": (None, *spec.shape[1:])}) for spec in (source, result))
     (directory / TWIN_FILE).write_bytes(twin.SerializeToString(deterministic=True))
-    golden = bundle.file("golden")
-    (directory / golden.name).write_bytes(golden.read_bytes())
-    files = {name: entry_of(directory / name, role) for name, role in ((TWIN_FILE, "engine"), (golden.name, "golden"))}
-    runtime = bundle.manifest.runtime.model_copy(update={"name": TWIN_RUNTIME, "options": {}})
+    runtime = manifest.runtime.model_copy(update={"name": TWIN_RUNTIME, "options": {}})
     ends = {"input": source, "output": result}
-    manifest = bundle.manifest.model_copy(update={"target": TWIN_RUNTIME, "files": files, "runtime": runtime, **ends})
-    return Bundle(directory, manifest)
+    changed = manifest.model_copy(update={"target": TWIN_RUNTIME, "runtime": runtime, **ends})
+    return assemble(directory, changed, golden, {TWIN_FILE: "engine"})
 
 
 def can_open_batch(model: onnx.ModelProto) -> bool:

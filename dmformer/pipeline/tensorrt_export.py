@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmformer.bundle import Bundle
+from dmformer.evaluation.layers.engine import engine_line
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
-from dmformer.manifest import Proof
+from dmformer.manifest import Manifest, Proof
 from dmformer.pipeline.making import Outcome, Prepared, draft, publish, request_for
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.typed_graphs import TypedGraphs, typed_graphs
 from dmformer.progress import Progress
 from dmformer.runtimes.tensorrt.dla import dla_report
+from dmformer.runtimes.tensorrt.levels import ALTERNATIVE
 from dmformer.runtimes.tensorrt.plan import BuildPlan, make_plan
-from dmformer.runtimes.tensorrt.precision import ScannedImages, typed_graph
-from dmformer.runtimes.tensorrt.runtime import TensorRtFamily, family_of
+from dmformer.runtimes.tensorrt.runtime import TIMING_CACHE, TensorRtFamily, family_of
 from dmformer.staging import staged
 
 if TYPE_CHECKING:
@@ -38,40 +40,39 @@ def make_tensorrt(
     """
     plan = plan_for(options)
     family = family_of(target)
-    graph, groups = source_graph(target, prepared, options, progress)
-    typed = typed_graph(graph, images_of(prepared), options.precision, progress)
-    if options.precision != "fp32":
-        progress.say(f"float16: ranges of all values looked at on {images_of(prepared).count} images")
-    notes = [*typed.notes, *(dla_report(typed.model) if plan.dla_core is not None else ())]
-    for note in notes:
-        progress.say(note)
+    graphs = typed_graphs(target, prepared, options, progress)
+    manifest = draft(target, graphs.groups, prepared, options)
+    if plan.dla_core is not None:
+        for refused in dla_report(graphs.model):
+            progress.say(refused)
     with staged(destination, options.force) as staging:
-        request = request_for(target, typed.model, staging, prepared, options)
-        request = replace(request, build=build_parameters(plan, options))
-        bundle = family.build(request, draft(target, groups, prepared, options), prepared.golden, progress)
-        proof = proven(family, bundle, typed.model, prepared, options, progress)
+        request = request_for(target, graphs.model, staging, prepared, options)
+        build = build_parameters(plan, options) | alternative(graphs, manifest, prepared, options, progress)
+        bundle = family.build(replace(request, build=build), manifest, prepared.golden, progress)
+        if line := engine_line(bundle):
+            progress.say(line)
+        proof = proven(family, bundle, graphs.model, prepared, options, progress)
         return publish(staging, bundle.with_proof(proof), proof)
 
 
-def source_graph(
-    target: str, prepared: Prepared, options: ExportOptions, progress: Progress
-) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """The float32 graph, or the INT8 one by TensorRT's rules, with its precision by group."""
-    if prepared.calibration is None:
-        return prepared.graph, {}
-    from dmformer.pipeline.int8_export import workshop_for
-
-    workshop = workshop_for(target, prepared, options)
-    quantized = workshop.make(workshop.planned, progress)
-    return quantized.graph, quantized.groups
-
-
-def images_of(prepared: Prepared) -> ScannedImages:
-    """The calibration images where there are any, otherwise the golden samples."""
-    found = prepared.scanned
-    if found is not None and not found.random:
-        return ScannedImages(found.batches, found.count)
-    return ScannedImages(lambda: [prepared.golden.tensors], len(prepared.golden.tensors))
+def alternative(
+    graphs: TypedGraphs, manifest: Manifest, prepared: Prepared, options: ExportOptions, progress: Progress
+) -> dict[str, Any]:
+    """The graph with the depthwise levels in INT8 as a build's parameter, where its twin holds the tolerance."""
+    if graphs.alternative is None:
+        return {}
+    proof = twin_proof(manifest, graphs.alternative, prepared, options, progress)
+    found = max(proof.comparisons, key=lambda comparison: comparison.images)
+    if not proof.passed:
+        progress.say(f"depthwise levels stay float16: in INT8 {'; '.join(proof.failures)}")
+        return {}
+    progress.say(
+        f"depthwise levels: float16 unless a GPU is faster in INT8, which dmformer build times on the device "
+        f"(twin in INT8: agreement {found.agreement or 0.0:.2%} on {found.images} images)"
+    )
+    path = prepared.scratch / "alternative.onnx"
+    path.write_bytes(graphs.alternative.SerializeToString(deterministic=True))
+    return {ALTERNATIVE: str(path)}
 
 
 def plan_for(options: ExportOptions) -> BuildPlan:
@@ -87,7 +88,7 @@ def build_parameters(plan: BuildPlan, options: ExportOptions) -> dict[str, Any]:
     """The plan as a request carries it, with the timing cache of this machine."""
     parameters = plan.model_dump(mode="json", by_alias=True)
     if options.timing_cache is not None:
-        parameters["timing_cache"] = str(options.timing_cache)
+        parameters[TIMING_CACHE] = str(options.timing_cache)
     return parameters
 
 
@@ -100,14 +101,22 @@ def proven(
     progress: Progress,
 ) -> Proof:
     """The proof of the engine where it can run, otherwise that of its numerical twin in ONNX Runtime."""
-    asked = options.tolerance or DEFAULTS[options.precision]
     reason = family.unable_to_run()
     if reason is None:
+        asked = options.tolerance or DEFAULTS[options.precision]
         return verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+    progress.say(f"verified through its twin in ONNX Runtime: {reason.partition(': ')[0]}")
+    return twin_proof(bundle.manifest, typed, prepared, options, progress)
+
+
+def twin_proof(
+    manifest: Manifest, typed: onnx.ModelProto, prepared: Prepared, options: ExportOptions, progress: Progress
+) -> Proof:
+    """The proof of a typed graph's numerical twin."""
     from dmformer.export.twin import twin_bundle
 
-    progress.say(f"verified through its twin in ONNX Runtime: {reason}")
+    asked = options.tolerance or DEFAULTS[options.precision]
     with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
-        twin = twin_bundle(bundle, typed, Path(scratch))
+        twin = twin_bundle(manifest, prepared.golden, typed, Path(scratch))
         proof = verify(twin, prepared.answers(), tolerance=asked, progress=progress)
     return proof.model_copy(update={"by": "twin"})

@@ -61,6 +61,12 @@ def try_in_child(bundle: Bundle) -> None:
     run_task({"task": "try", "runtime": bundle.manifest.target, "bundle": str(bundle.path)})
 
 
+def time_in_child(bundle: Bundle) -> float:
+    """Median milliseconds of one inference of a bundle, measured in a child process. Raises as `build_in_child`."""
+    task = {"task": "time", "runtime": bundle.manifest.target, "bundle": str(bundle.path)}
+    return float(run_task(task)["ms"])
+
+
 def run_task(task: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
     """Runs one task in a fresh interpreter and returns its result."""
     with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:

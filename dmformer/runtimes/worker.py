@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
+import statistics
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.errors import DmformerError, EngineError
-from dmformer.runtimes.base import EngineRequest, SessionOptions
+from dmformer.runtimes.base import EngineRequest, Session, SessionOptions
 from dmformer.runtimes.registry import RUNTIMES, get_runtime
 
 Say = Callable[[dict[str, Any]], None]
+WARM_UP_S, TIMED_S = 0.3, 1.0
+"""Of a timing: enough for the clocks of a GPU to rise, and for hundreds of inferences."""
 
 
 def main() -> int:
@@ -52,6 +58,32 @@ def build(task: dict[str, Any], say: Say) -> dict[str, Any]:
 
 def attempt(task: dict[str, Any], say: Say) -> dict[str, Any]:
     """Opens an assembled bundle and runs one golden sample of it."""
+    with opened(task, say) as (session, batch):
+        session.run(batch)
+    return {}
+
+
+def clock(task: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Median milliseconds of an inference on golden samples, after a warm-up."""
+    with opened(task, say) as (session, batch):
+        timed(session, batch, WARM_UP_S)
+        return {"ms": statistics.median(timed(session, batch, TIMED_S)) * 1e3}
+
+
+def timed(session: Session, batch: NDArray[np.float32], seconds: float) -> list[float]:
+    """Seconds of each inference in a stretch of time; at least one."""
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while not taken or time.perf_counter() < end:
+        begin = time.perf_counter()
+        session.run(batch)
+        taken.append(time.perf_counter() - begin)
+    return taken
+
+
+@contextlib.contextmanager
+def opened(task: dict[str, Any], say: Say) -> Iterator[tuple[Session, NDArray[np.float32]]]:
+    """The session of an assembled bundle, and one batch of its golden samples."""
     directory = Path(task["bundle"])
     bundle = Bundle(directory, read_manifest(directory))
     samples, size = bundle.golden().tensors, bundle.manifest.input.shape[0] or 1
@@ -59,8 +91,7 @@ def attempt(task: dict[str, Any], say: Say) -> dict[str, Any]:
     say({"step": "compiling the engine"})
     with get_runtime(task["runtime"]).open(bundle, SessionOptions()) as session:
         say({"step": "running the engine"})
-        session.run(batch)
-    return {}
+        yield session, batch
 
 
-TASKS: dict[str, Callable[[dict[str, Any], Say], dict[str, Any]]] = {"build": build, "try": attempt}
+TASKS: dict[str, Callable[[dict[str, Any], Say], dict[str, Any]]] = {"build": build, "try": attempt, "time": clock}

@@ -45,7 +45,7 @@ def test_the_instructions_name_both_ways(buildable: Bundle) -> None:
 
 def test_the_twin_is_verified_in_its_place(buildable: Bundle, tmp_path: Path) -> None:
     before = snapshot(buildable.path)
-    twin = twin_bundle(buildable, onnx.load(str(buildable.file("graph"))), tmp_path)
+    twin = twin_bundle(buildable.manifest, buildable.golden(), onnx.load(str(buildable.file("graph"))), tmp_path)
     proof = verify(twin, tolerance=DEFAULTS["fp16"]).model_copy(update={"by": "twin"})
     assert proof.passed, proof.failures
     comparison = proof.comparisons[0]

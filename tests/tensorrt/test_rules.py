@@ -114,7 +114,7 @@ def test_an_engine_of_another_place_is_refused_with_the_way_out(
 
 
 def test_the_command_line_of_each_version() -> None:
-    plan = BuildPlan(opt_batch=4, max_batch=8, workspace_gib=2, portable=True, dla_core=1)
+    plan = BuildPlan(opt_batch=4, max_batch=8, workspace_gib=2, portable=True)
     ten = trtexec_command(TENSORRT, "10.3", plan, OPEN, "a b.onnx", "e.engine")
     eleven = trtexec_command(TENSORRT, "11.4.1", plan, OPEN, "a b.onnx", "e.engine")
     assert [word for word in ten if word not in eleven] == ["--stronglyTyped"]

@@ -16,7 +16,12 @@ from dmformer.runtimes.inspection.registry import get_inspector
 
 RUNS = 12
 SLOWEST = 8
-SOURCES = {"openvino": "OpenVINO performance counters", "onnxruntime": "ONNX Runtime profile"}
+SOURCES = {
+    "openvino": "OpenVINO performance counters",
+    "onnxruntime": "ONNX Runtime profile",
+    "tensorrt": "TensorRT profiler",
+    "tensorrt-rtx": "TensorRT for RTX profiler",
+}
 
 
 def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:

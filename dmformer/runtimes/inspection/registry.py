@@ -12,6 +12,8 @@ INSPECTORS: dict[str, str] = {
     "onnx": "dmformer.runtimes.inspection.onnx_runtime:OnnxRuntimeInspector",
     "onnxruntime": "dmformer.runtimes.inspection.onnx_runtime:OnnxRuntimeInspector",
     "openvino": "dmformer.runtimes.inspection.openvino:OpenVinoInspector",
+    "tensorrt": "dmformer.runtimes.inspection.tensorrt:TensorRtInspector",
+    "tensorrt-rtx": "dmformer.runtimes.inspection.tensorrt:TensorRtInspector",
 }
 
 

@@ -1,7 +1,8 @@
 """From a typed ONNX file to a serialized engine. Runs in the child process: the library may crash.
 
 Networks are strongly typed (from TensorRT 11 on there are no others): no flag of the builder changes a precision.
-TF32 is off, so that float32 means float32.
+TF32 is off, so that float32 means float32. The one exception is a DLA with TensorRT 10, whose examples in NVIDIA's
+"Building and Launching the Loadable" ask for float16 by the builder's flag.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dmformer.errors import EngineError, UsageError
-from dmformer.runtimes.tensorrt.layers import EngineLayer, read_layers
+from dmformer.runtimes.tensorrt.layers import Description, read_layers
 from dmformer.runtimes.tensorrt.loading import Loaded
-from dmformer.runtimes.tensorrt.plan import GIB, BuildPlan, check_plan
+from dmformer.runtimes.tensorrt.plan import GIB, BuildPlan, check_dla, check_plan, weakly_typed
 from dmformer.runtimes.tensorrt.timing_cache import TimingCache
 from dmformer.runtimes.tensorrt.watching import Log, Phases, make_log, make_monitor
 
@@ -30,13 +31,11 @@ class BuiltEngine:
 
     Attributes:
         engine: The plain serialized engine, as every application of the library loads it.
-        layers: The builder's own description of it.
-        compute_nodes: Names of the network's layers that multiply: convolutions and matrix products.
+        description: The builder's own; without layers where the library logs none (TensorRT).
     """
 
     engine: bytes
-    layers: tuple[EngineLayer, ...]
-    compute_nodes: tuple[str, ...]
+    description: Description
 
 
 class EngineBuilder:
@@ -46,10 +45,17 @@ class EngineBuilder:
         loaded: The library.
         plan: What is wanted.
         cache: Timing cache; ignored by a library that has none.
+        precision: Of the graph: ``fp32``, ``fp16`` or ``int8``.
+
+    Raises:
+        UsageError: The plan does not fit the library, or its version.
     """
 
-    def __init__(self, loaded: Loaded, plan: BuildPlan, cache: TimingCache | None = None) -> None:
+    def __init__(
+        self, loaded: Loaded, plan: BuildPlan, cache: TimingCache | None = None, precision: str = "fp16"
+    ) -> None:
         check_plan(plan, loaded.library)
+        check_dla(plan, loaded.library, loaded.version, precision)
         self._loaded, self._plan, self._cache = loaded, plan, cache
         self._trt = loaded.module
         self._log: Log = make_log(loaded.module)
@@ -78,10 +84,13 @@ class EngineBuilder:
                 "export with another precision, or give the builder more memory by --workspace",
             )
         self._keep_timings(config)
-        return BuiltEngine(bytes(memory), read_layers(self._log.layers), _compute_nodes(self._trt, network))
+        described = Description(read_layers(self._log.layers), _compute_nodes(self._trt, network))
+        return BuiltEngine(bytes(memory), described)
 
     def _parse(self, onnx: Path) -> trt.INetworkDefinition:
         typed = getattr(self._trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+        if weakly_typed(self._plan, self._loaded.version):
+            typed = None
         network: trt.INetworkDefinition = self._builder.create_network(0 if typed is None else 1 << int(typed))
         parser: trt.OnnxParser = self._trt.OnnxParser(network, self._log.logger)
         if not parser.parse_from_file(str(onnx)) or network.num_outputs == 0:
@@ -134,16 +143,14 @@ class EngineBuilder:
     def _use_dla(self, config: trt.IBuilderConfig) -> None:
         if self._plan.dla_core is None:
             return
-        if not self._loaded.library.has_dla(self._loaded.numbers):
-            raise UsageError(
-                f"TensorRT {self._loaded.version} cannot use a DLA", "versions up to 10.7 and from 11.4.1 can"
-            )
         cores = self._builder.num_DLA_cores
         if self._plan.dla_core >= cores:
             raise UsageError(f"there is no DLA core {self._plan.dla_core}: this machine has {cores}", "leave --dla out")
         config.default_device_type = self._trt.DeviceType.DLA
         config.DLA_core = self._plan.dla_core
         config.set_flag(self._trt.BuilderFlag.GPU_FALLBACK)
+        if weakly_typed(self._plan, self._loaded.version):
+            config.set_flag(self._trt.BuilderFlag.FP16)
 
     def _keep_timings(self, config: trt.IBuilderConfig) -> None:
         if self._cache is None or not self._loaded.library.has_timing_cache:

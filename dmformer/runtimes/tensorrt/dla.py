@@ -1,7 +1,8 @@
 """Which layers the deep learning accelerator of an Orin can take, told before anyone waits for a build.
 
-Rules: docs.nvidia.com/deeplearning/tensorrt, "DLA Supported Layers and Restrictions" of 11.4.1. The builder has the
-last word (`IBuilderConfig.can_run_on_DLA`); what it refuses runs on the GPU, with a transfer on each side.
+Rules: docs.nvidia.com/deeplearning/tensorrt, "DLA Supported Layers and Restrictions" of 11.4.1: fixed dimensions, none of
+the others beyond 8192; activations are ReLU, Sigmoid, TanH and Clip; a convolution's padding is smaller than its
+kernel. The builder has the last word; what it refuses runs on the GPU, with a transfer on each side.
 """
 
 from __future__ import annotations

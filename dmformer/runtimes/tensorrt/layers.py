@@ -1,7 +1,9 @@
 """What a finished engine computes in, layer by layer, as the library itself describes it.
 
-Two sources with one form: the engine inspector's one-line format, which needs a GPU because the engine must be
-opened, and the builder's own description of the same engine, which it logs when it has finished.
+Two sources. The builder of TensorRT for RTX logs a description when it has finished, without a GPU: `read_layers`.
+The engine inspector of both libraries tells about an opened engine, which needs one: `inspect_engine`. Its JSON is
+that of docs.nvidia.com/deeplearning/tensorrt, "Engine Inspector" (10.x) and "Migrating IEngineInspector Usage from
+TensorRT 10.x to 11.x" (11.x has the type in a field of its own).
 """
 
 from __future__ import annotations
@@ -11,14 +13,23 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from dmformer.errors import BundleError
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
 LAYERS_FILE = "layers.json"
+MAX_LAYERS_BYTES = 1 << 26
 _LINE = re.compile(r"^Name: (?P<name>.+?), LayerType: (?P<kind>\w+)(?P<rest>.*)$")
-_DATATYPE = re.compile(r"(?:Datatype|Format/Datatype): ([A-Za-z0-9]+)")
+_DATATYPE = re.compile(r"Datatype: ([A-Za-z0-9]+)")
+_TYPE_WORD = re.compile(r"\b(Float|FP32|Half|FP16|Int8|INT8|BFloat16|BF16|Int32|Int64|Bool|UInt8)\b")
+_TYPE_KEYS = ("DataType", "Datatype", "Type", "Format/Datatype", "Format/DataType")
+"""Where a tensor's type is: in a field of its own, or among the words of its format (TensorRT 10)."""
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 GENERATED = frozenset({"kgen", "Reformat", "NoOp", "PointWise", "PointWiseV2", "Shuffle"})
 """Kinds of layers without products of their own."""
@@ -27,8 +38,8 @@ NAMES = {
     "FP32": "float32",
     "Half": "float16",
     "FP16": "float16",
-    "Int8": "int8",
     "BFloat16": "bfloat16",
+    "BF16": "bfloat16",
 }
 
 
@@ -83,10 +94,42 @@ def _types(text: str) -> tuple[str, ...]:
     return tuple(NAMES.get(found, found.lower()) for found in _DATATYPE.findall(text))
 
 
-def inspect_engine(module: Any, engine: trt.ICudaEngine) -> str:
-    """The engine inspector's description; needs an engine built with detailed verbosity."""
+def inspect_engine(module: Any, engine: trt.ICudaEngine) -> tuple[EngineLayer, ...]:
+    """The layers of an opened engine by the engine inspector; none where it was built without detailed verbosity."""
     inspector: trt.EngineInspector = engine.create_engine_inspector()
-    return str(inspector.get_engine_information(module.LayerInformationFormat.ONELINE))
+    return read_inspection(str(inspector.get_engine_information(module.LayerInformationFormat.JSON)))
+
+
+def read_inspection(text: str) -> tuple[EngineLayer, ...]:
+    """The layers in the inspector's JSON; what is none, or is only a name, is passed over."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return ()
+    entries = document.get("Layers", ()) if isinstance(document, dict) else ()
+    return tuple(_inspected(entry) for entry in entries if isinstance(entry, dict))
+
+
+def _inspected(entry: Mapping[str, Any]) -> EngineLayer:
+    constants = [*entry.get("Constants", ()), *(entry[key] for key in ("Weights",) if key in entry)]
+    return EngineLayer(
+        name=str(entry.get("Name", "")),
+        kind=str(entry.get("LayerType", "")),
+        inputs=_tensor_types(entry.get("Inputs", ())),
+        constants=_tensor_types(constants),
+        outputs=_tensor_types(entry.get("Outputs", ())),
+        nodes=tuple(dict.fromkeys(_NODE.findall(str(entry.get("Metadata", ""))))),
+    )
+
+
+def _tensor_types(tensors: Iterable[Any]) -> tuple[str, ...]:
+    found = []
+    for tensor in tensors:
+        said = next((str(tensor[key]) for key in _TYPE_KEYS if key in tensor), "") if isinstance(tensor, dict) else ""
+        match = _TYPE_WORD.search(said)
+        if match:
+            found.append(NAMES.get(match[1], match[1].lower()))
+    return tuple(found)
 
 
 def node_precision(layers: Iterable[EngineLayer]) -> dict[str, str]:
@@ -110,15 +153,48 @@ def precision_of(layer: EngineLayer) -> str:
     return Counter(floats).most_common(1)[0][0] if floats else "int8"
 
 
-def summary(nodes: Mapping[str, str], wanted: Iterable[str]) -> str:
-    """The precisions of chosen nodes with their counts, as ``int8 (12 of 40), float16 (28 of 40)``."""
-    counts = Counter(nodes[name] for name in wanted if name in nodes)
-    total = sum(counts.values())
+def summary(precisions: Mapping[str, str]) -> str:
+    """The precisions of nodes with their counts, as ``int8 (12 of 40 layers), float16 (28 of 40 layers)``."""
+    counts = Counter(precisions.values())
     if len(counts) <= 1:
         return next(iter(counts), "unknown")
-    return ", ".join(f"{kind} ({count} of {total} layers)" for kind, count in counts.most_common())
+    return ", ".join(f"{kind} ({count} of {len(precisions)} layers)" for kind, count in counts.most_common())
 
 
-def layers_json(layers: Iterable[EngineLayer]) -> str:
-    """The layers as the text of ``layers.json``."""
-    return json.dumps({"layers": [asdict(layer) for layer in layers]}, indent=1) + "\n"
+@dataclass(frozen=True)
+class Description:
+    """What a bundle says about its engine.
+
+    Attributes:
+        layers: As the library describes them.
+        compute_nodes: Nodes of the ONNX graph that multiply: convolutions and matrix products.
+    """
+
+    layers: tuple[EngineLayer, ...]
+    compute_nodes: tuple[str, ...] = ()
+
+    def precisions(self) -> dict[str, str]:
+        """What each node that multiplies is computed in."""
+        found = node_precision(self.layers)
+        return {node: found[node] for node in self.compute_nodes if node in found}
+
+    def to_json(self) -> str:
+        """The text of ``layers.json``."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def read_description(path: Path) -> Description:
+    """Reads a bundle's ``layers.json``.
+
+    Raises:
+        BundleError: It is damaged.
+    """
+    hint = "build the engine again: dmformer build"
+    try:
+        if path.stat().st_size > MAX_LAYERS_BYTES:
+            raise BundleError(f"{path}: is larger than {MAX_LAYERS_BYTES >> 20} MiB", hint)
+        return TypeAdapter(Description).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BundleError(f"{path}: {error.errors()[0]['msg']}", hint) from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})", hint) from error

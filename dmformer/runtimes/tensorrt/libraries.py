@@ -1,7 +1,8 @@
 """The two libraries as a table: what differs between TensorRT and TensorRT for RTX, and between their versions.
 
-Sources: docs.nvidia.com/deeplearning/tensorrt (migration 10.x to 11.x, "Working with DLA" of 11.4.1, 11.4.1 release
-notes) and docs.nvidia.com/deeplearning/tensorrt-rtx ("CPU-Only AOT and TensorRT-RTX Engines"). What TensorRT for RTX
+Sources: docs.nvidia.com/deeplearning/tensorrt (migration 10.x to 11.x; "Working with DLA" of 11.3.0, 11.4.0 and 11.4.1:
+10.7 was the last version with a DLA before 11.4.1, which has it on Jetson AGX Orin from JetPack 7.2.2 on; 11.4.0 has it
+in beta on Windows on Arm only, which this project does not build for) and docs.nvidia.com/deeplearning/tensorrt-rtx ("CPU-Only AOT and TensorRT-RTX Engines"). What TensorRT for RTX
 refuses or silently leaves undone was tried with 1.7.1: a timing cache is a deprecated no-op, version-compatible engines
 ask for a library that it does not have, hardware compatibility levels and DLA are ignored.
 """
@@ -30,6 +31,8 @@ class Library:
         default_capabilities: Those of them that an engine runs on when none is named, and later ones.
         any_system: Whether an engine runs on another operating system than the one that it was built on.
         dla_versions: Closed ranges of versions that can use a DLA.
+        command_versions: Versions whose command line differs, with their names for people.
+        dla_names: Likewise where a DLA is built for.
     """
 
     target: str
@@ -44,6 +47,8 @@ class Library:
     default_capabilities: tuple[str, ...] = ()
     any_system: bool = False
     dla_versions: tuple[tuple[Version, Version], ...] = ()
+    command_versions: tuple[tuple[str, str], ...] = (("1", "1.x"),)
+    dla_names: tuple[tuple[str, str], ...] = ()
 
     def has_dla(self, version: Version) -> bool:
         """Whether this version of the library can use a DLA."""
@@ -60,6 +65,8 @@ TENSORRT = Library(
     has_timing_cache=True,
     has_portable_flags=True,
     dla_versions=(((10, 0), (10, 7)), ((11, 4, 1), (99,))),
+    command_versions=(("10", "10.x"), ("11", "11.x")),
+    dla_names=(("10.7", "10.0 to 10.7"), ("11.4.1", "11.4.1 and later")),
 )
 TENSORRT_RTX = Library(
     target="tensorrt-rtx",
@@ -74,6 +81,8 @@ TENSORRT_RTX = Library(
     default_capabilities=("8.0", "8.6", "8.9", "12.0"),
     any_system=True,
 )
+TYPED_SINCE = (11,)
+"""From this version on all networks are strongly typed: flags for precision are gone, on the DLA as well."""
 LIBRARIES = {library.target: library for library in (TENSORRT, TENSORRT_RTX)}
 
 

@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from dmformer.errors import BundleError, UsageError
 from dmformer.manifest import Strict
-from dmformer.runtimes.tensorrt.libraries import Library
+from dmformer.runtimes.tensorrt.gpu import Gpu
+from dmformer.runtimes.tensorrt.libraries import TYPED_SINCE, Library, parse_version
 
 PLAN_FILE = "build.json"
 MAX_PLAN_BYTES = 1 << 16
@@ -105,6 +106,41 @@ def check_plan(plan: BuildPlan, library: Library) -> None:
         raise UsageError(
             f"{library.title} cannot build for compute capability {', '.join(unknown)}", f"it knows {known}"
         )
+
+
+def check_gpu(plan: BuildPlan, gpu: Gpu | None) -> None:
+    """Refuses what the GPU here cannot be built for.
+
+    Raises:
+        UsageError: Names the option.
+    """
+    if plan.portable and gpu is not None and gpu.integrated:
+        # NVIDIA's developer guide, "Hardware Compatibility": not on JetPack or DRIVE OS.
+        raise UsageError(f"--portable is not for {gpu.name}: JetPack builds for its own GPU only", "leave it out")
+
+
+def check_dla(plan: BuildPlan, library: Library, version: str, precision: str) -> None:
+    """Refuses a deep learning accelerator that this version of the library cannot use for this graph.
+
+    Raises:
+        UsageError: Names the version.
+    """
+    if plan.dla_core is None:
+        return
+    numbers = parse_version(version)
+    if not library.has_dla(numbers):
+        raise UsageError(
+            f"{library.title} {version} cannot use a DLA",
+            "versions from 10.0 to 10.7 and from 11.4.1 can; leave --dla out",
+        )
+    if precision == "int8" and numbers < TYPED_SINCE:
+        # NVIDIA/TensorRT issue 2222: explicit quantization is not for the DLA before networks are typed there.
+        raise UsageError(f"the DLA takes no Q/DQ in {library.title} {version}", "export with --half for it")
+
+
+def weakly_typed(plan: BuildPlan, version: str) -> bool:
+    """Whether a network cannot be strongly typed: one for the DLA before 11, which takes float16 by a builder's flag."""
+    return plan.dla_core is not None and parse_version(version) < TYPED_SINCE
 
 
 def _first(error: ValidationError) -> str:

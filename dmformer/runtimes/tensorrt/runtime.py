@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmformer import host
 from dmformer.bundle import Bundle, assemble
@@ -21,14 +22,28 @@ from dmformer.runtimes.base import (
     require,
 )
 from dmformer.runtimes.tensorrt.gpu import Gpu, gpus
-from dmformer.runtimes.tensorrt.layers import LAYERS_FILE, layers_json, node_precision, summary
+from dmformer.runtimes.tensorrt.layers import LAYERS_FILE, Description, inspect_engine, summary
+from dmformer.runtimes.tensorrt.levels import ALTERNATIVE, ALTERNATIVE_FILE, graph_roles, keep_faster
 from dmformer.runtimes.tensorrt.libraries import TENSORRT, TENSORRT_RTX, Library, parse_version
-from dmformer.runtimes.tensorrt.loading import load, missing
+from dmformer.runtimes.tensorrt.loading import Loaded, load, missing
 from dmformer.runtimes.tensorrt.memory import check_memory
-from dmformer.runtimes.tensorrt.plan import PLAN_FILE, BuildPlan, check_plan, make_plan, read_plan
+from dmformer.runtimes.tensorrt.opening import deserialize
+from dmformer.runtimes.tensorrt.plan import (
+    PLAN_FILE,
+    BuildPlan,
+    check_dla,
+    check_gpu,
+    check_plan,
+    make_plan,
+    read_plan,
+    weakly_typed,
+)
 from dmformer.runtimes.tensorrt.stamp import make_stamp, rebuild_command
 from dmformer.runtimes.tensorrt.timing_cache import TimingCache, default_cache
 from dmformer.runtimes.tensorrt.trtexec import command_text, trtexec_command
+
+if TYPE_CHECKING:
+    from dmformer.runtimes.tensorrt.builder import BuiltEngine
 
 GRAPH_FILE, ENGINE_FILE = "model.onnx", "model.engine"
 GRAPH, PLAN, LAYERS = "graph", "build", "layers"
@@ -36,6 +51,7 @@ GRAPH, PLAN, LAYERS = "graph", "build", "layers"
 NOT_BUILT = "not built"
 TIMING_CACHE = "timing_cache"
 """Key in `EngineRequest.build` beside the plan: a path of this machine, which is no part of a bundle."""
+BESIDE_THE_PLAN = (TIMING_CACHE, ALTERNATIVE)
 
 
 class TensorRtFamily(NativeRuntime):
@@ -66,7 +82,8 @@ class TensorRtFamily(NativeRuntime):
         """Makes a bundle: with an engine where one can be built here, to be built on the device elsewhere.
 
         Args:
-            request: Its ``build`` holds a `BuildPlan`, and may hold the path of a timing cache.
+            request: Its ``build`` holds a `BuildPlan`, and may hold the paths of a timing cache and of an alternative
+                graph, see `dmformer.runtimes.tensorrt.levels`.
             draft: The manifest so far.
             golden: The golden samples.
             progress: Told what could not be done here, and how to do it on the device.
@@ -82,6 +99,8 @@ class TensorRtFamily(NativeRuntime):
         directory = Path(request.directory)
         if Path(request.onnx) != directory / GRAPH_FILE:
             shutil.copyfile(request.onnx, directory / GRAPH_FILE)
+        if ALTERNATIVE in request.build:
+            shutil.copyfile(request.build[ALTERNATIVE], directory / ALTERNATIVE_FILE)
         (directory / PLAN_FILE).write_text(plan.to_json(), encoding="utf-8")
         reason = self.unable_to_build()
         if reason:
@@ -91,10 +110,9 @@ class TensorRtFamily(NativeRuntime):
     def _pack(
         self, request: EngineRequest, draft: Manifest, golden: Golden, plan: BuildPlan, reason: str, watch: Progress
     ) -> Bundle:
-        report = EngineReport(
-            {GRAPH_FILE: GRAPH, PLAN_FILE: PLAN}, version=NOT_BUILT, options={}, executes="not built here"
-        )
         directory = Path(request.directory)
+        roles = {**graph_roles(directory, GRAPH_FILE), PLAN_FILE: PLAN}
+        report = EngineReport(roles, version=NOT_BUILT, options={}, executes="not built here")
         bundle = assemble(directory, completed(draft, self.name, request, report), golden, report.roles)
         watch.say(f"the engine was not built here: {reason}")
         for line in self.instructions(draft, plan):
@@ -104,9 +122,11 @@ class TensorRtFamily(NativeRuntime):
     def instructions(self, manifest: Manifest, plan: BuildPlan) -> list[str]:
         """How the engine is built on the device, one line each."""
         lines = ["on the device: dmformer build BUNDLE"]
-        for version in ("10", "11") if self.library.needs_gpu else ("1",):
+        for version, name in self.library.command_versions if plan.dla_core is None else self.library.dla_names:
+            if plan.dla_core is not None and manifest.precision.requested == "int8" and weakly_typed(plan, version):
+                continue
             words = trtexec_command(self.library, version, plan, manifest.input, GRAPH_FILE, ENGINE_FILE)
-            lines.append(f"or, with {self.library.title} {version}.x: {command_text(words)}")
+            lines.append(f"or, with {self.library.title} {name}: {command_text(words)}")
         return lines
 
     def command_line(self, bundle: Bundle, plan: BuildPlan, version: str) -> str:
@@ -118,6 +138,7 @@ class TensorRtFamily(NativeRuntime):
         if not parse_version(version):
             raise UsageError(f"{version!r} is no version", "give one as 10.3")
         check_plan(plan, self.library)
+        check_dla(plan, self.library, version, bundle.manifest.precision.requested)
         path = bundle.file(GRAPH)
         return command_text(
             trtexec_command(
@@ -128,11 +149,27 @@ class TensorRtFamily(NativeRuntime):
     def _build_here(
         self, request: EngineRequest, draft: Manifest, golden: Golden, plan: BuildPlan, watch: Progress
     ) -> Bundle:
-        from dmformer.runtimes.child import build_in_child, try_in_child
+        from dmformer.runtimes.child import time_in_child
 
         require(self)
         gpu = next(iter(gpus()), None)
         check_memory(plan, Path(request.onnx).stat().st_size, gpu)
+        check_gpu(plan, gpu)
+
+        def build(wanted: EngineRequest, manifest: Manifest) -> Bundle:
+            return self._finished(wanted, manifest, golden, gpu, watch)
+
+        made = build(request, draft)
+        if gpu is None or ALTERNATIVE not in request.build or plan.dla_core is not None:
+            return made
+        return keep_faster(made, request, draft, build, time_in_child, watch)
+
+    def _finished(
+        self, request: EngineRequest, draft: Manifest, golden: Golden, gpu: Gpu | None, watch: Progress
+    ) -> Bundle:
+        """A bundle with an engine, tried where a GPU is."""
+        from dmformer.runtimes.child import build_in_child, try_in_child
+
         report = build_in_child(self.name, request, watch)
         manifest = completed(draft, self.name, request, report)
         manifest = manifest.model_copy(update={"host": manifest.host.model_copy(update={"gpu": gpu and str(gpu)})})
@@ -147,18 +184,25 @@ class TensorRtFamily(NativeRuntime):
 
         loaded, plan, directory = load(self.library), plan_of(request), Path(request.directory)
         gpu = next(iter(gpus()), None)
-        builder = EngineBuilder(loaded, plan, self._cache(request, loaded.version, gpu))
+        builder = EngineBuilder(loaded, plan, self._cache(request, loaded.version, gpu), request.precision)
         built = builder.build(Path(request.onnx), self.watch)
         (directory / ENGINE_FILE).write_bytes(built.engine)
-        (directory / LAYERS_FILE).write_text(layers_json(built.layers), encoding="utf-8")
-        roles = {ENGINE_FILE: "engine", GRAPH_FILE: GRAPH, PLAN_FILE: PLAN, LAYERS_FILE: LAYERS}
+        described = built.description if gpu is None else self._inspected(loaded, built, plan)
+        (directory / LAYERS_FILE).write_text(described.to_json(), encoding="utf-8")
+        roles = {ENGINE_FILE: "engine", **graph_roles(directory, GRAPH_FILE), PLAN_FILE: PLAN, LAYERS_FILE: LAYERS}
         return EngineReport(
             roles=roles,
             version=loaded.version,
             options=make_stamp(plan, gpu),
-            executes=summary(node_precision(built.layers), built.compute_nodes),
+            executes=summary(described.precisions()),
             not_deterministic=[ENGINE_FILE] if self.library.needs_gpu else [],
         )
+
+    def _inspected(self, loaded: Loaded, built: BuiltEngine, plan: BuildPlan) -> Description:
+        """What the inspector says about the engine, which TensorRT's builder does not; else what the builder said."""
+        engine, _ = deserialize(loaded, built.engine, plan.portable)
+        layers = inspect_engine(loaded.module, engine) if engine is not None else ()
+        return Description(layers or built.description.layers, built.description.compute_nodes)
 
     def _cache(self, request: EngineRequest, version: str, gpu: Gpu | None) -> TimingCache | None:
         if not self.library.has_timing_cache:
@@ -211,6 +255,8 @@ class TensorRtFamily(NativeRuntime):
         build = plan.model_dump(mode="json", by_alias=True)
         if timing_cache is not None:
             build[TIMING_CACHE] = str(timing_cache)
+        if old.file_with_role(ALTERNATIVE) is not None:
+            build[ALTERNATIVE] = str(bundle.file(ALTERNATIVE))
         request = EngineRequest(
             str(bundle.file(GRAPH)), str(directory), old.precision.requested, old.precision.stored, build
         )
@@ -246,7 +292,7 @@ def family_of(target: str) -> TensorRtFamily:
 
 def plan_of(request: EngineRequest) -> BuildPlan:
     """The plan in a request."""
-    return make_plan(**{name: value for name, value in request.build.items() if name != TIMING_CACHE})
+    return make_plan(**{name: value for name, value in request.build.items() if name not in BESIDE_THE_PLAN})
 
 
 def plan_in(bundle: Bundle) -> BuildPlan:

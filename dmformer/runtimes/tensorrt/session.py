@@ -15,8 +15,9 @@ from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, ch
 from dmformer.runtimes.tensorrt.cuda import Cuda, Pinned
 from dmformer.runtimes.tensorrt.gpu import Gpu, gpus
 from dmformer.runtimes.tensorrt.loading import Loaded
+from dmformer.runtimes.tensorrt.opening import open_engine
 from dmformer.runtimes.tensorrt.stamp import check_stamp, rebuild_command
-from dmformer.runtimes.tensorrt.watching import make_log
+from dmformer.runtimes.tensorrt.watching import make_profiler
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -73,6 +74,18 @@ class Lane:
         self._mark(3)
         self._cuda.call("cudaStreamSynchronize", self._stream)
         return found.copy(), self._timing()
+
+    def run_profiled(self, batch: NDArray[np.float32], module: Any) -> list[tuple[str, float]]:
+        """Name and milliseconds of each layer in one inference; not through a CUDA graph, which has no layers."""
+        times: list[tuple[str, float]] = []
+        graphs, self._graphs = self._graphs, None
+        self._context.profiler = make_profiler(module, times)
+        try:
+            self.run(batch)
+        finally:
+            self._graphs = graphs
+            self._context.profiler = None
+        return times
 
     def _launcher(self, size: int) -> Any:
         if self._graphs is None:
@@ -133,7 +146,7 @@ class TensorRtSession(Session):
         index, gpu = choose_gpu(options.device)
         check_stamp(bundle, loaded.library, loaded.version, gpu)
         cuda = Cuda(index)
-        self._cuda = cuda
+        self._cuda, self._module = cuda, loaded.module
         self._shape = bundle.manifest.input.shape
         self._engine = open_engine(loaded, bundle)
         self._ends = ends_of(loaded, self._engine, bundle)
@@ -163,6 +176,16 @@ class TensorRtSession(Session):
             self._idle.put(lane)
         return {self._ends.output: found}, timing
 
+    def run_profiled(self, batch: NDArray[np.float32]) -> list[tuple[str, float]]:
+        """Name and milliseconds of each layer in one inference, by the library's profiler, which slows it down."""
+        check_batch(batch, self._shape)
+        lane = self._idle.get()
+        try:
+            self._cuda.call("cudaSetDevice", self._cuda.device)
+            return lane.run_profiled(batch, self._module)
+        finally:
+            self._idle.put(lane)
+
     def close(self) -> None:
         for lane in self.__dict__.pop("_lanes", []):
             lane.close()
@@ -190,25 +213,6 @@ def choose_gpu(device: str) -> tuple[int, Gpu]:
         names = ", ".join(f"cuda:{index} ({gpu.name})" for index, gpu in enumerate(found))
         raise UsageError(f"there is no GPU {text}", f"this machine has {names}")
     return int(text), found[int(text)]
-
-
-def open_engine(loaded: Loaded, bundle: Bundle) -> trt.ICudaEngine:
-    """Deserializes a bundle's engine.
-
-    Raises:
-        EngineError: The library refuses it.
-    """
-    log = make_log(loaded.module)
-    runtime: trt.Runtime = loaded.module.Runtime(log.logger)
-    if bundle.manifest.runtime.options.get("portable") == "true":
-        # Such an engine carries the runtime of its own version as host code.
-        runtime.engine_host_code_allowed = True
-    path = bundle.file("engine")
-    engine: trt.ICudaEngine | None = runtime.deserialize_cuda_engine(path.read_bytes())
-    if engine is None:
-        title = loaded.library.title
-        raise EngineError(f"{path}: {title} cannot load it ({log.complaint()})", rebuild_command(bundle))
-    return engine
 
 
 def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:

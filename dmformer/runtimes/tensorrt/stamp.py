@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.runtimes.tensorrt.gpu import Gpu
-from dmformer.runtimes.tensorrt.libraries import Library, parse_version
+from dmformer.runtimes.tensorrt.libraries import Library, Version, parse_version
 from dmformer.runtimes.tensorrt.plan import BuildPlan
 
 CAPABILITY, DRIVER, SYSTEM, PORTABLE, CAPABILITIES = "compute_capability", "driver", "system", "portable", "built_for"
@@ -58,10 +58,17 @@ def rebuild_command(bundle: Bundle) -> str:
 def _version_problem(built: str, found: str, stamp: Mapping[str, str], library: Library) -> str | None:
     if built == found:
         return None
-    same_major = parse_version(built)[:1] == parse_version(found)[:1]
-    if same_major and stamp.get(PORTABLE) == "true":
+    if stamp.get(PORTABLE) == "true" and is_later(parse_version(found), parse_version(built)):
         return None
     return f"the engine was built by {library.title} {built}, here is {found}"
+
+
+def is_later(found: Version, built: Version) -> bool:
+    """Whether a version opens version-compatible engines of another: later ones of that and of the next major version.
+
+    Source: docs.nvidia.com/deeplearning/tensorrt/11.1.0, "Engine Compatibility".
+    """
+    return built <= found and found[:1] <= (built[0] + 1,) if built and found else False
 
 
 def _system_problem(stamp: Mapping[str, str], library: Library) -> str | None:

@@ -1,4 +1,11 @@
-"""The command line of NVIDIA's own builder that makes the same engine, with the flags of the version at hand."""
+"""The command line of NVIDIA's own builder that makes the same engine, with the flags of the version at hand.
+
+Sources: `samples/common/sampleOptions.cpp` of NVIDIA/TensorRT for 10.x (every flag used here and the sizes with a unit in
+``--memPoolSize``; `trtexec --help` of 10.3 says the same); "Migrating trtexec Usage from TensorRT 10.x to 11.x" in
+docs.nvidia.com/deeplearning/tensorrt/11.4.1 for 11.x, which removes the flags for precision and always types strongly;
+"Building and Launching the Loadable" for the DLA; the quick start of docs.nvidia.com/deeplearning/tensorrt-rtx for
+`tensorrt_rtx`, which takes the flags of `trtexec`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +13,8 @@ import shlex
 from collections.abc import Iterable
 
 from dmformer.manifest import TensorSpec
-from dmformer.runtimes.tensorrt.libraries import Library, parse_version
-from dmformer.runtimes.tensorrt.plan import BuildPlan
-
-TYPED_SINCE = 11
-"""From this major version on all networks are strongly typed, and the flag is not needed."""
+from dmformer.runtimes.tensorrt.libraries import TYPED_SINCE, Library, parse_version
+from dmformer.runtimes.tensorrt.plan import BuildPlan, weakly_typed
 
 
 def trtexec_command(
@@ -27,8 +31,8 @@ def trtexec_command(
         engine: Path of the engine that is written.
     """
     words = [library.tool, f"--onnx={onnx}", f"--saveEngine={engine}", "--noTF32"]
-    if library.needs_gpu and parse_version(version)[:1] < (TYPED_SINCE,):
-        words.append("--stronglyTyped")
+    if library.needs_gpu and parse_version(version) < TYPED_SINCE:
+        words.append("--fp16" if weakly_typed(plan, version) else "--stronglyTyped")
     words += [*_profile(plan, source), f"--builderOptimizationLevel={plan.optimization_level}"]
     words.append("--profilingVerbosity=detailed")
     if plan.workspace_gib is not None:

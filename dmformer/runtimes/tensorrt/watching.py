@@ -1,4 +1,4 @@
-"""Listening to the builder: what it logs, and how far it is.
+"""Listening to the library: what it logs, how far a build is, and how long each layer took.
 
 The classes are made where they are used, because their bases are in a library that may not be there.
 """
@@ -119,4 +119,18 @@ def make_monitor(module: Any, phases: Phases) -> trt.IProgressMonitor:
             phases.finish(phase_name)
 
     made: trt.IProgressMonitor = Monitor()
+    return made
+
+
+def make_profiler(module: Any, times: list[tuple[str, float]]) -> trt.IProfiler:
+    """The library's profiler, which appends name and milliseconds of every layer as it ran."""
+
+    class Profiler(module.IProfiler):  # type: ignore[misc]  # the base is only known at run time
+        def __init__(self) -> None:
+            module.IProfiler.__init__(self)
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            times.append((layer_name, float(ms)))
+
+    made: trt.IProfiler = Profiler()
     return made
