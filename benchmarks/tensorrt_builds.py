@@ -2,9 +2,9 @@
 
     python -m benchmarks.tensorrt_builds
 
-Wall time of the child process that builds: loading the library, parsing, building, writing. The embedded checkpoint and
-`small` at 224, in FP32, FP16 and INT8, with a fixed batch of 1 and an open one (1 to 8). Weights of `small` and its INT8
-ranges are random: they change no shape.
+Wall time of the child process that builds: loading the library, parsing, building, writing. The embedded checkpoint
+and `small` at 224, in FP32, FP16 and INT8, with a fixed batch of 1 and an open one (1 to 8). Weights of `small` and its
+INT8 ranges are random: they change no shape.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python -m benchmarks.tensorrt_twins                     (about three minutes on 2 cores)
     python -m benchmarks.tensorrt_twins --max-images 1000   (the embedded checkpoint on fewer images)
 
-Takes the road that ``dmformer export --target tensorrt`` takes. First the embedded checkpoint on its 10,000 test images:
-FP32, FP16, INT8, and INT8 in the depthwise levels too, which is the alternative that a device times. Then `small` at 224
-with random weights on real images, for the error of a deep network in half precision.
+Takes the road that ``dmformer export --target tensorrt`` takes. First the embedded checkpoint on its 10,000 test
+images: FP32, FP16, INT8, and INT8 in the depthwise levels too, which is the alternative that a device times. Then
+`small` at 224 with random weights on real images, for the error of a deep network in half precision.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ def embedded(scratch: Path, images: int | None) -> None:
     for name, precision, int8 in rows:
         found = largest(twin(None, precision, scratch, images, int8))
         assert found.top1 is not None and found.reference_top1 is not None
+        drop = found.top1 - found.reference_top1
         print(
-            f"{name:17} {found.images} images: top-1 {found.top1:.2f} ({found.top1 - found.reference_top1:+.2f} points), "
+            f"{name:17} {found.images} images: top-1 {found.top1:.2f} ({drop:+.2f} points), "
             f"agreement {found.agreement:.2%}, SQNR {found.sqnr_db or float('inf'):.1f} dB, "
             f"max error {found.max_abs_error:.1e}",
             flush=True,

@@ -86,9 +86,9 @@ FLOAT_KINDS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("stem", "dma.gate", "dma.mul", "residual"),
     "openvino": ("stem", "dma.gate"),
     "tensorrt": (
-        ("stem", "dma.gate", "dma.levels.0", "dma.levels.1", "dma.levels.2")
+        *("stem", "dma.gate", "dma.levels.0", "dma.levels.1", "dma.levels.2"),
         # Nothing is quantized there: only inputs of layers with weights, and skip inputs, get a pair.
-        + ("dma.sum", "dma.mul", "ffn.gelu")
+        *("dma.sum", "dma.mul", "ffn.gelu"),
     ),
     "coreml": ("stem", "dma.gate"),
 }

@@ -59,9 +59,7 @@ def typed_graphs(target: str, prepared: Prepared, options: ExportOptions, progre
     return TypedGraphs(model, groups, quantized(workshop.planned | levels)[0])
 
 
-def _typed(
-    graph: onnx.ModelProto, prepared: Prepared, options: ExportOptions, progress: Progress
-) -> onnx.ModelProto:
+def _typed(graph: onnx.ModelProto, prepared: Prepared, options: ExportOptions, progress: Progress) -> onnx.ModelProto:
     typed = typed_graph(graph, images_of(prepared), options.precision, progress)
     for note in typed.notes:
         progress.say(note)

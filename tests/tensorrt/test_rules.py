@@ -15,7 +15,15 @@ from dmformer.runtimes.tensorrt.dla import dla_report, refusals
 from dmformer.runtimes.tensorrt.gpu import Gpu
 from dmformer.runtimes.tensorrt.libraries import TENSORRT, TENSORRT_RTX, Library, parse_version
 from dmformer.runtimes.tensorrt.memory import check_memory
-from dmformer.runtimes.tensorrt.plan import GIB, BuildPlan, check_plan, make_plan, read_plan
+from dmformer.runtimes.tensorrt.plan import (
+    GIB,
+    BuildPlan,
+    check_dla,
+    check_gpu,
+    check_plan,
+    make_plan,
+    read_plan,
+)
 from dmformer.runtimes.tensorrt.session import choose_gpu
 from dmformer.runtimes.tensorrt.stamp import check_stamp
 from dmformer.runtimes.tensorrt.timing_cache import TimingCache, default_cache
@@ -90,6 +98,8 @@ def stamped(bundle: Bundle, version: str, **options: str) -> Bundle:
         (TENSORRT, "10.3.0", {"compute_capability": "8.7"}, ORIN, None),
         (TENSORRT, "10.2.0", {"compute_capability": "8.7"}, ORIN, r"built by TensorRT 10\.2\.0, here is 10\.3\.0"),
         (TENSORRT, "10.2.0", {"compute_capability": "8.0", "portable": "true"}, ORIN, None),
+        (TENSORRT, "9.3.0", {"compute_capability": "8.0", "portable": "true"}, ORIN, None),
+        (TENSORRT, "10.4.0", {"compute_capability": "8.0", "portable": "true"}, ORIN, r"built by TensorRT 10\.4\.0"),
         (TENSORRT, "11.2.0", {"compute_capability": "8.0", "portable": "true"}, ORIN, "built by TensorRT 11"),
         (TENSORRT, "10.3.0", {"compute_capability": "8.6"}, ORIN, r"built for compute capability 8\.6, Orin has 8\.7"),
         (TENSORRT, "10.3.0", {"compute_capability": "8.9", "portable": "true"}, ORIN, r"compute capability 8\.9"),
@@ -120,8 +130,45 @@ def test_the_command_line_of_each_version() -> None:
     assert [word for word in ten if word not in eleven] == ["--stronglyTyped"]
     assert not any(word in ten for word in ("--fp16", "--int8", "--best")), "precision is in the graph"
     assert "--minShapes=image:1x3x224x224" in ten and "--maxShapes=image:8x3x224x224" in ten
-    assert {"--memPoolSize=workspace:2048M", "--versionCompatible", "--useDLACore=1", "--allowGPUFallback"} <= set(ten)
+    assert {"--memPoolSize=workspace:2048M", "--versionCompatible"} <= set(ten)
     assert command_text(ten).startswith("trtexec '--onnx=a b.onnx' --saveEngine=e.engine --noTF32")
+
+
+def test_a_dla_is_weakly_typed_before_11() -> None:
+    """The one place where a flag chooses float16: NVIDIA's examples for the DLA of TensorRT 10 do."""
+    ten, eleven = (
+        trtexec_command(TENSORRT, version, BuildPlan(dla_core=1), STATIC, "m.onnx", "m.engine")
+        for version in ("10.3", "11.4.1")
+    )
+    assert {"--useDLACore=1", "--allowGPUFallback"} <= set(ten) & set(eleven)
+    assert set(ten) ^ set(eleven) == {"--fp16"}
+
+
+@pytest.mark.parametrize(
+    ("version", "precision", "message"),
+    [
+        ("10.8", "fp16", r"TensorRT 10\.8 cannot use a DLA"),
+        ("11.0", "fp16", r"TensorRT 11\.0 cannot use a DLA"),
+        ("10.3", "int8", r"the DLA takes no Q/DQ in TensorRT 10\.3"),
+        ("10.3", "fp16", None),
+        ("11.4.1", "int8", None),
+    ],
+)
+def test_a_dla_asks_for_a_version_and_a_precision(version: str, precision: str, message: str | None) -> None:
+    check_dla(BuildPlan(), TENSORRT, version, precision)
+    if message is None:
+        check_dla(BuildPlan(dla_core=0), TENSORRT, version, precision)
+        return
+    with pytest.raises(UsageError, match=message) as caught:
+        check_dla(BuildPlan(dla_core=0), TENSORRT, version, precision)
+    assert caught.value.hint
+
+
+def test_a_jetson_builds_no_portable_engine() -> None:
+    check_gpu(BuildPlan(portable=True), RTX_4090)
+    check_gpu(BuildPlan(portable=True), None)
+    with pytest.raises(UsageError, match="--portable is not for Orin"):
+        check_gpu(BuildPlan(portable=True), ORIN)
 
 
 def test_a_fixed_batch_has_no_profile_and_rtx_its_own_tool() -> None:

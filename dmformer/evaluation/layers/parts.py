@@ -25,7 +25,17 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
 PARTS = (*(name for name, _ in _PATTERNS), LAYOUT, QUANTIZATION, OTHER)
 """In the order that tables show them."""
 
-_LAYOUT_KINDS = ("Reorder", "ReorderInput", "ReorderOutput", "Transpose", "Reshape", "Convert", "Cast", "Reformat", "NoOp")
+_LAYOUT_KINDS = (
+    "Reorder",
+    "ReorderInput",
+    "ReorderOutput",
+    "Transpose",
+    "Reshape",
+    "Convert",
+    "Cast",
+    "Reformat",
+    "NoOp",
+)
 _QUANTIZER_KINDS = ("QuantizeLinear", "DequantizeLinear", "FakeQuantize")
 
 

@@ -1,7 +1,7 @@
 """Which layers the deep learning accelerator of an Orin can take, told before anyone waits for a build.
 
-Rules: docs.nvidia.com/deeplearning/tensorrt, "DLA Supported Layers and Restrictions" of 11.4.1: fixed dimensions, none of
-the others beyond 8192; activations are ReLU, Sigmoid, TanH and Clip; a convolution's padding is smaller than its
+Rules: docs.nvidia.com/deeplearning/tensorrt, "DLA Supported Layers and Restrictions" of 11.4.1: fixed dimensions, none
+but the batch beyond 8192; activations are ReLU, Sigmoid, TanH and Clip; a convolution's padding is smaller than its
 kernel. The builder has the last word; what it refuses runs on the GPU, with a transfer on each side.
 """
 

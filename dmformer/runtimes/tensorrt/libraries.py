@@ -1,10 +1,11 @@
 """The two libraries as a table: what differs between TensorRT and TensorRT for RTX, and between their versions.
 
-Sources: docs.nvidia.com/deeplearning/tensorrt (migration 10.x to 11.x; "Working with DLA" of 11.3.0, 11.4.0 and 11.4.1:
-10.7 was the last version with a DLA before 11.4.1, which has it on Jetson AGX Orin from JetPack 7.2.2 on; 11.4.0 has it
-in beta on Windows on Arm only, which this project does not build for) and docs.nvidia.com/deeplearning/tensorrt-rtx ("CPU-Only AOT and TensorRT-RTX Engines"). What TensorRT for RTX
-refuses or silently leaves undone was tried with 1.7.1: a timing cache is a deprecated no-op, version-compatible engines
-ask for a library that it does not have, hardware compatibility levels and DLA are ignored.
+Sources: docs.nvidia.com/deeplearning/tensorrt (migration 10.x to 11.x; "Working with DLA" of 11.3.0, 11.4.0 and 11.4.1)
+and docs.nvidia.com/deeplearning/tensorrt-rtx ("CPU-Only AOT and TensorRT-RTX Engines"). TensorRT 10.7 was the last with
+a DLA before 11.4.1, which has it on Jetson AGX Orin from JetPack 7.2.2 on; 11.4.0 has a beta on Windows on Arm only,
+which this project does not build for. What TensorRT for RTX refuses or silently leaves undone was tried with 1.7.1: a
+timing cache is a deprecated no-op, version-compatible engines ask for a library that it does not have, hardware
+compatibility levels and DLA are ignored.
 """
 
 from __future__ import annotations

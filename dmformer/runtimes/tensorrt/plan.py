@@ -139,7 +139,7 @@ def check_dla(plan: BuildPlan, library: Library, version: str, precision: str) -
 
 
 def weakly_typed(plan: BuildPlan, version: str) -> bool:
-    """Whether a network cannot be strongly typed: one for the DLA before 11, which takes float16 by a builder's flag."""
+    """Whether a network cannot be strongly typed: one for the DLA before 11, where a builder's flag says float16."""
     return plan.dla_core is not None and parse_version(version) < TYPED_SINCE
 
 

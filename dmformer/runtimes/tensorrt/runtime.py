@@ -149,34 +149,26 @@ class TensorRtFamily(NativeRuntime):
     def _build_here(
         self, request: EngineRequest, draft: Manifest, golden: Golden, plan: BuildPlan, watch: Progress
     ) -> Bundle:
-        from dmformer.runtimes.child import time_in_child
+        from dmformer.runtimes.child import build_in_child, time_in_child, try_in_child
 
         require(self)
         gpu = next(iter(gpus()), None)
         check_memory(plan, Path(request.onnx).stat().st_size, gpu)
         check_gpu(plan, gpu)
-
-        def build(wanted: EngineRequest, manifest: Manifest) -> Bundle:
-            return self._finished(wanted, manifest, golden, gpu, watch)
-
-        made = build(request, draft)
-        if gpu is None or ALTERNATIVE not in request.build or plan.dla_core is not None:
-            return made
-        return keep_faster(made, request, draft, build, time_in_child, watch)
-
-    def _finished(
-        self, request: EngineRequest, draft: Manifest, golden: Golden, gpu: Gpu | None, watch: Progress
-    ) -> Bundle:
-        """A bundle with an engine, tried where a GPU is."""
-        from dmformer.runtimes.child import build_in_child, try_in_child
-
         report = build_in_child(self.name, request, watch)
         manifest = completed(draft, self.name, request, report)
         manifest = manifest.model_copy(update={"host": manifest.host.model_copy(update={"gpu": gpu and str(gpu)})})
         bundle = assemble(Path(request.directory), manifest, golden, report.roles)
-        if gpu is not None:
-            try_in_child(bundle)
-        return bundle
+        if gpu is None:
+            return bundle
+        try_in_child(bundle)
+        if ALTERNATIVE not in request.build or plan.dla_core is not None:
+            return bundle
+
+        def build(wanted: EngineRequest, other: Manifest) -> Bundle:
+            return self.build(wanted, other, golden, watch)
+
+        return keep_faster(bundle, request, draft, build, time_in_child, watch)
 
     def build_engine(self, request: EngineRequest) -> EngineReport:
         """Builds with the library. Runs in the child process."""

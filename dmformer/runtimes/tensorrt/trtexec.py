@@ -1,8 +1,8 @@
 """The command line of NVIDIA's own builder that makes the same engine, with the flags of the version at hand.
 
-Sources: `samples/common/sampleOptions.cpp` of NVIDIA/TensorRT for 10.x (every flag used here and the sizes with a unit in
-``--memPoolSize``; `trtexec --help` of 10.3 says the same); "Migrating trtexec Usage from TensorRT 10.x to 11.x" in
-docs.nvidia.com/deeplearning/tensorrt/11.4.1 for 11.x, which removes the flags for precision and always types strongly;
+Sources: `samples/common/sampleOptions.cpp` of NVIDIA/TensorRT for 10.x (every flag used here, and that sizes in
+``--memPoolSize`` may have a unit; `trtexec --help` of 10.3 says the same); "Migrating trtexec Usage from TensorRT 10.x
+to 11.x" in docs.nvidia.com/deeplearning/tensorrt/11.4.1 for 11.x, which has no flags for precision and types strongly;
 "Building and Launching the Loadable" for the DLA; the quick start of docs.nvidia.com/deeplearning/tensorrt-rtx for
 `tensorrt_rtx`, which takes the flags of `trtexec`.
 """
