@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install system demo test lint types unit schema train figures clean
+.PHONY: help install system demo test lint types types-tensorrt unit schema train figures clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	$(BIN)/mypy
+
+types-tensorrt: $(INSTALLED)  ## Check the NVIDIA rooms against the types of TensorRT's Python API (downloads stubs)
+	$(BIN)/python docs/check_tensorrt_types.py
 
 unit: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist loadscope

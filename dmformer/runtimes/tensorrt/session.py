@@ -76,7 +76,10 @@ class Lane:
         return found.copy(), self._timing()
 
     def run_profiled(self, batch: NDArray[np.float32], module: Any) -> list[tuple[str, float]]:
-        """Name and milliseconds of each layer in one inference; not through a CUDA graph, which has no layers."""
+        """Name and milliseconds of each layer in one inference; not through a CUDA graph, which has no layers.
+
+        The library cannot be told to stop profiling a context: close the session afterwards.
+        """
         times: list[tuple[str, float]] = []
         graphs, self._graphs = self._graphs, None
         self._context.profiler = make_profiler(module, times)
@@ -84,7 +87,6 @@ class Lane:
             self.run(batch)
         finally:
             self._graphs = graphs
-            self._context.profiler = None
         return times
 
     def _launcher(self, size: int) -> Any:
