@@ -79,6 +79,7 @@ class FakeContext:
         self.addresses: dict[str, int] = {}
         self.shape: tuple[int, ...] = ()
         self.runs, self.fails = 0, fails
+        self.profiler: Any = None
 
     def set_tensor_address(self, name: str, address: int) -> None:
         self.addresses[name] = address
@@ -88,6 +89,8 @@ class FakeContext:
 
     def execute_async_v3(self, stream: int) -> bool:
         self.runs += 1
+        if self.profiler is not None:
+            self.profiler.report_layer_time("double", 0.25)
         size = int(np.prod(self.shape))
         source, target = ((ctypes.c_float * size).from_address(self.addresses[n]) for n in ("image", "logits"))
         for index in range(size):
@@ -129,6 +132,15 @@ def test_a_cuda_graph_is_recorded_once_for_each_batch_size(runtime: FakeRuntime)
     assert runtime.calls.count("cudaGraphLaunch") == 3
     lane.close()
     assert runtime.calls.count("cudaGraphExecDestroy") == 2
+
+
+def test_layers_are_timed_without_the_recorded_graph(runtime: FakeRuntime) -> None:
+    context = FakeContext()
+    lane = lane_of(context, use_graph=True)
+    module = SimpleNamespace(IProfiler=type("IProfiler", (), {}))
+    for _ in range(2):
+        assert lane.run_profiled(np.ones((2, 2), np.float32), module) == [("double", 0.25)]
+    assert "cudaGraphLaunch" not in runtime.calls
 
 
 def test_closing_gives_all_memory_back(runtime: FakeRuntime) -> None:
