@@ -13,6 +13,7 @@ from dmformer.errors import UsageError
 
 LANGUAGES: dict[str, str] = {
     "python": "dmformer.embedding.python:Python",
+    "cpp": "dmformer.embedding.cpp:Cpp",
 }
 """Name -> where its `Language` is. One file per language."""
 

@@ -1,0 +1,144 @@
+"""C++17 with CMake: OpenVINO, ONNX Runtime or TensorRT by their C++ APIs, libjpeg and libpng for the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dmformer.bundle import Bundle
+from dmformer.embedding.languages import Content, Step, template_files
+from dmformer.errors import UsageError
+from dmformer.preprocessing import Preprocessing
+
+VARIANTS = {
+    "openvino": "openvino",
+    "onnxruntime": "onnxruntime",
+    "onnx": "onnxruntime",
+    "tensorrt": "tensorrt",
+}
+"""Target -> folder of the sources that know its runtime."""
+
+PARAMETERS_FILE = "include/dmformer/preprocessing_parameters.h"
+GOES_WITH_OPENVINO = ("openvino",)
+"""Targets whose manifest's runtime options are given to the runtime as they are."""
+
+IMAGES = "JPEG and PNG are decoded by libjpeg-turbo and libpng: `apt-get install cmake g++ libjpeg-dev libpng-dev`."
+NOTES = {
+    "openvino": "OpenVINO is taken from wherever CMake finds it, or from the Python wheel (`pip install openvino`), "
+    "which ships its headers and libraries. A program that is moved to another machine needs those libraries there too.",
+    "onnxruntime": "ONNX Runtime's headers and library are in its release archive: give its folder as "
+    "`ONNXRUNTIME_ROOT`. This variant was not compiled where dmformer is tested, because those headers were not to be "
+    "had there: only the preprocessing, the image decoding and the self-test, which it shares with OpenVINO's, were.",
+    "tensorrt": "TensorRT 10 and CUDA must be installed, as on a Jetson with JetPack 6 or 7. This variant was neither "
+    "compiled nor run where dmformer is tested, because there is no TensorRT there: only the preprocessing, the image "
+    "decoding and the self-test, which it shares with OpenVINO's, were. An engine runs on the kind of GPU and the "
+    "version of TensorRT that it was built with.",
+}
+CONFIGURE = {
+    "openvino": "cmake -S . -B build",
+    "onnxruntime": "cmake -S . -B build -DONNXRUNTIME_ROOT=/path/to/onnxruntime",
+    "tensorrt": "cmake -S . -B build",
+}
+
+
+class Cpp:
+    """The sources of a variant and one header with the bundle's parameters."""
+
+    name = "cpp"
+    title = "C++17"
+    targets = tuple(VARIANTS)
+    resources = "."
+
+    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+        check(bundle)
+        sources = template_files("cpp/common") | template_files(f"cpp/{VARIANTS[bundle.manifest.target]}")
+        return {**sources, PARAMETERS_FILE: parameters(bundle).encode()}
+
+    def steps(self, bundle: Bundle) -> tuple[Step, ...]:
+        return (
+            Step(CONFIGURE[VARIANTS[bundle.manifest.target]], "finds the libraries"),
+            Step("cmake --build build --parallel", "compiles"),
+            Step("build/self-test", "compares with PyTorch; add --bench 2 to measure"),
+            Step("build/classify IMAGE", "the classes of a JPEG or PNG"),
+        )
+
+    def notes(self, bundle: Bundle) -> str:
+        return f"{IMAGES}\n\n{NOTES[VARIANTS[bundle.manifest.target]]}"
+
+
+def check(bundle: Bundle) -> None:
+    """Raises `UsageError` where the sources could not open the engine."""
+    manifest = bundle.manifest
+    if manifest.file_with_role("engine") is None:
+        raise UsageError(f"{bundle.path}: its engine is not built yet", f"dmformer build {bundle.path}, on the device")
+    if manifest.input.dtype != "float32" or manifest.output.dtype != "float32":
+        raise UsageError(
+            f"{bundle.path}: its engine takes {manifest.input.dtype}, and cpp gives float32",
+            "export it with float32 input and output; cpp does the preprocessing itself",
+        )
+
+
+def parameters(bundle: Bundle) -> str:
+    """The header that is made from the manifest: the only source that differs from bundle to bundle."""
+    manifest = bundle.manifest
+    labels = manifest.labels or tuple(str(index) for index in range(manifest.output.shape[1] or 0))
+    options = manifest.runtime.options if manifest.target in GOES_WITH_OPENVINO else {}
+    pairs = "".join(f"{{{text(key)}, {text(value)}}}, " for key, value in sorted(options.items()))
+    return f"""\
+// Made by `dmformer embed` from the bundle's manifest: what belongs to one bundle is here and nowhere else.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dmformer/preprocessing.hpp"
+
+namespace dmformer::parameters {{
+
+inline const Preprocessing& preprocessing() {{
+{initializer(manifest.preprocessing)}
+  return value;
+}}
+
+constexpr const char* kEngineFile = {text(manifest.file_with_role("engine") or "")};
+constexpr const char* kInputName = {text(manifest.input.name)};
+constexpr const char* kOutputName = {text(manifest.output.name)};
+constexpr int kBatch = {manifest.input.shape[0] or 0};  // Of a fixed batch; 0 is an open one.
+constexpr int kClasses = {manifest.output.shape[1]};
+
+// What the runtime must be opened with.
+inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{pairs.removesuffix(", ")}}}; }}
+
+inline const char* label(int index) {{
+  static const char* const labels[kClasses] = {{
+{"".join(f"      {text(label)},{chr(10)}" for label in labels)}  }};
+  return labels[index];
+}}
+
+}}  // namespace dmformer::parameters
+"""
+
+
+def initializer(spec: Preprocessing) -> str:
+    """The preprocessing as a C++ value."""
+    return f"""  static const Preprocessing value{{
+      /*height=*/{spec.size[0]},
+      /*width=*/{spec.size[1]},
+      Resize::k{spec.resize.capitalize()},
+      /*shorter_side=*/{spec.shorter_side},
+      Filter::k{spec.interpolation.capitalize()},
+      Order::k{spec.channel_order.capitalize()},
+      /*mean=*/{floats(spec.mean)},
+      /*deviation=*/{floats(spec.std)},
+      /*fill=*/{spec.fill}}};"""
+
+
+def floats(values: Sequence[float]) -> str:
+    """Rounded to float from double, as NumPy does it, by C++ itself."""
+    return "{" + ", ".join(f"static_cast<float>({float(value)!r})" for value in values) + "}"
+
+
+def text(value: str) -> str:
+    """A C++ string literal of UTF-8, whatever the text is: what is not plain is written in octal."""
+    plain = set(range(32, 127)) - set(b'"\\?')
+    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in value.encode()) + '"'

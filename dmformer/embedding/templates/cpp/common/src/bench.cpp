@@ -1,0 +1,37 @@
+#include "bench.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "dmformer/preprocessing.hpp"
+#include "dmformer/preprocessing_parameters.h"
+
+namespace dmformer {
+
+Latency measure(Engine& engine, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  const auto milliseconds = [](Clock::duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+  };
+  const int batch = std::max(1, parameters::kBatch);
+  std::vector<float> tensors(batch * parameters::preprocessing().elements(), 0.5f);
+  std::vector<float> logits(static_cast<std::size_t>(batch) * parameters::kClasses);
+  std::vector<double> times;
+  const auto begin = Clock::now();
+  bool warm = false;
+  while (times.empty() || milliseconds(Clock::now() - begin) < 1000 * seconds) {
+    const auto start = Clock::now();
+    engine.run(tensors.data(), batch, logits.data());
+    times.push_back(milliseconds(Clock::now() - start));
+    if (!warm && milliseconds(Clock::now() - begin) > 200 * seconds) {
+      warm = true;
+      times.clear();
+    }
+  }
+  std::sort(times.begin(), times.end());
+  const auto at = [&times](double share) { return times[static_cast<std::size_t>(share * (times.size() - 1))]; };
+  return {at(0.5), at(0.9), static_cast<int>(times.size()), batch};
+}
+
+}  // namespace dmformer

@@ -1,0 +1,74 @@
+#include "dmformer/classifier.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <stdexcept>
+
+#include "dmformer/preprocessing.hpp"
+#include "dmformer/preprocessing_parameters.h"
+
+namespace dmformer {
+namespace {
+
+// As many images at once as an engine with an open batch is given.
+constexpr std::size_t kOpenBatch = 32;
+
+}  // namespace
+
+Classifier::Classifier(const std::string& folder, int threads) : engine_(folder, threads) {}
+
+std::vector<float> Classifier::logits(const std::vector<float>& tensors) {
+  const std::size_t elements = parameters::preprocessing().elements();
+  if (tensors.size() % elements != 0) {
+    throw std::runtime_error(std::to_string(tensors.size()) + " values are no whole number of images of " +
+                             std::to_string(elements));
+  }
+  const std::size_t count = tensors.size() / elements, classes = parameters::kClasses;
+  const std::size_t size = parameters::kBatch > 0 ? parameters::kBatch : kOpenBatch;
+  std::vector<float> found(count * classes);
+  for (std::size_t start = 0; start < count; start += size) {
+    const std::size_t here = std::min(size, count - start);
+    if (here == size || parameters::kBatch == 0) {
+      engine_.run(tensors.data() + start * elements, here, found.data() + start * classes);
+      continue;
+    }
+    // The last images do not fill a fixed batch: the rest of it is zeros.
+    std::vector<float> batch(size * elements), answers(size * classes);
+    std::copy_n(tensors.data() + start * elements, here * elements, batch.data());
+    engine_.run(batch.data(), size, answers.data());
+    std::copy_n(answers.data(), here * classes, found.data() + start * classes);
+  }
+  return found;
+}
+
+std::vector<std::vector<Guess>> Classifier::predict(const std::vector<Image>& images, int top) {
+  const std::size_t elements = parameters::preprocessing().elements();
+  std::vector<float> tensors(images.size() * elements);
+  for (std::size_t index = 0; index < images.size(); ++index) {
+    preprocess_into(images[index], parameters::preprocessing(), tensors.data() + index * elements);
+  }
+  const std::vector<float> found = logits(tensors);
+  std::vector<std::vector<Guess>> guesses;
+  for (std::size_t index = 0; index < images.size(); ++index) {
+    guesses.push_back(best(found.data() + index * parameters::kClasses, parameters::kClasses, top));
+  }
+  return guesses;
+}
+
+std::vector<Guess> best(const float* logits, int classes, int top) {
+  const float largest = *std::max_element(logits, logits + classes);
+  double sum = 0;
+  for (int index = 0; index < classes; ++index) sum += std::exp(double{logits[index]} - largest);
+  std::vector<int> order(classes);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [logits](int one, int other) { return logits[one] > logits[other]; });
+  std::vector<Guess> guesses;
+  for (int rank = 0; rank < std::min(top, classes); ++rank) {
+    const int index = order[rank];
+    guesses.push_back({index, parameters::label(index), static_cast<float>(std::exp(double{logits[index]} - largest) / sum)});
+  }
+  return guesses;
+}
+
+}  // namespace dmformer

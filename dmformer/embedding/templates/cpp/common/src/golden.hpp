@@ -1,0 +1,35 @@
+// The golden samples: images, what preprocessing makes of them, and what PyTorch answers in FP32.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dmformer/image.hpp"
+
+namespace dmformer {
+
+struct Sample {
+  std::string name;
+  Image image;
+  std::vector<float> tensor;  // [C, H, W]
+  std::vector<float> logits;  // [classes]
+};
+
+// What an engine must keep; what is absent is not judged.
+struct Tolerance {
+  std::vector<double> tensor;  // Per channel, in units of the tensor: one step of 8 bits.
+  std::optional<double> max_abs_error;  // Relative to the largest absolute logit or 1, whichever is greater.
+  std::optional<double> min_sqnr_db;
+  std::optional<double> min_agreement;
+};
+
+struct Golden {
+  Tolerance tolerance;
+  std::vector<Sample> samples;
+};
+
+// Throws std::runtime_error where the samples are damaged or not of the parameters' shapes.
+Golden load_golden(const std::string& folder);
+
+}  // namespace dmformer

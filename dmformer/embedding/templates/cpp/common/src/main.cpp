@@ -1,0 +1,130 @@
+// classify: the classes of images.
+//
+// Exit codes: 0 done, 2 wrong input.
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "dmformer/classifier.hpp"
+#include "dmformer/preprocessing.hpp"
+#include "dmformer/preprocessing_parameters.h"
+
+namespace {
+
+using namespace dmformer;
+
+constexpr std::size_t kTogether = 32;
+constexpr const char* kUsage =
+    "usage: classify [--top-k K] [--list FILE] [--project DIR] [--threads N] [IMAGE...]\n\n"
+    "Prints the most likely classes of JPEG and PNG images. --list names a file with one path on each line, and gives\n"
+    "one line for each: index of the class, probability, path.\n";
+
+struct Options {
+  std::string project = DMFORMER_PROJECT;
+  std::string list;
+  int threads = 0;
+  int top = 5;
+  bool help = false;
+  std::vector<std::string> images;
+};
+
+int number(const std::string& word, const std::string& value, int least) {
+  std::size_t used = 0;
+  int found = least - 1;
+  try {
+    found = std::stoi(value, &used);
+  } catch (const std::logic_error&) {
+    used = value.size() + 1;
+  }
+  if (used != value.size() || found < least) throw std::runtime_error(word + " " + value + ": is no such number");
+  return found;
+}
+
+Options parse(int count, char** arguments) {
+  Options options;
+  for (int index = 1; index < count; ++index) {
+    const std::string word = arguments[index];
+    if (word == "--help" || word == "-h") {
+      options.help = true;
+    } else if (word.rfind("--", 0) != 0) {
+      options.images.push_back(word);
+    } else if (index + 1 == count) {
+      throw std::runtime_error(word + ": is no option, or has no value (see --help)");
+    } else if (const std::string value = arguments[++index]; word == "--top-k") {
+      options.top = number(word, value, 1);
+    } else if (word == "--threads") {
+      options.threads = number(word, value, 0);
+    } else if (word == "--project") {
+      options.project = value;
+    } else if (word == "--list") {
+      options.list = value;
+    } else {
+      throw std::runtime_error(word + ": is no option (see --help)");
+    }
+  }
+  return options;
+}
+
+std::vector<std::string> listed(const std::string& path) {
+  std::ifstream file(path);
+  if (!file.is_open()) throw std::runtime_error(path + ": cannot be read");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty()) lines.push_back(line);
+  }
+  return lines;
+}
+
+void show(const std::string& path, const std::vector<Guess>& guesses, bool short_form) {
+  if (short_form) {
+    std::printf("%d\t%.6f\t%s\n", guesses[0].index, guesses[0].probability, path.c_str());
+    return;
+  }
+  std::printf("%s\n", path.c_str());
+  for (const Guess& guess : guesses) std::printf("  %6.2f%%  %s\n", 100 * guess.probability, guess.label.c_str());
+}
+
+int run(const Options& options) {
+  const bool short_form = !options.list.empty();
+  auto paths = options.images;
+  if (short_form) {
+    for (const auto& path : listed(options.list)) paths.push_back(path);
+  }
+  if (paths.empty()) throw std::runtime_error("no image was named (see --help)");
+  Classifier classifier(options.project + "/engine", options.threads);
+  // Few together, so that memory does not grow with the list.
+  for (std::size_t start = 0; start < paths.size(); start += kTogether) {
+    std::vector<std::vector<Guess>> guesses;
+    std::vector<float> tensors;
+    const std::size_t end = std::min(start + kTogether, paths.size());
+    for (std::size_t index = start; index < end; ++index) {
+      const auto tensor = preprocess(load_image(paths[index]), parameters::preprocessing());
+      tensors.insert(tensors.end(), tensor.begin(), tensor.end());
+    }
+    const auto logits = classifier.logits(tensors);
+    for (std::size_t index = start; index < end; ++index) {
+      const float* row = logits.data() + (index - start) * parameters::kClasses;
+      show(paths[index], best(row, parameters::kClasses, options.top), short_form);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  try {
+    const Options options = parse(count, arguments);
+    if (options.help) {
+      std::printf("%s", kUsage);
+      return 0;
+    }
+    return run(options);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+  }
+  return 2;
+}

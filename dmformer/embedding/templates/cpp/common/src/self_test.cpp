@@ -1,0 +1,159 @@
+// self-test: does this program answer like PyTorch, and if not, which stage differs?
+//
+// Exit codes: 0 it does, 1 it does not, 2 it cannot be told.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "bench.hpp"
+#include "dmformer/classifier.hpp"
+#include "dmformer/preprocessing.hpp"
+#include "dmformer/preprocessing_parameters.h"
+#include "golden.hpp"
+
+namespace {
+
+using namespace dmformer;
+
+constexpr const char* kUsage =
+    "usage: self-test [--project DIR] [--threads N] [--bench SECONDS]\n\n"
+    "Compares preprocessing and engine with PyTorch's golden samples; --bench measures the engine afterwards.\n";
+
+struct Options {
+  std::string project = DMFORMER_PROJECT;
+  int threads = 0;
+  double bench_seconds = 0;
+  bool help = false;
+};
+
+Options parse(int count, char** arguments) {
+  Options options;
+  for (int index = 1; index < count; ++index) {
+    const std::string word = arguments[index];
+    if (word == "--help" || word == "-h") {
+      options.help = true;
+      continue;
+    }
+    if (index + 1 == count) throw std::runtime_error(word + ": is no option, or has no value (see --help)");
+    const std::string value = arguments[++index];
+    std::size_t used = value.size();
+    if (word == "--project") {
+      options.project = value;
+    } else if (word == "--threads") {
+      options.threads = std::stoi(value, &used);
+    } else if (word == "--bench") {
+      options.bench_seconds = std::stod(value, &used);
+    } else {
+      throw std::runtime_error(word + ": is no option (see --help)");
+    }
+    const bool possible = options.bench_seconds >= 0 && options.bench_seconds < 3600 && options.threads >= 0;
+    if (used != value.size() || !possible) throw std::runtime_error(word + " " + value + ": is no such number");
+  }
+  return options;
+}
+
+// Prints the verdict on one stage; the result is whether it passed.
+bool verdict(const char* stage, bool passed, const std::string& facts) {
+  std::printf("%s: %s: %s\n", stage, passed ? "ok" : "DIFFERS", facts.c_str());
+  return passed;
+}
+
+std::string text(const char* pattern, double value) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, pattern, value);
+  return buffer;
+}
+
+bool preprocessing_agrees(const Golden& golden) {
+  const auto& spec = parameters::preprocessing();
+  const std::size_t plane = spec.elements() / spec.channels();
+  double worst = 0;  // 1 is what is allowed.
+  std::string where;
+  for (const Sample& sample : golden.samples) {
+    const auto tensor = preprocess(sample.image, spec);
+    for (std::size_t index = 0; index < tensor.size(); ++index) {
+      const std::size_t channel = index / plane;
+      const double share = std::abs(double{tensor[index]} - sample.tensor[index]) / golden.tolerance.tensor[channel];
+      if (share > worst || std::isnan(share)) {
+        worst = std::isnan(share) ? std::numeric_limits<double>::infinity() : share;
+        where = ", in channel " + std::to_string(channel) + " of " + sample.name;
+      }
+    }
+  }
+  return verdict("preprocessing", worst <= 1,
+                 std::to_string(golden.samples.size()) + " images, worst difference " +
+                     text("%.3f steps of 8 bits", worst) + where);
+}
+
+int top1(const float* logits) {
+  return static_cast<int>(std::max_element(logits, logits + parameters::kClasses) - logits);
+}
+
+bool engine_agrees(const Golden& golden, Classifier& classifier) {
+  std::vector<float> tensors;
+  for (const Sample& sample : golden.samples) tensors.insert(tensors.end(), sample.tensor.begin(), sample.tensor.end());
+  const auto found = classifier.logits(tensors);
+  double signal = 0, noise = 0, largest = 0, scale = 0;
+  int agreeing = 0;
+  for (std::size_t index = 0; index < golden.samples.size(); ++index) {
+    const auto& expected = golden.samples[index].logits;
+    const float* row = found.data() + index * expected.size();
+    for (std::size_t c = 0; c < expected.size(); ++c) {
+      const double difference = double{row[c]} - expected[c];
+      signal += double{expected[c]} * expected[c];
+      noise += difference * difference;
+      // Not std::max, which would lose a NaN.
+      if (!(std::abs(difference) <= largest)) largest = std::abs(difference);
+      scale = std::max(scale, std::abs(double{expected[c]}));
+    }
+    agreeing += top1(row) == top1(expected.data()) ? 1 : 0;
+  }
+  const double sqnr = noise == 0 ? std::numeric_limits<double>::infinity() : 10 * std::log10(signal / noise);
+  const double agreement = static_cast<double>(agreeing) / golden.samples.size();
+  const Tolerance& asked = golden.tolerance;
+  bool passed = std::isfinite(largest);
+  if (asked.max_abs_error) passed = passed && largest <= *asked.max_abs_error * std::max(1.0, scale);
+  if (asked.min_sqnr_db) passed = passed && sqnr >= *asked.min_sqnr_db;
+  if (asked.min_agreement) passed = passed && agreement >= *asked.min_agreement;
+  return verdict("engine", passed,
+                 text("agreement %.2f %%", 100 * agreement) + text(", SQNR %.1f dB", sqnr) +
+                     text(", largest difference %.2e", largest));
+}
+
+int run(const Options& options) {
+  const Golden golden = load_golden(options.project + "/golden");
+  if (!preprocessing_agrees(golden)) return 1;
+  const std::string folder = options.project + "/engine";
+  Classifier classifier(folder, options.threads);
+  if (!engine_agrees(golden, classifier)) return 1;
+  if (options.bench_seconds > 0) {
+    Engine engine(folder, options.threads);
+    const Latency latency = measure(engine, options.bench_seconds);
+    std::printf("latency: p50 %.4f ms, p90 %.4f ms, batch %d, %d runs\n", latency.p50_ms, latency.p90_ms, latency.batch,
+                latency.runs);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  try {
+    const Options options = parse(count, arguments);
+    if (options.help) {
+      std::printf("%s", kUsage);
+      return 0;
+    }
+    return run(options);
+  } catch (const std::logic_error& error) {
+    // std::stoi and its like.
+    std::fprintf(stderr, "error: an option's value is no number (see --help)\n");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+  }
+  return 2;
+}

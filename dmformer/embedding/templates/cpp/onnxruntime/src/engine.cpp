@@ -1,0 +1,65 @@
+// The engine by ONNX Runtime's C++ API.
+#include "dmformer/engine.hpp"
+
+#include <onnxruntime_cxx_api.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <stdexcept>
+
+#include "dmformer/preprocessing.hpp"
+#include "dmformer/preprocessing_parameters.h"
+
+namespace dmformer {
+namespace {
+
+Ort::SessionOptions session_options(int threads) {
+  Ort::SessionOptions options;
+  options.SetGraphOptimizationLevel(GraphOptimizationLevel::ORT_ENABLE_ALL);
+  options.SetIntraOpNumThreads(threads);
+  return options;
+}
+
+}  // namespace
+
+struct Engine::State {
+  Ort::Env environment{ORT_LOGGING_LEVEL_ERROR, "dmformer"};
+  Ort::Session session{nullptr};
+  Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+};
+
+Engine::Engine(const std::string& folder, int threads) : state_(std::make_unique<State>()) {
+  const std::filesystem::path path = std::filesystem::path(folder) / parameters::kEngineFile;
+  try {
+    state_->session = Ort::Session(state_->environment, path.c_str(), session_options(threads));
+  } catch (const Ort::Exception& error) {
+    throw std::runtime_error(path.string() + ": ONNX Runtime cannot load it: " + error.what());
+  }
+}
+
+Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+
+void Engine::run(const float* tensors, std::size_t count, float* logits) {
+  const auto& spec = parameters::preprocessing();
+  const std::array<std::int64_t, 4> shape{static_cast<std::int64_t>(count), spec.channels(), spec.height, spec.width};
+  const char* const inputs[] = {parameters::kInputName};
+  const char* const outputs[] = {parameters::kOutputName};
+  try {
+    // The value refers to the caller's memory: nothing is copied, and ONNX Runtime only reads it.
+    const Ort::Value input = Ort::Value::CreateTensor<float>(state_->memory, const_cast<float*>(tensors),
+                                                             count * spec.elements(), shape.data(), shape.size());
+    const auto found = state_->session.Run(Ort::RunOptions{nullptr}, inputs, &input, 1, outputs, 1);
+    const std::size_t size = found.front().GetTensorTypeAndShapeInfo().GetElementCount();
+    if (size != count * parameters::kClasses) {
+      throw std::runtime_error("the engine gives another number of classes than the parameters say");
+    }
+    std::copy_n(found.front().GetTensorData<float>(), size, logits);
+  } catch (const Ort::Exception& error) {
+    throw std::runtime_error(std::string("ONNX Runtime cannot run the engine: ") + error.what());
+  }
+}
+
+}  // namespace dmformer

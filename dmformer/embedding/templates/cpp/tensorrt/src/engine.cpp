@@ -1,0 +1,112 @@
+// The engine by TensorRT's C++ API, version 10.
+#include "dmformer/engine.hpp"
+
+#include <NvInfer.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <stdexcept>
+#include <vector>
+
+#include "dmformer/preprocessing.hpp"
+#include "dmformer/preprocessing_parameters.h"
+
+namespace dmformer {
+namespace {
+
+class Logger : public nvinfer1::ILogger {
+ public:
+  void log(Severity severity, const char* message) noexcept override {
+    if (severity <= Severity::kERROR) std::cerr << "TensorRT: " << message << "\n";
+  }
+};
+
+void check(cudaError_t code, const char* what) {
+  if (code != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(code));
+}
+
+// Memory on the GPU that grows to what is asked for.
+class DeviceBuffer {
+ public:
+  ~DeviceBuffer() { cudaFree(data_); }
+  float* of(std::size_t count) {
+    if (count > count_) {
+      check(cudaFree(data_), "GPU memory");
+      data_ = nullptr;
+      count_ = 0;
+      check(cudaMalloc(&data_, count * sizeof(float)), "GPU memory");
+      count_ = count;
+    }
+    return static_cast<float*>(data_);
+  }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+std::vector<char> read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file.is_open() || bytes.empty()) throw std::runtime_error(path + ": cannot be read");
+  return bytes;
+}
+
+}  // namespace
+
+// Members are destroyed from the last to the first: the context before the engine before the runtime.
+struct Engine::State {
+  Logger logger;
+  std::unique_ptr<nvinfer1::IRuntime> runtime;
+  std::unique_ptr<nvinfer1::ICudaEngine> engine;
+  std::unique_ptr<nvinfer1::IExecutionContext> context;
+  cudaStream_t stream = nullptr;
+  DeviceBuffer input, output;
+
+  ~State() {
+    if (stream != nullptr) cudaStreamDestroy(stream);
+  }
+};
+
+Engine::Engine(const std::string& folder, int) : state_(std::make_unique<State>()) {
+  const std::string path = folder + "/" + parameters::kEngineFile;
+  const std::vector<char> plan = read(path);
+  state_->runtime.reset(nvinfer1::createInferRuntime(state_->logger));
+  if (!state_->runtime) throw std::runtime_error("TensorRT cannot be started");
+  state_->engine.reset(state_->runtime->deserializeCudaEngine(plan.data(), plan.size()));
+  if (!state_->engine) {
+    throw std::runtime_error(path + ": TensorRT cannot load it: it was built by another version or for another GPU");
+  }
+  state_->context.reset(state_->engine->createExecutionContext());
+  if (!state_->context) throw std::runtime_error(path + ": there is too little GPU memory to run it");
+  check(cudaStreamCreate(&state_->stream), "CUDA stream");
+}
+
+Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+
+void Engine::run(const float* tensors, std::size_t count, float* logits) {
+  const auto& spec = parameters::preprocessing();
+  const std::size_t inputs = count * spec.elements(), outputs = count * parameters::kClasses;
+  float* input = state_->input.of(inputs);
+  float* output = state_->output.of(outputs);
+  const nvinfer1::Dims4 shape(static_cast<std::int64_t>(count), spec.channels(), spec.height, spec.width);
+  auto& context = *state_->context;
+  if (!context.setInputShape(parameters::kInputName, shape)) {
+    throw std::runtime_error("the engine was not built for a batch of " + std::to_string(count));
+  }
+  if (!context.setTensorAddress(parameters::kInputName, input) ||
+      !context.setTensorAddress(parameters::kOutputName, output)) {
+    throw std::runtime_error("the engine has other inputs or outputs than the parameters say");
+  }
+  check(cudaMemcpyAsync(input, tensors, inputs * sizeof(float), cudaMemcpyHostToDevice, state_->stream), "input");
+  if (!context.enqueueV3(state_->stream)) throw std::runtime_error("TensorRT cannot run the engine");
+  check(cudaMemcpyAsync(logits, output, outputs * sizeof(float), cudaMemcpyDeviceToHost, state_->stream), "output");
+  check(cudaStreamSynchronize(state_->stream), "inference");
+}
+
+}  // namespace dmformer
