@@ -24,7 +24,7 @@ GOES_WITH_OPENVINO = ("openvino",)
 IMAGES = "JPEG and PNG are decoded by libjpeg-turbo and libpng: `apt-get install cmake g++ libjpeg-dev libpng-dev`."
 NOTES = {
     "openvino": "OpenVINO is taken from wherever CMake finds it, or from the Python wheel (`pip install openvino`), "
-    "which ships its headers and libraries. A program that is moved to another machine needs those libraries there too.",
+    "which ships its headers and libraries. A program moved to another machine needs those libraries there too.",
     "onnxruntime": "ONNX Runtime's headers and library are in its release archive: give its folder as "
     "`ONNXRUNTIME_ROOT`. This variant was not compiled where dmformer is tested, because those headers were not to be "
     "had there: only the preprocessing, the image decoding and the self-test, which it shares with OpenVINO's, were.",

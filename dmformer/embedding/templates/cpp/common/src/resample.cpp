@@ -134,6 +134,13 @@ Image resize_columns(const Image& image, int height, const Kernel& kernel) {
   return made;
 }
 
+// Pillow's order since release 13 (older ones always begin with the rows): the pixels between the passes are rounded, so
+// the order shows.
+bool columns_first(const Image& image, int width, int height) {
+  const int less = image.height - height;
+  return less > 0 && less > (image.width - width) * 2;
+}
+
 // The input position of each output position; Pillow adds the steps up, so that their rounding does too.
 std::vector<int> nearest_positions(int in_size, int out_size) {
   const double step = static_cast<double>(in_size) / out_size;
@@ -164,9 +171,9 @@ Image resize(const Image& image, int width, int height, Filter filter) {
   if (image.width == width && image.height == height) return image;
   if (filter == Filter::kNearest) return nearest(image, width, height);
   const Kernel kernel = kernel_of(filter);
-  if (image.width == width) return resize_columns(image, height, kernel);
-  const Image narrowed = resize_rows(image, width, kernel);
-  return image.height == height ? narrowed : resize_columns(narrowed, height, kernel);
+  const auto across = [&](const Image& from) { return from.width == width ? from : resize_rows(from, width, kernel); };
+  const auto down = [&](const Image& from) { return from.height == height ? from : resize_columns(from, height, kernel); };
+  return columns_first(image, width, height) ? across(down(image)) : down(across(image));
 }
 
 }  // namespace dmformer

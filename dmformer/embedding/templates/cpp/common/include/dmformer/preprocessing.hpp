@@ -34,7 +34,7 @@ std::vector<float> preprocess(const Image& image, const Preprocessing& spec);
 // The same into memory of spec.elements() floats.
 void preprocess_into(const Image& image, const Preprocessing& spec, float* tensor);
 
-// Pillow's resize with antialiasing: fixed-point arithmetic, rows first. uint8 in, uint8 out, any number of channels.
+// Pillow's resize with antialiasing: fixed-point arithmetic. uint8 in, uint8 out, any number of channels.
 Image resize(const Image& image, int width, int height, Filter filter);
 
 }  // namespace dmformer
