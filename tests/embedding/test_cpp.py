@@ -27,7 +27,7 @@ from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import open_bundle
 from tests.embedding.cpp_programs import build, execute, needs_compiler
 from tests.embedding.documents import run_page
-from tests.support import ROOT, edit_manifest, outputs
+from tests.support import ROOT, edit_manifest, one_line, outputs
 
 Exported = Callable[..., Path]
 IMAGES = 1000
@@ -69,7 +69,7 @@ def test_top1_is_python_s_on_a_thousand_images(bundle: Bundle, project: Path, tm
         expected = run_dataset(bundle, session, dataset, Silent())[0].argmax(1)
     paths = [tmp_path / f"{index}.png" for index in range(IMAGES)]
     for index, path in enumerate(paths):
-        Image.fromarray(dataset.load(index)).save(path, compress_level=1)
+        Image.fromarray(dataset.load(index).image).save(path, compress_level=1)
     (tmp_path / "list.txt").write_text("\n".join(map(str, paths)))
     done = execute(project / "build" / "classify", "--list", tmp_path / "list.txt", "--threads", "1")
     assert done.returncode == 0, done.stderr
@@ -143,7 +143,12 @@ def no_golden(project: Path) -> None:
     shutil.rmtree(project / "golden")
 
 
-WRONG_PROJECTS = {no_engine: "model.xml", short_tensor: "000.f32", no_json: "golden.json", no_golden: "golden.json"}
+WRONG_PROJECTS: dict[Callable[[Path], None], str] = {
+    no_engine: "model.xml",
+    short_tensor: "000.f32",
+    no_json: "golden.json",
+    no_golden: "golden.json",
+}
 
 
 @needs_compiler
@@ -158,9 +163,8 @@ def test_what_cannot_be_told_is_one_line(project: Path, tmp_path: Path, damage: 
 def refusal(*command: str | Path) -> str:
     done = execute(*command)
     assert done.returncode == 2, done.stdout + done.stderr
-    lines = done.stderr.splitlines()
-    assert lines[0].startswith("error: ")
-    return done.stderr
+    # OpenVINO's libraries may say something of their own besides.
+    return one_line(done.stderr)
 
 
 @needs_compiler

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_preprocessing_is_python_s_to_the_last_bit(driver: Driver) -> None:
 def test_large_and_elongated_images_too(driver: Driver) -> None:
     shapes = [(1, 3000), (3000, 1), (1999, 1501), (640, 481), (7, 2049)]
     images = [picture(width, height, seed=index) for index, (width, height) in enumerate(shapes)]
-    specs = [Preprocessing(size=(24, 32), interpolation=name) for name in FILTERS]  # type: ignore[arg-type]
+    specs = [Preprocessing(size=(24, 32), interpolation=name) for name in FILTERS]
     cases = [(image, spec) for image in images for spec in specs]
     for (image, spec), found in zip(cases, driver.tensors(cases), strict=True):
         assert np.array_equal(found, preprocess(image, spec)), (image.shape, spec.interpolation)
@@ -101,10 +102,10 @@ def save_pngs(folder: Path) -> list[Path]:
         "colour": colour.save,
         "alpha": Image.fromarray(picture(19, 31, 4)).save,
         "palette": palette.save,
-        "palette-2-bits": lambda path: colour.quantize(4).save(path, bits=2),
-        "palette-transparent": lambda path: palette.save(path, transparency=3),
-        "grey-transparent": lambda path: colour.convert("L").save(path, transparency=7),
-        "colour-transparent": lambda path: colour.save(path, transparency=(1, 2, 3)),
+        "palette-2-bits": partial(colour.quantize(4).save, bits=2),
+        "palette-transparent": partial(palette.save, transparency=3),
+        "grey-transparent": partial(colour.convert("L").save, transparency=7),
+        "colour-transparent": partial(colour.save, transparency=(1, 2, 3)),
         "grey-16": lambda path: raw_png(path, 16, 0, sixteen[:, :, :1]),
         "colour-16": lambda path: raw_png(path, 16, 2, sixteen[:, :, :3]),
         "grey-alpha-16": lambda path: raw_png(path, 16, 4, sixteen[:, :, :2]),
@@ -120,7 +121,7 @@ def turned(image: Image.Image) -> dict[str, Save]:
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        made[f"turned-{orientation}"] = lambda path, block=exif: image.save(path, exif=block)
+        made[f"turned-{orientation}"] = partial(image.save, exif=exif)
     return made
 
 
@@ -142,14 +143,14 @@ def save_jpegs(folder: Path) -> list[Path]:
     for width, height in ((37, 23), (1, 1), (64, 48), (17, 200), (129, 5)):
         colour = Image.fromarray(picture(width, height))
         for name, sampling in (("444", 0), ("422", 1), ("420", 2)):
-            made[f"{width}x{height}-{name}"] = lambda p, i=colour, s=sampling: i.save(p, subsampling=s, quality=80)
+            made[f"{width}x{height}-{name}"] = partial(colour.save, subsampling=sampling, quality=80)
         made[f"{width}x{height}-grey"] = colour.convert("L").save
-        made[f"{width}x{height}-progressive"] = lambda p, i=colour: i.save(p, progressive=True, quality=60)
+        made[f"{width}x{height}-progressive"] = partial(colour.save, progressive=True, quality=60)
         made[f"{width}x{height}-cmyk"] = colour.convert("CMYK").save
     colour = Image.fromarray(picture(37, 23))
     made |= turned(colour)
     xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-    made["turned-by-xmp"] = lambda path: colour.save(path, xmp=xmp)
+    made["turned-by-xmp"] = partial(colour.save, xmp=xmp)
     return write_all(folder, made, "jpg")
 
 

@@ -1,6 +1,7 @@
 // classify: the classes of images.
 //
 // Exit codes: 0 done, 2 wrong input.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "command_line.hpp"
 #include "dmformer/classifier.hpp"
 #include "dmformer/preprocessing.hpp"
 #include "dmformer/preprocessing_parameters.h"
@@ -31,18 +33,6 @@ struct Options {
   std::vector<std::string> images;
 };
 
-int number(const std::string& word, const std::string& value, int least) {
-  std::size_t used = 0;
-  int found = least - 1;
-  try {
-    found = std::stoi(value, &used);
-  } catch (const std::logic_error&) {
-    used = value.size() + 1;
-  }
-  if (used != value.size() || found < least) throw std::runtime_error(word + " " + value + ": is no such number");
-  return found;
-}
-
 Options parse(int count, char** arguments) {
   Options options;
   for (int index = 1; index < count; ++index) {
@@ -54,9 +44,9 @@ Options parse(int count, char** arguments) {
     } else if (index + 1 == count) {
       throw std::runtime_error(word + ": is no option, or has no value (see --help)");
     } else if (const std::string value = arguments[++index]; word == "--top-k") {
-      options.top = number(word, value, 1);
+      options.top = number_of(word, value, 1);
     } else if (word == "--threads") {
-      options.threads = number(word, value, 0);
+      options.threads = number_of(word, value, 0);
     } else if (word == "--project") {
       options.project = value;
     } else if (word == "--list") {
@@ -97,7 +87,6 @@ int run(const Options& options) {
   Classifier classifier(options.project + "/engine", options.threads);
   // Few together, so that memory does not grow with the list.
   for (std::size_t start = 0; start < paths.size(); start += kTogether) {
-    std::vector<std::vector<Guess>> guesses;
     std::vector<float> tensors;
     const std::size_t end = std::min(start + kTogether, paths.size());
     for (std::size_t index = start; index < end; ++index) {
@@ -124,7 +113,6 @@ int main(int count, char** arguments) {
     }
     return run(options);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    return complain(error);
   }
-  return 2;
 }

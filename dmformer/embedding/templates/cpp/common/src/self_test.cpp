@@ -10,6 +10,7 @@
 #include <string>
 
 #include "bench.hpp"
+#include "command_line.hpp"
 #include "dmformer/classifier.hpp"
 #include "dmformer/preprocessing.hpp"
 #include "dmformer/preprocessing_parameters.h"
@@ -19,6 +20,7 @@ namespace {
 
 using namespace dmformer;
 
+constexpr double kLongestBench = 3600;  // Seconds.
 constexpr const char* kUsage =
     "usage: self-test [--project DIR] [--threads N] [--bench SECONDS]\n\n"
     "Compares preprocessing and engine with PyTorch's golden samples; --bench measures the engine afterwards.\n";
@@ -40,18 +42,15 @@ Options parse(int count, char** arguments) {
     }
     if (index + 1 == count) throw std::runtime_error(word + ": is no option, or has no value (see --help)");
     const std::string value = arguments[++index];
-    std::size_t used = value.size();
     if (word == "--project") {
       options.project = value;
     } else if (word == "--threads") {
-      options.threads = std::stoi(value, &used);
+      options.threads = number_of(word, value, 0);
     } else if (word == "--bench") {
-      options.bench_seconds = std::stod(value, &used);
+      options.bench_seconds = std::min(number_of(word, value, 0.0), kLongestBench);
     } else {
       throw std::runtime_error(word + ": is no option (see --help)");
     }
-    const bool possible = options.bench_seconds >= 0 && options.bench_seconds < 3600 && options.threads >= 0;
-    if (used != value.size() || !possible) throw std::runtime_error(word + " " + value + ": is no such number");
   }
   return options;
 }
@@ -149,11 +148,7 @@ int main(int count, char** arguments) {
       return 0;
     }
     return run(options);
-  } catch (const std::logic_error& error) {
-    // std::stoi and its like.
-    std::fprintf(stderr, "error: an option's value is no number (see --help)\n");
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    return complain(error);
   }
-  return 2;
 }

@@ -1,0 +1,32 @@
+// What both programs do with words and errors.
+#pragma once
+
+#include <cstdio>
+#include <exception>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace dmformer {
+
+// The number that an option was given. Throws std::runtime_error where it is none, or below `least`.
+template <typename Number>
+Number number_of(const std::string& option, const std::string& value, Number least) {
+  std::istringstream stream(value);
+  Number found{};
+  if (!(stream >> found) || !stream.eof() || found < least) {
+    throw std::runtime_error(option + " " + value + ": is no such number");
+  }
+  return found;
+}
+
+// Prints an error as one line, whatever a library put into it; the result is the exit code of wrong input.
+inline int complain(const std::exception& error) {
+  std::istringstream words(error.what());
+  std::string line = "error:";
+  for (std::string word; words >> word;) line += " " + word;
+  std::fprintf(stderr, "%s\n", line.c_str());
+  return 2;
+}
+
+}  // namespace dmformer
