@@ -66,7 +66,8 @@ std::vector<Guess> best(const float* logits, int classes, int top) {
   std::vector<Guess> guesses;
   for (int rank = 0; rank < std::min(top, classes); ++rank) {
     const int index = order[rank];
-    guesses.push_back({index, parameters::label(index), static_cast<float>(std::exp(double{logits[index]} - largest) / sum)});
+    const double share = std::exp(double{logits[index]} - largest) / sum;
+    guesses.push_back({index, parameters::label(index), static_cast<float>(share)});
   }
   return guesses;
 }

@@ -68,24 +68,14 @@ std::vector<std::string> listed(const std::string& path) {
   return lines;
 }
 
-void show(const std::string& path, const std::vector<Guess>& guesses, bool short_form) {
-  if (short_form) {
-    std::printf("%d\t%.6f\t%s\n", guesses[0].index, guesses[0].probability, path.c_str());
-    return;
-  }
+void show_classes(Classifier& classifier, const std::string& path, int top) {
+  const auto guesses = classifier.predict({load_image(path)}, top).front();
   std::printf("%s\n", path.c_str());
   for (const Guess& guess : guesses) std::printf("  %6.2f%%  %s\n", 100 * guess.probability, guess.label.c_str());
 }
 
-int run(const Options& options) {
-  const bool short_form = !options.list.empty();
-  auto paths = options.images;
-  if (short_form) {
-    for (const auto& path : listed(options.list)) paths.push_back(path);
-  }
-  if (paths.empty()) throw std::runtime_error("no image was named (see --help)");
-  Classifier classifier(options.project + "/engine", options.threads);
-  // Few together, so that memory does not grow with the list.
+// Few together: an engine with an open batch is faster so, and memory does not grow with the list.
+void show_list(Classifier& classifier, const std::vector<std::string>& paths) {
   for (std::size_t start = 0; start < paths.size(); start += kTogether) {
     std::vector<float> tensors;
     const std::size_t end = std::min(start + kTogether, paths.size());
@@ -95,10 +85,18 @@ int run(const Options& options) {
     }
     const auto logits = classifier.logits(tensors);
     for (std::size_t index = start; index < end; ++index) {
-      const float* row = logits.data() + (index - start) * parameters::kClasses;
-      show(paths[index], best(row, parameters::kClasses, options.top), short_form);
+      const auto guess = best(logits.data() + (index - start) * parameters::kClasses, parameters::kClasses, 1).front();
+      std::printf("%d\t%.6f\t%s\n", guess.index, guess.probability, paths[index].c_str());
     }
   }
+}
+
+int run(const Options& options) {
+  const auto paths = options.list.empty() ? std::vector<std::string>{} : listed(options.list);
+  if (paths.empty() && options.images.empty()) throw std::runtime_error("no image was named (see --help)");
+  Classifier classifier(options.project + "/engine", options.threads);
+  for (const auto& path : options.images) show_classes(classifier, path, options.top);
+  show_list(classifier, paths);
   return 0;
 }
 

@@ -51,10 +51,11 @@ void paste(const Image& from, int from_x, int from_y, Image& to, int to_x, int t
 }
 
 Image shorter_then_crop(const Image& image, const Preprocessing& spec) {
-  const double side = spec.shorter_side;
+  const int side = spec.shorter_side;
   // The longer side is truncated, not rounded, as in torchvision.
-  const int width = image.width <= image.height ? spec.shorter_side : static_cast<int>(side * image.width / image.height);
-  const int height = image.height <= image.width ? spec.shorter_side : static_cast<int>(side * image.height / image.width);
+  const auto longer = [side](int one, int other) { return static_cast<int>(double{1} * side * one / other); };
+  const int width = image.width <= image.height ? side : longer(image.width, image.height);
+  const int height = image.height <= image.width ? side : longer(image.height, image.width);
   const Image resized = bounded_resize(image, width, height, spec.filter);
   Image cropped(spec.width, spec.height, image.channels);
   paste(resized, rounded((width - spec.width) / 2.0), rounded((height - spec.height) / 2.0), cropped, 0, 0, spec.width,

@@ -1,5 +1,6 @@
-// Pillow's resampling (its src/libImaging/Resample.c and Geometry.c), to the last bit: coefficients in double precision,
-// rounded to 22 bits after the point; two passes with 8-bit pixels in between. Compiled without fused multiply-add.
+// Pillow's resampling (its src/libImaging/Resample.c and Geometry.c), to the last bit: coefficients in double
+// precision, rounded to 22 bits after the point; two passes with 8-bit pixels in between. Compiled without fused
+// multiply-add.
 #include <cmath>
 #include <cstdint>
 #include <stdexcept>
@@ -134,8 +135,8 @@ Image resize_columns(const Image& image, int height, const Kernel& kernel) {
   return made;
 }
 
-// Pillow's order since release 13 (older ones always begin with the rows): the pixels between the passes are rounded, so
-// the order shows.
+// Pillow's order in release 13 (older ones always begin with the rows): the pixels between the passes are rounded, so
+// that the order shows.
 bool columns_first(const Image& image, int width, int height) {
   const int less = image.height - height;
   return less > 0 && less > (image.width - width) * 2;
@@ -171,8 +172,11 @@ Image resize(const Image& image, int width, int height, Filter filter) {
   if (image.width == width && image.height == height) return image;
   if (filter == Filter::kNearest) return nearest(image, width, height);
   const Kernel kernel = kernel_of(filter);
+  // Neither pass is made where it would change nothing: the same size is a copy in Pillow too.
   const auto across = [&](const Image& from) { return from.width == width ? from : resize_rows(from, width, kernel); };
-  const auto down = [&](const Image& from) { return from.height == height ? from : resize_columns(from, height, kernel); };
+  const auto down = [&](const Image& from) {
+    return from.height == height ? from : resize_columns(from, height, kernel);
+  };
   return columns_first(image, width, height) ? across(down(image)) : down(across(image));
 }
 

@@ -27,8 +27,8 @@ struct Image {
   const std::uint8_t* row(int y) const { return pixels.data() + static_cast<std::size_t>(y) * width * channels; }
 };
 
-// Reads a JPEG or PNG as RGB: grey is repeated, palettes and CMYK are converted, alpha is dropped, 16 bits become 8, and
-// the orientation in EXIF or XMP is applied. Throws std::runtime_error that names the file.
+// Reads a JPEG or PNG as RGB: grey is repeated, palettes and CMYK are converted, alpha is dropped, 16 bits become 8,
+// and the orientation in EXIF or XMP is applied. Throws std::runtime_error that names the file.
 Image load_image(const std::string& path, std::size_t max_pixels = kMaxPixels);
 
 // The same from the bytes of a file; `name` is what errors call it.
