@@ -71,7 +71,7 @@ def bench(  # noqa: PLR0913 - one parameter for each option
         typer.Option("--image", help="An image file to feed. Default: the golden samples.", show_default=False),
     ] = None,
     device: options.Device = "cpu",
-    seed: Annotated[int, typer.Option("--seed", help="Of the order of slices and of the intervals.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the order in which candidates take their turns.")] = 0,
     layers: Annotated[
         bool,
         typer.Option(

@@ -101,7 +101,7 @@ def result(
     opened = launches[0].opened
     # An evaluator computes what a device would; how long it takes says nothing of the device.
     evaluated = opened["provider"] == EVALUATOR
-    ratio = None if is_reference or evaluated else speedup(records.launches[reference.name], launches, settings.seed)
+    ratio = None if is_reference or evaluated else speedup(records.launches[reference.name], launches)
     is_bundle = candidate.kind == "bundle"
     return Result(
         name=candidate.name,
@@ -179,12 +179,12 @@ def beginnings(launches: list[Launch]) -> dict[str, Any]:
     }
 
 
-def speedup(reference: list[Launch], candidate: list[Launch], seed: int) -> tuple[float, float, float]:
+def speedup(reference: list[Launch], candidate: list[Launch]) -> tuple[float, float, float]:
     """The speed-up and the ends of its interval, from the slices that were taken in the same rounds.
 
     Of the time that a call takes from the caller's view: with several streams, of wall time for each call.
     """
-    return statistics.speedup(slice_costs(reference), slice_costs(candidate), seed)
+    return statistics.speedup(slice_costs(reference), slice_costs(candidate))
 
 
 def slice_costs(launches: list[Launch]) -> statistics.Times:

@@ -1,7 +1,6 @@
 """Two measurements of the same candidates: is the later one slower or less accurate?
 
-The two were not taken side by side, so nothing pairs their slices: the interval of a ratio comes from drawing
-launches, and slices within them, from either document on its own.
+The two were not taken side by side, so nothing pairs their slices: see `dmformer.evaluation.latency.statistics.slowdown`.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dmformer.errors import UsageError
 from dmformer.evaluation.latency.document import Document, Result
-from dmformer.evaluation.latency.statistics import CONFIDENCE, RESAMPLES
+from dmformer.evaluation.latency.statistics import Times, slowdown
 
 Verdict = Literal["same", "faster", "slower", "perhaps slower", "less accurate"]
-SAME_SETTINGS = ("boundary", "threads", "streams", "fps", "device")
+SAME_SETTINGS = ("boundary", "threads", "streams", "fps", "image", "device")
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def compare_documents(before: Document, after: Document, tolerance: float, max_d
     pairs = [(found, later[key_of(found)]) for found in before.results if key_of(found) in later]
     if not pairs:
         raise UsageError("the reports have no candidate in common", "candidates are matched by name and batch size")
-    changes = tuple(change(old, new, tolerance, max_drop, before.settings.seed) for old, new in pairs)
+    changes = tuple(change(old, new, tolerance, max_drop) for old, new in pairs)
     return Comparison(changes, tuple(notes(before, after, {key_of(old) for old, _ in pairs})))
 
 
@@ -91,9 +89,9 @@ def key_of(found: Result) -> tuple[str, int]:
     return found.name, found.batch
 
 
-def change(old: Result, new: Result, tolerance: float, max_drop: float, seed: int) -> Change:
+def change(old: Result, new: Result, tolerance: float, max_drop: float) -> Change:
     """Judges one candidate."""
-    ratio, low, high = ratio_of(old, new, seed)
+    ratio, low, high = slowdown(slices_of(old), slices_of(new))
     top1 = _drop(old, new, "top1", 1.0)
     agreement = _drop(old, new, "agreement", 100.0)
     reasons = []
@@ -123,28 +121,15 @@ def _drop(old: Result, new: Result, name: str, scale: float) -> float | None:
     return None if first is None or second is None else (first - second) * scale
 
 
-def ratio_of(old: Result, new: Result, seed: int) -> tuple[float, float, float]:
-    """Time after over time before, and the ends of its interval."""
-    generator = np.random.default_rng(seed)
-    first, second = (_resampled(found, generator) for found in (old, new))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(second / first, (tail, 1 - tail))
-    return new.p50_ms / old.p50_ms, float(low), float(high)
-
-
-def _resampled(found: Result, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Medians of redrawn launches and slices, `RESAMPLES` of them."""
+def slices_of(found: Result) -> Times:
+    """Milliseconds of each slice, ``[launches, rounds]``."""
     shortest = min(len(launch) for launch in found.slices_ms)
-    slices = np.array([launch[:shortest] for launch in found.slices_ms])
-    launches = generator.integers(0, len(slices), (RESAMPLES, len(slices), 1))
-    rounds = generator.integers(0, shortest, (RESAMPLES, len(slices), shortest))
-    medians: NDArray[np.float64] = np.median(slices[launches, rounds].reshape(RESAMPLES, -1), axis=1)
-    return medians
+    return np.array([launch[:shortest] for launch in found.slices_ms])
 
 
 def notes(before: Document, after: Document, common: set[tuple[str, int]]) -> list[str]:
     """What differs between the circumstances, in words."""
-    said = []
+    said = ["both are the same measurement"] if before == after else []
     for name in ("cpu", "cores", "governor", "power", "gpu"):
         old, new = getattr(before.environment, name), getattr(after.environment, name)
         if old != new:

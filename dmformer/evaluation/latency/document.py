@@ -23,6 +23,7 @@ MAX_BYTES = 64 << 20
 Text = Annotated[str, Field(max_length=4096)]
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Launched = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2, max_length=1024)]
 
 
 class Finite(Strict):
@@ -201,7 +202,7 @@ class Result(Finite):
     reference: Text | None
     speedup: Ratio | None
     speedup_ci: tuple[Ratio, Ratio] | None
-    slices_ms: tuple[tuple[Milliseconds, ...], ...]
+    slices_ms: Annotated[tuple[Launched, ...], Field(min_length=1, max_length=30)]
     histogram: Histogram
     late_frames: float | None = None
     accuracy: Accuracy | None = None

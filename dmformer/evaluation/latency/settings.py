@@ -35,7 +35,7 @@ class Settings:
         boundary: What is inside the measured time.
         image: An image file to feed; None takes the bundle's golden samples.
         device: The runtime's name of a device.
-        seed: Of the order of slices and of the bootstrap.
+        seed: Of the order in which candidates start and take their slices.
     """
 
     duration_s: float = 3.0
