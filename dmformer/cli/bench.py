@@ -236,16 +236,9 @@ def parts_table(name: str, layers: Layers) -> object:
             f"{part.share:.1%}",
             ", ".join(f"{name} {share:.0%}" if share < 0.995 else name for name, share in part.precision.items()),
             number(part.gmacs_per_s or None, "{:.1f}"),
-            verdict(part.of_compute, part.of_memory, part.bound),
+            part.verdict,
         )
     return grid
-
-
-def verdict(of_compute: float | None, of_memory: float | None, bound: str | None) -> str:
-    """The distance to the limit in words, as ``12 % of peak, memory bound``."""
-    if bound is None or of_compute is None or of_memory is None:
-        return ""
-    return f"{of_memory if bound == 'memory' else of_compute:.0%} of peak, {bound} bound"
 
 
 def print_lines(lines: tuple[str, ...], sign: str) -> None:

@@ -1,6 +1,7 @@
 """Two measurements of the same candidates: is the later one slower or less accurate?
 
-The two were not taken side by side, so nothing pairs their slices: see `dmformer.evaluation.latency.statistics.slowdown`.
+The two were not taken side by side, so nothing pairs their slices: see
+`dmformer.evaluation.latency.statistics.slowdown`.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ MAX_BYTES = 64 << 20
 
 Text = Annotated[str, Field(max_length=4096)]
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Launched = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2, max_length=1024)]
+Launched = Annotated[tuple[Positive, ...], Field(min_length=2, max_length=1024)]
 
 
 class Finite(Strict):
@@ -96,7 +97,8 @@ class PartTime(Finite):
         layers: How many nodes of the runtime.
         macs: Multiply-accumulates of one call; ``moved_bytes`` the least bytes that they read and write.
         gmacs_per_s: Achieved; ``of_compute`` and ``of_memory`` as shares of this machine's measured peaks.
-        bound: What limits it at most: ``compute`` or ``memory``; None for parts without arithmetic.
+        bound: What limits it at most: ``compute``, ``memory``, or ``overhead`` where its layers are so small that
+            neither is near; None for parts whose work is not known.
     """
 
     part: Text
@@ -109,7 +111,14 @@ class PartTime(Finite):
     gmacs_per_s: float | None = None
     of_compute: float | None = None
     of_memory: float | None = None
-    bound: Literal["compute", "memory"] | None = None
+    bound: Literal["compute", "memory", "overhead"] | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The distance to the limit in words, as ``12 % of peak, memory bound``; empty where it is not known."""
+        if self.bound is None or self.of_compute is None or self.of_memory is None:
+            return ""
+        return f"{max(self.of_compute, self.of_memory) * 100:.0f} % of peak, {self.bound} bound"
 
 
 class Layers(Finite):
@@ -136,14 +145,18 @@ class Peaks(Finite):
     Attributes:
         target: The runtime.
         gmacs_per_s: Large matrix product, by the precision it ran in.
-        copy_gb_per_s: Reading plus writing memory, 10^9 bytes a second.
-        cache_gb_per_s: The same on a block that fits into the caches.
+        threads: That copied at the same time.
+        copies: Copying blocks that each thread has of its own: bytes of a block, and bytes that were read plus written,
+            10^9 a second, all threads together. From small blocks, which stay in the caches, to large ones.
+        copy_gb_per_s: The rate of the largest blocks; ``cache_gb_per_s`` the best of all.
     """
 
     target: Text
-    gmacs_per_s: dict[str, float]
-    copy_gb_per_s: float
-    cache_gb_per_s: float
+    gmacs_per_s: dict[str, Positive]
+    copy_gb_per_s: Positive
+    cache_gb_per_s: Positive
+    copies: tuple[tuple[Annotated[int, Field(gt=0)], Positive], ...] = ()
+    threads: Annotated[int, Field(ge=1)] = 1
 
 
 class Result(Finite):

@@ -17,6 +17,13 @@ from dmformer.evaluation.latency.worker import STEPS
 from dmformer.runtimes.child import TAIL, cause_of
 
 END_SECONDS = 5
+START = """
+import sys
+sys.path[:] = sys.argv.pop(1).split("\\n")
+from dmformer.evaluation.latency.worker import main
+sys.exit(main())
+"""
+"""As `dmformer.runtimes.child.START`: no module of the current directory gets in the way."""
 
 
 class WorkerProcess:
@@ -26,7 +33,7 @@ class WorkerProcess:
         self.candidate = candidate
         self._said: IO[bytes] = tempfile.TemporaryFile(prefix="dmformer-")  # noqa: SIM115 - closed in __exit__
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dmformer.evaluation.latency.worker"],
+            [sys.executable, "-c", START, "\n".join(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

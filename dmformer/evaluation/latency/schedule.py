@@ -79,7 +79,8 @@ def launch(
     """One fresh process for each candidate, and ``settings.rounds`` slices of each, a step of the progress for each."""
     with ExitStack() as stack:
         workers = {c.name: stack.enter_context(WorkerProcess(c, settings)) for c in candidates}
-        launches = {name: start(worker) for name, worker in workers.items()}
+        # Shuffled too: who starts first finds another memory than who starts last.
+        launches = {name: start(workers[name]) for name in order.sample(sorted(workers), len(workers))}
         readings = [conditions.read()]
         for _ in itertools.islice(steps, settings.rounds):
             # A fixed order would let each candidate suffer from the same predecessor's caches.

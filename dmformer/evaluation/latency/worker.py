@@ -1,4 +1,4 @@
-"""The process of one candidate: ``python -m dmformer.evaluation.latency.worker``.
+"""The process of one candidate, which `dmformer.evaluation.latency.process` starts.
 
 Reads one JSON request from each line of its standard input and answers with one JSON line. What native
 libraries print is sent to standard error, so that it cannot disturb the answers.
@@ -125,7 +125,3 @@ def answer(worker: Worker, step: str) -> dict[str, Any]:
         text = " ".join(str(error).split())[:600]
         message = f"{worker.candidate.name}: {type(error).__name__} while {STEPS[step]}: {text}"
         return {"error": {"kind": EngineError.__name__, "message": message, "hint": None}}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -61,20 +61,27 @@ class Work:
         macs: Multiply-accumulates.
         activations: Numbers that it reads and writes at least, each operator its input and output once.
         weights: Numbers of its weights, read once for each batch.
+        operators: In how many operators, where none is fused into another.
     """
 
     macs: int = 0
     activations: int = 0
     weights: int = 0
+    operators: int = 0
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.macs + other.macs, self.activations + other.activations, self.weights + other.weights)
+        return Work(
+            self.macs + other.macs,
+            self.activations + other.activations,
+            self.weights + other.weights,
+            self.operators + other.operators,
+        )
 
 
 def convolution(inputs: int, outputs: int, kernel: int, pixels: int, stride: int = 1, groups: int = 1) -> Work:
     """A convolution with ``pixels`` outputs in each channel."""
     weights = inputs // groups * outputs * kernel * kernel
-    return Work(weights * pixels, inputs * pixels * stride * stride + outputs * pixels, weights + outputs)
+    return Work(weights * pixels, inputs * pixels * stride * stride + outputs * pixels, weights + outputs, 1)
 
 
 def work(config: ModelConfig, size: tuple[int, int]) -> dict[str, Work]:
@@ -100,7 +107,7 @@ def work(config: ModelConfig, size: tuple[int, int]) -> dict[str, Work]:
             for part, amount in block(config, stage, here).items():
                 found[part] = found.get(part, Work()) + amount
     last = config.widths[-1]
-    pooled = Work(0, last * (pixels // 1024), 0)
+    pooled = Work(0, last * (pixels // 1024), 0, 1)
     found["head"] = pooled + convolution(last, config.num_classes, 1, 1)
     return found
 
@@ -111,13 +118,13 @@ def block(config: ModelConfig, stage: int, pixels: int) -> dict[str, Work]:
     inner, hidden, gate = config.expansion * width, config.ffn_width(stage), config.gate_width(stage)
     depthwise = Work(0, 2 * inner * pixels, 0)
     for kernel in config.kernels:
-        depthwise += Work(inner * kernel**2 * pixels, 0, inner * kernel**2)
-    pooled_and_scaled = Work(0, 3 * width * pixels, 0)
+        depthwise += Work(inner * kernel**2 * pixels, 0, inner * kernel**2, 1)
+    pooled_and_scaled = Work(0, 3 * width * pixels, 0, 2)
     return {
         "DMA expand": convolution(width, inner, 1, pixels),
         "DMA levels": depthwise,
         "DMA fuse": convolution(inner, width, 1, pixels),
         "DMA gate": pooled_and_scaled + convolution(width, gate, 1, 1) + convolution(gate, width, 1, 1),
         "FFN": convolution(width, hidden, 1, pixels) + convolution(hidden, width, 1, pixels),
-        "residuals": Work(0, 2 * 3 * width * pixels, 0),
+        "residuals": Work(0, 2 * 3 * width * pixels, 0, 2),
     }

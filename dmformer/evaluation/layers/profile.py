@@ -9,12 +9,14 @@ from typing import Any
 from dmformer.bundle import Bundle
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.latency.workload import image_batches
-from dmformer.evaluation.layers.parts import PARTS, part_of
+from dmformer.evaluation.layers.parts import PARTS, part_of, work
 from dmformer.preprocessing import preprocess_batch
 from dmformer.runtimes.inspection.base import LayerTime
 from dmformer.runtimes.inspection.registry import get_inspector
 
-RUNS = 12
+LEAST_RUNS, MOST_RUNS = 12, 200
+PROFILED_MACS = 20_000_000_000
+"""About a second's work: small networks run more often, because single runs of their layers are mostly noise."""
 SLOWEST = 8
 SOURCES = {
     "openvino": "OpenVINO performance counters",
@@ -32,7 +34,7 @@ def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:
     """
     spec, target = bundle.manifest.preprocessing, bundle.manifest.target
     tensors = [preprocess_batch(images, spec) for images in image_batches(bundle, batch, settings)]
-    batches = list(itertools.islice(itertools.cycle(tensors), RUNS))
+    batches = list(itertools.islice(itertools.cycle(tensors), runs_of(bundle, batch)))
     layers = get_inspector(target).profile(bundle, batches, settings.threads)
     return {
         "source": SOURCES.get(target, SOURCES["onnxruntime"]),
@@ -44,6 +46,13 @@ def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:
         ],
         "note": "the profiler slows an inference down: read the shares, not the sum",
     }
+
+
+def runs_of(bundle: Bundle, batch: int) -> int:
+    """How often a model runs under the profiler."""
+    height, width = bundle.manifest.preprocessing.size
+    macs = sum(amount.macs for amount in work(bundle.manifest.source.config, (height, width)).values())
+    return max(LEAST_RUNS, min(MOST_RUNS, PROFILED_MACS // max(1, macs * batch)))
 
 
 def by_part(layers: list[LayerTime]) -> list[dict[str, Any]]:

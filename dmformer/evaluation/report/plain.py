@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 
 from dmformer.evaluation.report.markup import number
 from dmformer.evaluation.report.material import Material
-from dmformer.evaluation.report.sections import verdict
 
 FIELDS = (
     "name", "target", "precision", "executes", "batch", "samples", "p50_ms", "p90_ms", "p95_ms", "p99_ms",
@@ -45,10 +44,7 @@ def markdown(material: Material) -> str:
         parts.append(_table(head, rows))
         for found in document.results:
             if found.layers:
-                shares = [
-                    (p.part, f"{p.ms:.3f}", f"{p.share:.1%}", verdict(p.of_compute, p.of_memory, p.bound))
-                    for p in found.layers.parts
-                ]
+                shares = [(p.part, f"{p.ms:.3f}", f"{p.share:.1%}", p.verdict) for p in found.layers.parts]
                 parts.append(f"**{_cell(found.name)}**: where the time goes ({_cell(found.layers.source)})")
                 parts.append(_table(("part", "ms", "share", "of this machine's peak"), shares))
     for bundle in material.examined:

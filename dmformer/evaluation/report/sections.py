@@ -188,20 +188,13 @@ def parts_table(name: str, layers: Layers) -> Html:
             f"{part.share:.1%}",
             ", ".join(f"{kind} {share:.0%}" if share < 0.995 else kind for kind, share in part.precision.items()),
             number(part.gmacs_per_s or None, "{:.1f}"),
-            verdict(part.of_compute, part.of_memory, part.bound),
+            part.verdict,
         )
         for part in layers.parts
     ]
     head = ("Part", "ms", "share", "precision", "GMAC/s", "of this machine's peak")
     caption = f"{name}: {layers.source}" + (f"; {layers.note}" if layers.note else "")
     return tag("details", tag("summary", f"{name}: every part"), table(caption, head, rows, texts=(3, 5)))
-
-
-def verdict(of_compute: float | None, of_memory: float | None, bound: str | None) -> str:
-    """The distance to the limit in words, as ``12 % of peak, memory bound``."""
-    if bound is None or of_compute is None or of_memory is None:
-        return ""
-    return f"{of_memory if bound == 'memory' else of_compute:.0%} of peak, {bound} bound"
 
 
 def changes(bundle: Examined) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from dmformer.runtimes.inspection.onnx_wire import node_outputs, product_model, 
 from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
 
 SUFFIX = "_kernel_time"
+FUSED = r"_token_\d+$"
+"""What ONNX Runtime puts behind the name of a node when it makes an integer operator of several nodes."""
 WARM_RUNS = 2
 TYPES = {"float": "float32", "float16": "float16", "int8": "int8", "uint8": "int8", "int32": "int32"}
 
@@ -94,7 +97,7 @@ def _layer(taken: list[dict[str, Any]]) -> LayerTime:
     event = taken[-1]
     counted = taken[WARM_RUNS:] or taken
     return LayerTime(
-        event["name"].removesuffix(SUFFIX),
+        re.sub(FUSED, "", event["name"].removesuffix(SUFFIX)),
         event["args"].get("op_name", "unknown"),
         precision_of(event["args"]),
         statistics.median(run["dur"] for run in counted) / 1e3,

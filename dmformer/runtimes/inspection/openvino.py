@@ -93,11 +93,17 @@ def _compile(model: Any, config: dict[str, str]) -> Any:
         raise EngineError(f"OpenVINO cannot look into this model ({text})") from error
 
 
+def precision_of(implementation: str) -> str:
+    """What a primitive computes in, from its name: ``brgconv_avx512_1x1_I8``."""
+    kind = implementation.rpartition("_")[2].lower()
+    return TYPES.get(kind, kind)
+
+
 def _layer(entries: list[Any]) -> LayerTime:
     entry = entries[-1]
     return LayerTime(
         entry.node_name.removesuffix(BIAS_SUFFIX),
         entry.node_type,
-        TYPES.get(entry.exec_type.rpartition("_")[2], entry.exec_type.rpartition("_")[2]),
+        precision_of(entry.exec_type),
         statistics.median(run.real_time.total_seconds() for run in entries) * 1e3,
     )
