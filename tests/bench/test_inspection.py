@@ -13,6 +13,7 @@ from dmformer.evaluation.per_layer import LayerError, energies, first_jump, laye
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.layer_errors import errors_of, torch_tap
 from dmformer.runtimes.inspection import onnx_wire
+from dmformer.runtimes.inspection.onnx_runtime import layer_times
 from dmformer.runtimes.inspection.registry import get_inspector
 from tests.conftest import Exported
 from tests.support import random_batch
@@ -68,6 +69,15 @@ def test_rescaled_channels_are_compared_at_their_best_scale() -> None:
     scaled = right * np.array([1, 5, 0.1], np.float32)[:, None, None]
     assert ratio_db(*energies(right, scaled, rescaled=True)) is None or ratio_db(*energies(right, scaled, True)) > 100  # type: ignore[operator]
     assert ratio_db(*energies(right, scaled, rescaled=False)) < 20  # type: ignore[operator]
+
+
+def test_fused_integer_nodes_keep_their_path() -> None:
+    """ONNX Runtime numbers the operators that it makes of several nodes."""
+    event = {"cat": "Node", "name": "stages.0.0.dma.expand_token_100_kernel_time", "dur": 4}
+    arguments = {"op_name": "QLinearConv", "node_index": "7", "input_type_shape": [{"uint8": [1, 8, 4, 4]}]}
+    found = layer_times([{**event, "args": arguments}] * 3)
+    assert [(layer.name, layer.precision, layer.ms) for layer in found] == [("stages.0.0.dma.expand", "int8", 0.004)]
+    assert by_part(found)[0]["part"] == "DMA expand"
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -32,7 +32,7 @@ class WorkerProcess:
     def __init__(self, candidate: Candidate, settings: Settings) -> None:
         self.candidate = candidate
         self._said: IO[bytes] = tempfile.TemporaryFile(prefix="dmformer-")  # noqa: SIM115 - closed in __exit__
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-c", START, "\n".join(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
