@@ -11,7 +11,6 @@ from dmformer.cli import options
 from dmformer.errors import OutputError
 
 if TYPE_CHECKING:
-    from dmformer.evaluation.latency.document import Document, Layers
     from dmformer.evaluation.latency.settings import Boundary
 
 EXAMPLES = (
@@ -92,6 +91,7 @@ def bench(  # noqa: PLR0913 - one parameter for each option
     import sys
 
     from dmformer.bundle import Bundle
+    from dmformer.cli.bench_tables import show
     from dmformer.cli.output import TerminalProgress
     from dmformer.evaluation.latency.bench import bench as measure
     from dmformer.evaluation.latency.settings import Settings
@@ -148,109 +148,3 @@ def write(path: Path, text: str) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --output") from error
-
-
-def show(document: Document) -> None:
-    """The document for people."""
-    from dmformer.cli.output import console
-
-    out = console()
-    settings, machine = document.settings, document.environment
-    out.print()
-    out.print(f"[bold]{settings.scenario}[/bold]: {settings.boundary_text}", markup=True)
-    out.print(
-        f"{machine.cpu}, {machine.cores} cores; threads: {settings.threads or 'the runtime chooses'}; "
-        f"{settings.launches} launches of {settings.rounds} slices in turn"
-    )
-    for grid in (latency_table(document), start_table(document)):
-        out.print(grid)
-    for found in document.results:
-        if found.layers:
-            out.print(parts_table(found.name, found.layers))
-    print_lines(document.warnings, "[yellow]![/yellow]")
-    print_lines(document.notes, "[dim]•[/dim]")
-
-
-def latency_table(document: Document) -> object:
-    """Latency, throughput and speed-up."""
-    from dmformer.cli.output import number, table
-
-    grid = table(
-        None, "Candidate", "executes", ">Latency p50 ms", ">p90", ">p99", ">mean", ">CV", ">Throughput img/s",
-        ">Speed-up", ">99 % interval",
-    )  # fmt: skip
-    for found in document.results:
-        interval = found.speedup_ci
-        grid.add_row(
-            escaped(found.name),
-            escaped(found.executes),
-            f"{found.p50_ms:.3f}",
-            number(found.p90_ms, "{:.3f}"),
-            number(found.p99_ms, "{:.3f}"),
-            f"{found.mean_ms:.3f}",
-            f"{found.cv:.1%}",
-            f"{found.throughput_ips:.1f}",
-            "reference" if found.speedup is None else f"[bold]{found.speedup:.2f}x[/bold]",
-            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
-        )
-    return grid
-
-
-def start_table(document: Document) -> object:
-    """Starting, memory and size."""
-    from dmformer.cli.output import number, size_text, table
-
-    grid = table(
-        None, "Candidate", ">Samples", ">Import ms", ">Compile ms", ">First inference ms", ">Peak memory MiB", ">Engine"
-    )  # fmt: skip
-    for found in document.results:
-        grid.add_row(
-            escaped(found.name),
-            str(found.samples),
-            f"{found.import_ms:.0f}",
-            f"{found.compile_ms:.0f}",
-            f"{found.first_ms:.1f}",
-            number(found.peak_rss_mb, "{:.0f}"),
-            size_text(found.engine_bytes) if found.engine_bytes else "-",
-        )
-    return grid
-
-
-def parts_table(name: str, layers: Layers) -> object:
-    """Where the time of one candidate goes."""
-    from dmformer.cli.output import number, table
-
-    grid = table(
-        f"{escaped(name)}: {escaped(layers.source)}",
-        "part",
-        ">ms",
-        ">share",
-        "precision",
-        ">GMAC/s",
-        "of this machine's peak",
-    )
-    for part in layers.parts:
-        grid.add_row(
-            part.part,
-            f"{part.ms:.3f}",
-            f"{part.share:.1%}",
-            ", ".join(f"{name} {share:.0%}" if share < 0.995 else name for name, share in part.precision.items()),
-            number(part.gmacs_per_s or None, "{:.1f}"),
-            part.verdict,
-        )
-    return grid
-
-
-def print_lines(lines: tuple[str, ...], sign: str) -> None:
-    """Each line behind a sign."""
-    from dmformer.cli.output import console
-
-    for line in lines:
-        console().print(f"{sign} {escaped(line)}")
-
-
-def escaped(text: str) -> str:
-    """Text that was read from a file, harmless to the terminal's markup."""
-    from rich.markup import escape
-
-    return escape("".join(letter if letter.isprintable() else "?" for letter in text))

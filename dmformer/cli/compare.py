@@ -47,7 +47,7 @@ def compare(
 
 def show(found: Comparison) -> None:
     """The changes for people."""
-    from dmformer.cli.bench import escaped, print_lines
+    from dmformer.cli.bench_tables import escaped, print_lines
     from dmformer.cli.output import console, number, table
 
     grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", ">top-1 lost", "verdict")

@@ -63,7 +63,9 @@ def table(title: str | None, *columns: str) -> Table:
 
     made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        right = column.startswith(">")
+        # Names end in what tells them apart: they are folded, never cut. Figures stay whole.
+        made.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold", no_wrap=False)
     return made
 
 

@@ -1,0 +1,145 @@
+"""What ``dmformer bench`` shows: tables that fit into 80 columns, with the names that trtexec and benchmark_app use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from dmformer.evaluation.latency.document import Document, Layers
+
+LONGEST_NAME = 20
+
+
+def show(document: Document) -> None:
+    """The document for people."""
+    from dmformer.cli.output import console
+
+    out = console()
+    settings, machine = document.settings, document.environment
+    out.print()
+    out.print(f"[bold]{settings.scenario}[/bold]: {settings.boundary_text}", markup=True)
+    models = ", ".join(dict.fromkeys(found.model for found in document.results))
+    out.print(f"{escaped(models)} on {escaped(machine.cpu)}, {machine.cores} cores")
+    out.print(
+        f"threads: {settings.threads or 'the runtime chooses'}; "
+        f"{settings.launches} launches of {settings.rounds} slices in turn"
+    )
+    for grid in (latency_table(document), speed_table(document), start_table(document)):
+        out.print(grid)
+    for found in document.results:
+        if found.layers:
+            out.print(parts_table(found.name, found.layers))
+    print_lines(document.warnings, "[yellow]![/yellow]")
+    print_lines(document.notes, "[dim]•[/dim]")
+
+
+def short_names(document: Document) -> dict[str, str]:
+    """What tables call the candidates: without the model's name where all share it; the head says it then."""
+    models = {found.model for found in document.results}
+    if len(models) > 1:
+        return {found.name: found.name for found in document.results}
+    model = models.pop()
+    short = {found.name: found.name.replace(model, "").strip(" -") or found.name for found in document.results}
+    return short if len(set(short.values())) == len(short) else {name: name for name in short}
+
+
+def named(names: dict[str, str], title: str | None, *columns: str) -> Table:
+    """A table whose first column holds these names, and folds only where one is long."""
+    from dmformer.cli.output import table
+
+    grid = table(title, *columns)
+    grid.columns[0].no_wrap = max(map(len, names.values())) <= LONGEST_NAME
+    return grid
+
+
+def digits(value: float | None) -> str:
+    """Milliseconds with four digits that count, a dash for None."""
+    return "-" if value is None else f"{value:.{max(0, 3 - len(str(int(value))) + (value < 1))}f}"
+
+
+def latency_table(document: Document) -> object:
+    """The distribution of a call's time."""
+    names = short_names(document)
+    grid = named(names, "Latency, ms", "Candidate", ">p50", ">p90", ">p95", ">p99", ">mean", ">std", ">CV", ">Samples")
+    for found in document.results:
+        times = (found.p50_ms, found.p90_ms, found.p95_ms, found.p99_ms, found.mean_ms, found.std_ms)
+        grid.add_row(escaped(names[found.name]), *map(digits, times), f"{found.cv:.1%}", str(found.samples))
+    return grid
+
+
+def speed_table(document: Document) -> object:
+    """Throughput and speed-up."""
+    names = short_names(document)
+    grid = named(names, None, "Candidate", "executes", ">Throughput img/s", ">Speed-up", ">99 % interval")
+    for found in document.results:
+        interval = found.speedup_ci
+        grid.add_row(
+            escaped(names[found.name]),
+            escaped(found.executes),
+            f"{found.throughput_ips:.1f}",
+            "reference" if found.speedup is None else f"[bold]{found.speedup:.2f}x[/bold]",
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
+        )
+    return grid
+
+
+def start_table(document: Document) -> object:
+    """Starting, memory and size."""
+    from dmformer.cli.output import number, size_text
+
+    names = short_names(document)
+    grid = named(
+        names, None, "Candidate", ">Import ms", ">Compile ms", ">First inference ms", ">Peak memory MiB", ">Engine"
+    )  # fmt: skip
+    for found in document.results:
+        grid.add_row(
+            escaped(names[found.name]),
+            f"{found.import_ms:.0f}",
+            f"{found.compile_ms:.0f}",
+            f"{found.first_ms:.1f}",
+            number(found.peak_rss_mb, "{:.0f}"),
+            size_text(found.engine_bytes) if found.engine_bytes else "-",
+        )
+    return grid
+
+
+def parts_table(name: str, layers: Layers) -> object:
+    """Where the time of one candidate goes."""
+    from dmformer.cli.output import number, table
+
+    grid = table(
+        f"{escaped(name)}: {escaped(layers.source)}",
+        "part",
+        ">ms",
+        ">share",
+        "precision",
+        ">GMAC/s",
+        "of this machine's peak",
+    )
+    for part in layers.parts:
+        grid.add_row(
+            part.part,
+            f"{part.ms:.3f}",
+            f"{part.share:.1%}",
+            ", ".join(f"{name} {share:.0%}" if share < 0.995 else name for name, share in part.precision.items()),
+            number(part.gmacs_per_s or None, "{:.1f}"),
+            part.verdict,
+        )
+    return grid
+
+
+def print_lines(lines: tuple[str, ...], sign: str) -> None:
+    """Each line behind a sign."""
+    from dmformer.cli.output import console
+
+    for line in lines:
+        console().print(f"{sign} {escaped(line)}")
+
+
+def escaped(text: str) -> str:
+    """Text that was read from a file, harmless to the terminal's markup."""
+    from rich.markup import escape
+
+    return escape("".join(letter if letter.isprintable() else "?" for letter in text))
