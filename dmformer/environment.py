@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from dmformer import __version__, host
+from dmformer import __version__, host, limits
+from dmformer.jetson import jetson
 from dmformer.manifest import Strict
 
-CGROUP = Path("/sys/fs/cgroup")
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 POWER = Path("/sys/class/power_supply")
-TEGRA_RELEASE = Path("/etc/nv_tegra_release")
-DEVICE_TREE_MODEL = Path("/proc/device-tree/model")
-UNLIMITED = "max"
 PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino", "torch")
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -39,7 +34,7 @@ class Environment(Strict):
         frequency_mhz: Lowest and highest frequency that the CPU is allowed.
         memory_bytes: Physical memory.
         gpu: Name, compute capability and driver of the first NVIDIA GPU.
-        jetson: Module, release, power mode and clocks, where this is a Jetson.
+        jetson: Module, release, power mode, clocks and state, where this is a Jetson; see `dmformer.jetson`.
         os: System, release and machine.
         power: ``mains``, ``battery`` or None where there is nothing to tell.
         virtual: The hypervisor or container, or None on bare metal.
@@ -82,25 +77,11 @@ def environment() -> Environment:
         os=f"{platform.system()} {platform.release()} {platform.machine()}",
         power=power_source(),
         virtual=_virtual(),
-        cpu_limit=_cpu_limit(),
-        memory_limit_bytes=_memory_limit(),
+        cpu_limit=limits.cpu_limit(),
+        memory_limit_bytes=limits.memory_limit_bytes(),
         python=platform.python_version(),
         packages={"dmformer": __version__, **{name: version for name, version in versions.items() if version}},
     )
-
-
-def jetson() -> dict[str, str]:
-    """What NVIDIA's own tools say about a Jetson; empty elsewhere. The texts are shortened."""
-    release = _read(TEGRA_RELEASE)
-    if release is None:
-        return {}
-    facts = {
-        "module": (_read(DEVICE_TREE_MODEL) or "").strip("\0"),
-        "release": release,
-        "power mode": _say("nvpmodel", "-q"),
-        "clocks": _say("jetson_clocks", "--show"),
-    }
-    return {name: " ".join(text.split())[:1000] for name, text in facts.items() if text}
 
 
 def power_source() -> str | None:
@@ -121,19 +102,6 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _say(*command: str) -> str | None:
-    tool = shutil.which(command[0])
-    if tool is None:
-        return None
-    try:
-        done = subprocess.run(  # noqa: S603 - a tool of the system, with fixed arguments
-            [tool, *command[1:]], capture_output=True, text=True, errors="replace", check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
-
-
 def _frequencies() -> tuple[float, float] | None:
     low, high = _read(CPUFREQ / "scaling_min_freq"), _read(CPUFREQ / "scaling_max_freq")
     return (int(low) / 1000, int(high) / 1000) if low and high and low.isdigit() and high.isdigit() else None
@@ -145,13 +113,3 @@ def _virtual() -> str | None:
     product = _read(Path("/sys/class/dmi/id/product_name"))
     flags = host.CPUINFO.read_text(errors="replace") if host.CPUINFO.exists() else ""
     return f"virtual machine ({product or 'unnamed'})" if " hypervisor" in flags else None
-
-
-def _cpu_limit() -> float | None:
-    quota, _, period = (_read(CGROUP / "cpu.max") or "").partition(" ")
-    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
-
-
-def _memory_limit() -> int | None:
-    limit = _read(CGROUP / "memory.max")
-    return int(limit) if limit and limit.isdigit() else None

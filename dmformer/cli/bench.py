@@ -94,6 +94,7 @@ def bench(  # noqa: PLR0913 - one parameter for each option
     from dmformer.cli.bench_tables import show
     from dmformer.cli.output import TerminalProgress
     from dmformer.evaluation.latency.bench import bench as measure
+    from dmformer.evaluation.latency.candidates import runnable
     from dmformer.evaluation.latency.settings import Settings
     from dmformer.pipeline.measurement import choose_candidates
     from dmformer.preprocessing import load_image
@@ -115,10 +116,12 @@ def bench(  # noqa: PLR0913 - one parameter for each option
     if image is not None:
         load_image(image)
     loaded = [Bundle.load(path) for path in bundles]
+    loaded, left_out = runnable(loaded)
     candidates = choose_candidates(loaded, against, weights, batch or [], progress)
     document = measure(
         candidates, {str(b.path): b for b in loaded}, settings, command_line(sys.argv[1:]), layers, progress
     )
+    document = document.model_copy(update={"notes": (*left_out, *document.notes)})
     if output is not None:
         write(output, document.to_json())
     show(document)

@@ -89,6 +89,7 @@ def verify(  # noqa: PLR0913 - one parameter for each option
 def show_layers(bundle: Bundle, weights: Path | None, reference: Path | None) -> dict[str, Any]:
     """Prints the error of every tensor that can be tapped, and returns it for the JSON document."""
     from dmformer.cli.output import console, number, table
+    from dmformer.evaluation.layers.parts import part_of
     from dmformer.evaluation.per_layer import by_part
     from dmformer.pipeline.layer_errors import errors_of
 
@@ -98,7 +99,13 @@ def show_layers(bundle: Bundle, weights: Path | None, reference: Path | None) ->
         mark = "  [red]the error jumps here[/red]" if layer.node == found.jump else ""
         grid.add_row(layer.node, layer.part, number(layer.sqnr_db, "{:.1f}") + mark)
     console().print(grid)
-    if found.jump is None:
+    groups = table("The worst of each part", "part", ">SQNR dB")
+    for part, worst in by_part(found.layers).items():
+        groups.add_row(part, "equal" if worst is None else f"{worst:.1f}")
+    console().print(groups)
+    if found.jump is not None:
+        console().print(f"The error first jumps at {found.jump} ({part_of(found.jump)}).")
+    else:
         console().print("The error grows evenly: it jumps nowhere.")
     return {
         "reference": found.reference,

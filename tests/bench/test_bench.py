@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from dmformer.evaluation.latency.document import Document, read_document
 from dmformer.evaluation.latency.process import WorkerProcess
 from dmformer.evaluation.latency.settings import Settings
 from tests.conftest import Exported
-from tests.support import invoke, one_line, random_images
+from tests.support import edit_manifest, invoke, one_line, random_images
 
 BRIEF = Settings(duration_s=0.05, launches=1, warmup_s=0, threads=1)
 
@@ -107,6 +108,43 @@ def test_a_bundle_for_another_gpu_is_refused(exported: Exported) -> None:
     other = bundle.manifest.model_copy(update={"host": bundle.manifest.host.model_copy(update={"gpu": "Abacus 9000"})})
     with pytest.raises(EngineError, match="Abacus 9000"):
         fits_here(replace(bundle, manifest=other))
+
+
+def for_another_gpu(source: Path, folder: Path, name: str) -> Path:
+    shutil.copytree(source, folder / name)
+    edit_manifest(folder / name, lambda manifest: manifest["host"].update(gpu="Abacus 9000"))
+    return folder / name
+
+
+def test_what_cannot_run_here_is_left_out_and_said(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = for_another_gpu(exported("onnxruntime"), tmp_path, "foreign")
+    brief = ["--duration", "0.05", "--launches", "1", "--warmup", "0", "--no-layers", "--against", "none", "--json"]
+    code, stdout, stderr = invoke(capsys, "bench", foreign, exported("onnxruntime"), *brief)
+    assert code == 0, stderr
+    document = json.loads(stdout)
+    assert [found["name"] for found in document["results"]] == [exported("onnxruntime").name]
+    assert "foreign: left out" in document["notes"][0]
+    assert "Abacus 9000" in document["notes"][0]
+
+
+def test_nothing_that_can_run_here(exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = [for_another_gpu(exported("onnxruntime"), tmp_path, name) for name in ("one", "two")]
+    code, stdout, stderr = invoke(capsys, "bench", *foreign)
+    assert (code, stdout) == (2, "")
+    assert "none of the 2 bundles can run here" in one_line(stderr)
+    assert "dmformer export" in stderr
+    code, _, stderr = invoke(capsys, "bench", foreign[0])
+    assert code == 2
+    assert "was built for the GPU Abacus 9000" in one_line(stderr)
+
+
+def test_modules_of_the_current_directory_stay_out(exported: Exported) -> None:
+    """A user's own file of a library's name lies where the command is called."""
+    Path("onnxruntime.py").write_text("raise SystemExit('not this one')")
+    Path("numpy.py").write_text("raise SystemExit('not this one')")
+    assert measured([exported("onnxruntime")]).results[0].samples > 0
 
 
 def test_a_crash_names_the_candidate_and_the_step(exported: Exported) -> None:

@@ -34,6 +34,11 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         (lambda d: d["results"][0].update(p50_ms="fast"), r"results\.0\.p50_ms"),
         (lambda d: d["results"][0].update(p50_ms=float("nan")), r"results\.0\.p50_ms"),
         (lambda d: d["results"].clear(), "results"),
+        (lambda d: d["results"][0]["histogram"]["counts"].append(1), "edges"),
+        (lambda d: d["results"][0].update(slices_ms=[[1.0]]), "slices_ms"),
+        (lambda d: d["results"][0].update(slices_ms=[[1.0, 0.0]]), "slices_ms"),
+        (lambda d: d["results"][0].update(input=[1]), "input"),
+        (lambda d: d["peaks"][0]["gmacs_per_s"].update(float32=-1), "gmacs_per_s"),
     ],
 )
 def test_damaged_documents_are_refused(tmp_path: Path, change: Any, message: str) -> None:

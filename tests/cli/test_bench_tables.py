@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from dmformer.evaluation.latency.document import Document
 from tests.documents import make_document, make_layers, make_result
 
 LONG = "dmformer-tiny-fashion-mnist"
-RATED = {"reference": "pytorch", "speedup": 2.345, "speedup_ci": (2.3, 2.4), "model": LONG}
+RATED: dict[str, Any] = {"reference": "pytorch", "speedup": 2.345, "speedup_ci": (2.3, 2.4), "model": LONG}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from dmformer import host
 from dmformer.bundle import Bundle
-from dmformer.errors import EngineError, UsageError
+from dmformer.errors import EngineError, MissingBackendError, UsageError
 from dmformer.runtimes.base import require
 from dmformer.runtimes.registry import get_runtime
 
@@ -38,6 +38,31 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def runnable(bundles: list[Bundle]) -> tuple[list[Bundle], list[str]]:
+    """The bundles that can run here, and why each of the others cannot, in a line each.
+
+    So that a folder with bundles for several machines can be measured on each of them.
+
+    Raises:
+        DmformerError: None can; what the first one lacks.
+    """
+    fitting: list[Bundle] = []
+    lines: list[str] = []
+    first: EngineError | MissingBackendError | None = None
+    for bundle in bundles:
+        try:
+            fits_here(bundle)
+            fitting.append(bundle)
+        except (EngineError, MissingBackendError) as error:
+            first = first or error
+            lines.append(f"{bundle.path.name}: left out: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    if first is not None and not fitting:
+        if len(bundles) == 1:
+            raise first
+        raise type(first)(f"none of the {len(bundles)} bundles can run here: {first.message}", first.hint)
+    return fitting, lines
 
 
 def candidates_of(bundles: list[Bundle], batches: list[int]) -> list[Candidate]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmformer.environment import power_source
+from dmformer.limits import times_throttled
 
 STAT = Path("/proc/stat")
 CPUINFO = Path("/proc/cpuinfo")
 CPUS = Path("/sys/devices/system/cpu")
 THERMAL = Path("/sys/class/thermal")
-CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
 FREQUENCY_MOVED = 0.05
 WARMER_BY = 10.0
@@ -48,7 +48,7 @@ def read() -> Reading:
     """The machine now."""
     busy, stolen = _core_seconds()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Reading(time.perf_counter(), busy, stolen, _throttled(), _mhz(), _celsius(), load)
+    return Reading(time.perf_counter(), busy, stolen, times_throttled(), _mhz(), _celsius(), load)
 
 
 def warnings(readings: list[Reading], own_cpu_s: float, cores: int) -> list[str]:
@@ -125,14 +125,6 @@ def _core_seconds() -> tuple[float | None, float | None]:
             busy += user + nice + system + irq + soft
             stolen += steal
     return busy / tick, stolen / tick
-
-
-def _throttled() -> int | None:
-    try:
-        fields = dict(line.split() for line in CPU_STAT.read_text().splitlines() if len(line.split()) == 2)
-        return int(fields["nr_throttled"])
-    except (OSError, KeyError, ValueError):
-        return None
 
 
 def _mhz() -> float | None:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from dmformer.environment import Environment
 from dmformer.errors import DataError
@@ -68,8 +68,14 @@ class Asked(Finite):
 class Histogram(Finite):
     """All samples: counts between logarithmic edges in milliseconds, one edge more than counts."""
 
-    edges_ms: Annotated[tuple[Milliseconds, ...], Field(max_length=1025)]
-    counts: Annotated[tuple[int, ...], Field(max_length=1024)]
+    edges_ms: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=1025)]
+    counts: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=1024)]
+
+    @model_validator(mode="after")
+    def _edges_enclose_counts(self) -> Histogram:
+        if len(self.edges_ms) != len(self.counts) + 1 or list(self.edges_ms) != sorted(self.edges_ms):
+            raise ValueError("edges must rise and be one more than counts")
+        return self
 
 
 class Accuracy(Finite):
@@ -106,9 +112,9 @@ class PartTime(Finite):
     share: float
     precision: dict[str, float]
     layers: int
-    macs: int | None = None
-    moved_bytes: int | None = None
-    gmacs_per_s: float | None = None
+    macs: Annotated[int, Field(ge=0)] | None = None
+    moved_bytes: Annotated[int, Field(ge=0)] | None = None
+    gmacs_per_s: Ratio | None = None
     of_compute: float | None = None
     of_memory: float | None = None
     bound: Literal["compute", "memory", "overhead"] | None = None
@@ -191,10 +197,10 @@ class Result(Finite):
     precision: Text
     family: Text
     model: Text
-    input: tuple[int, ...]
+    input: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=4, max_length=4)]
     batch: Annotated[int, Field(ge=1)]
     samples: Annotated[int, Field(ge=1)]
-    p50_ms: Milliseconds
+    p50_ms: Positive
     p90_ms: Milliseconds | None
     p95_ms: Milliseconds | None
     p99_ms: Milliseconds | None

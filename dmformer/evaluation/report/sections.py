@@ -11,7 +11,8 @@ from dmformer.evaluation.report.material import Examined, Material
 
 MIB = 1 << 20
 COLUMNS = (
-    "Candidate", "executes", "p50 ms", "p90", "p99", "mean", "std", "CV", "images/s", "speed-up", "99 % interval",
+    "Candidate", "executes", "p50 ms", "p90", "p95", "p99", "mean", "std", "CV", "images/s", "speed-up",
+    "99 % interval",
 )  # fmt: skip
 START_COLUMNS = ("Candidate", "samples", "import ms", "compile ms", "first ms", "peak MiB", "engine MiB", "provider")
 
@@ -68,6 +69,7 @@ def latency_table(results: list[Result]) -> Html:
             found.executes,
             f"{found.p50_ms:.3f}",
             number(found.p90_ms, "{:.3f}"),
+            number(found.p95_ms, "{:.3f}"),
             number(found.p99_ms, "{:.3f}"),
             f"{found.mean_ms:.3f}",
             f"{found.std_ms:.3f}",

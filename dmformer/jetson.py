@@ -1,0 +1,115 @@
+"""What a Jetson says of itself, by NVIDIA's own files and tools, shortened to what a report needs.
+
+Formats: NVIDIA Jetson Linux Developer Guide, "Jetson Platform Power Management" (nvpmodel, jetson_clocks) and
+"tegrastats Utility".
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+RELEASE = Path("/etc/nv_tegra_release")
+MODEL = Path("/proc/device-tree/model")
+SECONDS = 5.0
+LONGEST = 1000
+"""Characters of one fact."""
+
+
+def jetson() -> dict[str, str]:
+    """Module, release, power mode, clocks, and how busy and warm it is; empty where this is no Jetson."""
+    release = _read(RELEASE)
+    if not release:
+        return {}
+    facts = {
+        "module": _read(MODEL).strip("\0"),
+        "release": release_of(release),
+        "power mode": power_mode_of(_said("nvpmodel", "-q")),
+        "clocks": clocks_of(_said("jetson_clocks", "--show")),
+        "state": state_of(_first_line("tegrastats", "--interval", "200")),
+    }
+    return {name: " ".join(text.split())[:LONGEST] for name, text in facts.items() if text}
+
+
+def release_of(text: str) -> str:
+    """``Jetson Linux 36.3.0`` of the line in ``/etc/nv_tegra_release``; the line itself where it looks otherwise."""
+    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text)
+    return f"Jetson Linux {found.group(1)}.{found.group(2)}" if found else text
+
+
+def power_mode_of(text: str) -> str:
+    """``MAXN`` of what ``nvpmodel -q`` says."""
+    found = re.search(r"NV Power Mode:\s*(\S+)", text)
+    return found.group(1) if found else ""
+
+
+def clocks_of(text: str) -> str:
+    """Ranges of the clocks, as ``CPU 729 to 1510 MHz (schedutil), GPU 306 to 625 MHz``, of ``jetson_clocks --show``."""
+    cpus = [line for line in text.splitlines() if re.match(r"cpu\d+:", line) and "Online=0" not in line]
+    facts = []
+    if cpus:
+        governors = sorted({name for line in cpus for name in re.findall(r"Governor=(\S+)", line)})
+        facts.append(f"CPU {_range(cpus, 1e3)} ({', '.join(governors) or 'no governor'}), {len(cpus)} cores on")
+    for unit in ("GPU", "EMC"):
+        lines = [line for line in text.splitlines() if line.startswith(unit)]
+        if lines and "MaxFreq" in lines[0]:
+            facts.append(f"{unit} {_range(lines, 1e6)}")
+    return ", ".join(facts)
+
+
+def _range(lines: list[str], unit: float) -> str:
+    """``306 to 625 MHz`` of lines with ``MinFreq=`` and ``MaxFreq=``, which hold ``unit`` for a MHz."""
+    low = min((int(value) for line in lines for value in re.findall(r"MinFreq=(\d+)", line)), default=0)
+    high = max((int(value) for line in lines for value in re.findall(r"MaxFreq=(\d+)", line)), default=0)
+    return f"{high / unit:.0f} MHz" if low == high else f"{low / unit:.0f} to {high / unit:.0f} MHz"
+
+
+def state_of(text: str) -> str:
+    """Memory, GPU load, the warmest sensor and the power drawn, of a line of ``tegrastats``."""
+    facts = []
+    if found := re.search(r"RAM (\d+)/(\d+)MB", text):
+        facts.append(f"memory {found.group(1)} of {found.group(2)} MB")
+    if found := re.search(r"GR3D_FREQ (\d+)%", text):
+        facts.append(f"GPU {found.group(1)} % busy")
+    if warm := [float(value) for value in re.findall(r"@(-?[\d.]+)C\b", text)]:
+        facts.append(f"{max(warm):.0f} degrees Celsius at the warmest sensor")
+    if found := re.search(r"(?:VDD_IN|POM_5V_IN) (\d+)(?:mW)?/", text):
+        facts.append(f"{int(found.group(1)) / 1000:.1f} W")
+    return ", ".join(facts)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _said(*command: str) -> str:
+    tool = shutil.which(command[0])
+    if tool is None:
+        return ""
+    try:
+        done = subprocess.run(  # noqa: S603 - a tool of the system, with fixed arguments
+            [tool, *command[1:]], capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _first_line(*command: str) -> str:
+    """The first line of a tool that goes on until it is stopped."""
+    tool = shutil.which(command[0])
+    if tool is None:
+        return ""
+    limited = [shutil.which("timeout") or "timeout", str(SECONDS), tool, *command[1:]]
+    try:
+        with subprocess.Popen(limited, stdout=subprocess.PIPE, text=True, errors="replace") as process:  # noqa: S603
+            line = process.stdout.readline() if process.stdout else ""
+            process.terminate()
+    except OSError:
+        return ""
+    return line

@@ -1,0 +1,137 @@
+"""What the machine says of itself: files and tools as other machines have them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dmformer import environment, jetson, limits
+
+RELEASE = (
+    "# R36 (release), REVISION: 3.0, GCID: 36191598, BOARD: generic, EABI: aarch64, "
+    "DATE: Mon May  6 17:34:21 UTC 2024\n"
+    "# KERNEL_VARIANT: oot\n"
+)
+CLOCKS = """SOC family:tegra234  Machine:NVIDIA Jetson Orin Nano Developer Kit
+Online CPUs: 0-3
+cpu0:  Online=1 Governor=schedutil MinFreq=729600 MaxFreq=1510400 CurrentFreq=1510400 IdleStates: WFI=1 c7=1
+cpu1:  Online=1 Governor=schedutil MinFreq=729600 MaxFreq=1510400 CurrentFreq=729600 IdleStates: WFI=1 c7=1
+cpu5:  Online=0 Governor=schedutil MinFreq=729600 MaxFreq=9999999 CurrentFreq=729600 IdleStates: WFI=1 c7=1
+GPU MinFreq=306000000 MaxFreq=624750000 CurrentFreq=306000000
+Active GPU TPCs: 4
+EMC MinFreq=2133000000 MaxFreq=2133000000 CurrentFreq=2133000000 FreqOverride=0
+FAN Dynamic Speed Control=nvfancontrol hwmon0_pwm1=62
+NV Power Mode: 15W
+"""
+STATS = (
+    "11-24-2026 12:00:01 RAM 2543/7620MB (lfb 4x2MB) SWAP 0/3810MB (cached 0MB) CPU [12%@1510,3%@729,off,off] "
+    "EMC_FREQ 1%@2133 GR3D_FREQ 37%@[305] NVDEC off NVJPG off VIC off OFA off APE 200 cpu@45.562C soc2@44.093C "
+    "soc0@-256C tj@48.218C gpu@45.9C VDD_IN 4848mW/4848mW VDD_CPU_GPU_CV 840mW/840mW VDD_SOC 1440mW/1440mW"
+)
+OLD_STATS = (
+    "RAM 1520/3964MB (lfb 200x4MB) CPU [5%@102,off,off,3%@102] EMC_FREQ 0% GR3D_FREQ 0% PLL@26C CPU@29.5C "
+    "GPU@27C AO@34.5C thermal@28.25C POM_5V_IN 1532/1532 POM_5V_GPU 0/0 POM_5V_CPU 123/123"
+)
+
+
+def test_a_jetson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVIDIA's files and tools, the latter as programs on the PATH; tegrastats goes on until it is stopped."""
+    tools = {
+        "nvpmodel": "printf 'NV Power Mode: 15W\\n0\\n'",
+        "jetson_clocks": f"cat <<'TEXT'\n{CLOCKS}TEXT",
+        "tegrastats": f"while true; do echo '{STATS}'; sleep 0.2; done",
+    }
+    for name, script in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "release").write_text(RELEASE)
+    (tmp_path / "model").write_bytes(b"NVIDIA Jetson Orin Nano Developer Kit\0")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(jetson, "RELEASE", tmp_path / "release")
+    monkeypatch.setattr(jetson, "MODEL", tmp_path / "model")
+    assert environment.environment().jetson == {
+        "module": "NVIDIA Jetson Orin Nano Developer Kit",
+        "release": "Jetson Linux 36.3.0",
+        "power mode": "15W",
+        "clocks": "CPU 730 to 1510 MHz (schedutil), 2 cores on, GPU 306 to 625 MHz, EMC 2133 MHz",
+        "state": "memory 2543 of 7620 MB, GPU 37 % busy, 48 degrees Celsius at the warmest sensor, 4.8 W",
+    }
+
+
+def test_an_older_jetsons_tegrastats() -> None:
+    assert jetson.state_of(OLD_STATS) == (
+        "memory 1520 of 3964 MB, GPU 0 % busy, 34 degrees Celsius at the warmest sensor, 1.5 W"
+    )
+
+
+def test_tools_that_fail_or_say_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nvpmodel", "jetson_clocks", "tegrastats"):
+        (tmp_path / name).write_text("#!/bin/sh\necho you must be root\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "release").write_text("something new")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(jetson, "RELEASE", tmp_path / "release")
+    monkeypatch.setattr(jetson, "MODEL", tmp_path / "nothing")
+    assert jetson.jetson() == {"release": "something new"}
+
+
+def group(folder: Path, **files: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text + "\n")
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(limits, "CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(limits, "MEMBERSHIP", tmp_path / "membership")
+    return tmp_path / "cgroup"
+
+
+def test_control_groups_of_version_2(groups: Path, tmp_path: Path) -> None:
+    (tmp_path / "membership").write_text("0::/system.slice/app.service\n")
+    group(groups / "system.slice", cpu__max="150000 100000", memory__max="max")
+    group(groups / "system.slice" / "app.service", cpu__max="max 100000", memory__max="1073741824")
+    group(groups / "system.slice" / "app.service", cpu__stat="usage_usec 5\nnr_periods 9\nnr_throttled 4")
+    assert (limits.cpu_limit(), limits.memory_limit_bytes(), limits.times_throttled()) == (1.5, 1 << 30, 4)
+
+
+def test_control_groups_of_version_1(groups: Path, tmp_path: Path) -> None:
+    (tmp_path / "membership").write_text("5:memory:/box\n4:cpu,cpuacct:/box\n1:name=systemd:/\n")
+    group(groups / "cpu,cpuacct" / "box", **{"cpu.cfs_quota_us": "50000", "cpu.cfs_period_us": "100000"})
+    group(groups / "memory" / "box", **{"memory.limit_in_bytes": "536870912"})
+    assert (limits.cpu_limit(), limits.memory_limit_bytes(), limits.times_throttled()) == (0.5, 512 << 20, None)
+
+
+def test_a_container_that_sees_its_hosts_paths(groups: Path, tmp_path: Path) -> None:
+    (tmp_path / "membership").write_text("0::/docker/0123456789\n")
+    group(groups, cpu__max="200000 100000")
+    assert limits.cpu_limit() == 2
+
+
+def test_no_limits(groups: Path, tmp_path: Path) -> None:
+    assert (limits.cpu_limit(), limits.memory_limit_bytes()) == (None, None)
+    (tmp_path / "membership").write_text("0::/\n4:cpu:/\n5:memory:/\ngarbage\n")
+    group(groups / "cpu", **{"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"})
+    group(groups / "memory", **{"memory.limit_in_bytes": "9223372036854771712"})
+    assert (limits.cpu_limit(), limits.memory_limit_bytes()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("supplies", "source"),
+    [
+        ({}, None),
+        ({"AC": {"type": "Mains", "online": "1"}, "BAT0": {"type": "Battery", "status": "Charging"}}, "mains"),
+        ({"AC": {"type": "Mains", "online": "0"}, "BAT0": {"type": "Battery", "status": "Discharging"}}, "battery"),
+        ({"ucsi": {"type": "USB", "online": "1"}, "BAT0": {"type": "Battery", "status": "Full"}}, "mains"),
+    ],
+)
+def test_the_power_of_a_laptop(
+    supplies: dict[str, dict[str, str]], source: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, files in supplies.items():
+        group(tmp_path / name, **files)
+    monkeypatch.setattr(environment, "POWER", tmp_path)
+    assert environment.power_source() == source
