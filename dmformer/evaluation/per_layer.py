@@ -19,8 +19,14 @@ from dmformer.runtimes.inspection.base import Tap
 
 JUMP_DB = 6.0
 """A loss between two neighbours of the residual stream that is named: twice the amplitude of the error."""
-RESCALED = (".dma.expand", ".dma.relu")
-"""Equalization scales the channels of these tensors on purpose, which the next layer undoes exactly."""
+OWN_SCALE = (".dma.gate.sigmoid", "head")
+"""Tensors that engines hold as they are. Equalization scales the channels of all others on purpose
+(`dmformer.calibration.seams`), which the layers that read them undo exactly: they are compared at the best scale."""
+EXACT = 1e-15
+"""Share of the signal's energy below which an error is the rounding of this comparison."""
+
+
+Sums = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -83,36 +89,42 @@ def layer_errors(
         nodes: In the order of the network.
         name: What the reference is.
     """
-    signal = dict.fromkeys(nodes, 0.0)
-    noise = dict.fromkeys(nodes, 0.0)
-    shown: set[str] = set()
+    sums: dict[str, Sums] = {}
     for index in range(len(tensors)):
         right, found = reference(tensors[index : index + 1]), engine(tensors[index : index + 1])
-        shown = {node for node in nodes if node in right and node in found and right[node].shape == found[node].shape}
-        for node in shown:
-            power, error = energies(right[node], found[node], node.endswith(RESCALED))
-            signal[node] += power
-            noise[node] += error
+        for node in nodes:
+            if node in right and node in found and right[node].shape == found[node].shape:
+                sums[node] = sums.get(node, 0.0) + products(right[node], found[node])
     layers = tuple(
-        LayerError(node, part_of(node), ratio_db(signal[node], noise[node])) for node in nodes if node in shown
+        LayerError(node, part_of(node), ratio_db(*energies(sums[node], not node.endswith(OWN_SCALE))))
+        for node in nodes
+        if node in sums
     )
     return LayerErrors(name, layers, first_jump(layers))
 
 
-def energies(right: NDArray[np.float32], found: NDArray[np.float32], rescaled: bool) -> tuple[float, float]:
-    """Energy of the signal and of the error.
+def products(right: NDArray[np.float32], found: NDArray[np.float32]) -> Sums:
+    """Sums over all positions of each channel: right squared, right times found, found squared; ``[3, C]``.
 
     Args:
         right: ``[1, C, ...]``.
         found: The same shape.
-        rescaled: Bring each channel of ``found`` to the best scale first, because the engine chose its own.
     """
-    signal, other = right.astype(np.float64), found.astype(np.float64)
-    if rescaled:
-        axes = tuple(range(2, signal.ndim))
-        norm = np.square(other).sum(axes, keepdims=True)
-        other = other * (signal * other).sum(axes, keepdims=True) / np.where(norm > 0, norm, 1)
-    return float(np.square(signal).sum()), float(np.square(signal - other).sum())
+    signal, other = (side.astype(np.float64).reshape(side.shape[1], -1) for side in (right, found))
+    return np.stack([(signal * signal).sum(1), (signal * other).sum(1), (other * other).sum(1)])
+
+
+def energies(sums: Sums, rescaled: bool) -> tuple[float, float]:
+    """Energy of the signal and of the error, from the sums of all images.
+
+    Args:
+        sums: See `products`.
+        rescaled: Bring each channel of the engine's tensor to the scale, one for all images, that fits best.
+    """
+    signal, cross, other = sums
+    scale = cross / np.where(other > 0, other, 1) if rescaled else np.ones_like(cross)
+    noise = (signal - 2 * scale * cross + scale * scale * other).sum()
+    return float(signal.sum()), float(noise) if noise > EXACT * signal.sum() else 0.0
 
 
 def ratio_db(signal: float, noise: float) -> float | None:

@@ -9,7 +9,7 @@ import pytest
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.evaluation.layers.profile import by_part
-from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, ratio_db, tap_points
+from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, products, ratio_db, tap_points
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.layer_errors import errors_of, torch_tap
 from dmformer.runtimes.inspection import onnx_wire
@@ -65,10 +65,19 @@ def test_the_first_jump_is_named() -> None:
 
 
 def test_rescaled_channels_are_compared_at_their_best_scale() -> None:
-    right = random_batch(1)
+    right = random_batch(2)
     scaled = right * np.array([1, 5, 0.1], np.float32)[:, None, None]
-    assert ratio_db(*energies(right, scaled, rescaled=True)) is None or ratio_db(*energies(right, scaled, True)) > 100  # type: ignore[operator]
-    assert ratio_db(*energies(right, scaled, rescaled=False)) < 20  # type: ignore[operator]
+    sums = products(right[:1], scaled[:1]) + products(right[1:], scaled[1:])
+    assert (ratio_db(*energies(sums, rescaled=True)) or 999) > 100
+    assert (ratio_db(*energies(sums, rescaled=False)) or 999) < 20
+    assert ratio_db(*energies(products(right[:1], right[:1]), rescaled=False)) is None
+
+
+def test_one_scale_serves_all_images() -> None:
+    """A tensor of one pixel would otherwise fit at some scale, however wrong it is."""
+    found = np.ones((1, 1, 1, 1), np.float32)
+    sums = np.sum([products(found * factor, found) for factor in (1, 2, 3)], axis=0)
+    assert (ratio_db(*energies(sums, rescaled=True)) or 999) < 20
 
 
 def test_fused_integer_nodes_keep_their_path() -> None:

@@ -20,6 +20,7 @@ from dmformer.manifest import Tolerance
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.pipeline import trial
 from dmformer.pipeline.export import export_bundles
+from dmformer.pipeline.layer_errors import errors_of
 from dmformer.pipeline.options import CPU_ISAS, ExportOptions, Int8Options
 from dmformer.pipeline.studies import study_sensitivity, write_ranges
 from dmformer.progress import Silent
@@ -77,6 +78,16 @@ def test_both_runtimes_from_one_calibration(weights: Path, images: Path, tmp_pat
     assert first.verdict is not None and min(first.verdict.int8_ms, first.verdict.fp32_ms) > 0
     assert "onnxruntime INT8 here: " in "\n".join(notes.said)
     assert any(line.startswith("onnxruntime ~ openvino: agreement") for line in notes.said)
+    for outcome in (first, second):
+        assert_channels_are_told_from_errors(outcome.bundle, weights)
+
+
+def assert_channels_are_told_from_errors(bundle: Bundle, weights: Path) -> None:
+    """Its channels are rescaled along the residual stream; its answers are nearly PyTorch's, so must be its tensors."""
+    found = errors_of(bundle, weights, None)
+    inner = {layer.node: layer.sqnr_db for layer in found.layers if layer.sqnr_db is not None}
+    assert {"stem.conv3", "stages.0.0.dma.relu", "stages.3.0.ffn.conv2", "head"} <= set(inner)
+    assert min(inner.values()) > 15, inner
 
 
 def test_the_same_inputs_reuse_the_ranges_and_other_images_do_not(weights: Path, images: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from dmformer.runtimes.openvino import PRECISION_HINT
 WARM_RUNS = 2
 TYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 BIAS_SUFFIX = "/WithoutBiases"
+QUANTIZER = ":0/dequantize"
+LAST_NODE = "head"
 
 
 class OpenVinoInspector:
@@ -41,14 +43,16 @@ class OpenVinoInspector:
 
         model = openvino.Core().read_model(str(bundle.file("engine")))
         known = {operation.get_friendly_name(): operation for operation in model.get_ordered_ops()}
-        chosen = [node for node in nodes if node in known]
-        first = len(model.outputs)
-        model.add_outputs([known[node].output(0) for node in chosen])
+        chosen = {node: name for node in nodes if (name := _name_of(node, known, bundle.manifest.output.name))}
+        added = [node for node, name in chosen.items() if name != bundle.manifest.output.name]
+        model.add_outputs([known[chosen[node]].output(0) for node in added])
+        # The engine's own output, which is there already, comes first.
+        order = [*(node for node in chosen if node not in added), *added]
         request = _compile(model, dict(bundle.manifest.runtime.options)).create_infer_request()
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
             found = request.infer([batch], share_inputs=True, share_outputs=False).to_tuple()
-            return {node: np.asarray(found[first + index], np.float32) for index, node in enumerate(chosen)}
+            return {node: np.asarray(found[len(found) - len(order) + i], np.float32) for i, node in enumerate(order)}
 
         return run
 
@@ -91,6 +95,12 @@ def _compile(model: Any, config: dict[str, str]) -> Any:
     except RuntimeError as error:
         text = " ".join(str(error).split())[:300]
         raise EngineError(f"OpenVINO cannot look into this model ({text})") from error
+
+
+def _name_of(node: str, known: Container[str], output: str) -> str | None:
+    """OpenVINO's name for a node: the last one is called as its output, and some remain as their quantizers alone."""
+    candidates = (node, f"{node}{QUANTIZER}", *([output] if node == LAST_NODE else []))
+    return next((name for name in candidates if name in known), None)
 
 
 def precision_of(implementation: str) -> str:
