@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dmformer.evaluation.latency.names import short_names
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -35,16 +37,6 @@ def show(document: Document) -> None:
     print_lines(document.notes, "[dim]•[/dim]")
 
 
-def short_names(document: Document) -> dict[str, str]:
-    """What tables call the candidates: without the model's name where all share it; the head says it then."""
-    models = {found.model for found in document.results}
-    if len(models) > 1:
-        return {found.name: found.name for found in document.results}
-    model = models.pop()
-    short = {found.name: found.name.replace(model, "").strip(" -") or found.name for found in document.results}
-    return short if len(set(short.values())) == len(short) else {name: name for name in short}
-
-
 def named(names: dict[str, str], title: str | None, *columns: str) -> Table:
     """A table whose first column holds these names, and folds only where one is long."""
     from dmformer.cli.output import table
@@ -61,7 +53,7 @@ def digits(value: float | None) -> str:
 
 def latency_table(document: Document) -> object:
     """The distribution of a call's time."""
-    names = short_names(document)
+    names = short_names(document.results)
     grid = named(names, "Latency, ms", "Candidate", ">p50", ">p90", ">p95", ">p99", ">mean", ">std", ">CV", ">Samples")
     for found in document.results:
         times = (found.p50_ms, found.p90_ms, found.p95_ms, found.p99_ms, found.mean_ms, found.std_ms)
@@ -71,7 +63,7 @@ def latency_table(document: Document) -> object:
 
 def speed_table(document: Document) -> object:
     """Throughput and speed-up."""
-    names = short_names(document)
+    names = short_names(document.results)
     grid = named(names, None, "Candidate", "executes", ">Throughput img/s", ">Speed-up", ">99 % interval")
     for found in document.results:
         interval = found.speedup_ci
@@ -89,7 +81,7 @@ def start_table(document: Document) -> object:
     """Starting, memory and size."""
     from dmformer.cli.output import number, size_text
 
-    names = short_names(document)
+    names = short_names(document.results)
     grid = named(
         names, None, "Candidate", ">Import ms", ">Compile ms", ">First inference ms", ">Peak memory MiB", ">Engine"
     )  # fmt: skip

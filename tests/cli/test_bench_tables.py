@@ -10,6 +10,7 @@ from rich.console import Console
 
 from dmformer.cli import bench_tables
 from dmformer.evaluation.latency.document import Document
+from dmformer.evaluation.latency.names import short_names
 from tests.documents import make_document, make_layers, make_result
 
 LONG = "dmformer-tiny-fashion-mnist"
@@ -71,4 +72,4 @@ def test_three_digits_count(value: float | None, text: str) -> None:
 
 def test_names_of_several_models_stay_as_they_are() -> None:
     document = make_document(make_result("a-openvino", model="a"), make_result("b-openvino", model="b"))
-    assert bench_tables.short_names(document) == {"a-openvino": "a-openvino", "b-openvino": "b-openvino"}
+    assert short_names(document.results) == {"a-openvino": "a-openvino", "b-openvino": "b-openvino"}

@@ -139,6 +139,31 @@ def test_contrast_is_enough_for_text(content: str, mode: int, ink: str) -> None:
         assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, paper)
 
 
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+def test_contrast_of_warnings_and_of_what_charts_draw(content: str, mode: int) -> None:
+    """WCAG 2.1: 4.5 for text (1.4.3), 3 for graphics (1.4.11)."""
+    block = re.findall(r":root \{(.*?)\}", content, flags=re.DOTALL)[mode]
+    colours = dict(re.findall(r"(--[a-z0-9-]+): (#[0-9a-f]{6})", block))
+    pairs = [("--warn-ink", "--warn-paper", 4.5)]
+    pairs += [(f"--series-{index}", paper, 3.0) for index in range(12) for paper in ("--paper", "--raised")]
+    for ink, paper, least in pairs:
+        light, dark = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= least, (ink, paper, (light + 0.05) / (dark + 0.05))
+
+
+def test_names_are_short_where_the_title_names_the_model() -> None:
+    name = "dmformer-mini-openvino-int8"
+    document = make_document(
+        make_result("pytorch dmformer-mini", 30, model="dmformer-mini"),
+        make_result(name, 10, model="dmformer-mini", **{**rated(3.0), "reference": "pytorch dmformer-mini"}),
+        warnings=(f"{name}: unsteady", "other processes took 9% of the cores (load average 1.0)"),
+    )
+    short = Material("t", (document,)).shortened().documents[0]
+    assert [found.name for found in short.results] == ["pytorch", "openvino-int8"]
+    assert (short.results[0].reference, short.results[1].reference) == (None, "pytorch")
+    assert short.warnings == ("openvino-int8: unsteady", document.warnings[1])
+
+
 def test_equal_material_gives_equal_bytes(material: Material, content: str) -> None:
     assert page(material) == content
 

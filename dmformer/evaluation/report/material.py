@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dmformer.evaluation.flips import Flips
 from dmformer.evaluation.latency.document import Accuracy, Document, Result
+from dmformer.evaluation.latency.names import short_names
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ class Material:
         """All candidates of all measurements."""
         return [found for document in self.documents for found in document.results]
 
+    def shortened(self) -> Material:
+        """The same with short names of candidates: the title names the model. See `short_names`."""
+        names = short_names(self.results())
+        return replace(
+            self,
+            documents=tuple(_renamed(document, names) for document in self.documents),
+            examined=tuple(replace(bundle, name=names.get(bundle.name, bundle.name)) for bundle in self.examined),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The document ``dmformer.report/1``, without images."""
         return {
@@ -55,6 +66,22 @@ class Material:
             "measurements": [document.model_dump(mode="json", by_alias=True) for document in self.documents],
             "bundles": [_bundle_json(bundle) for bundle in self.examined],
         }
+
+
+def _renamed(document: Document, names: Mapping[str, str]) -> Document:
+    results = tuple(
+        found.model_copy(update={"name": names[found.name], "reference": names.get(found.reference or "")})
+        for found in document.results
+    )
+    lines = {"warnings": document.warnings, "notes": document.notes}
+    said = {key: tuple(_shortened(line, names) for line in value) for key, value in lines.items()}
+    return document.model_copy(update={"results": results, **said})
+
+
+def _shortened(line: str, names: Mapping[str, str]) -> str:
+    """A warning with the candidate that it begins with under its short name."""
+    name, colon, rest = line.partition(":")
+    return f"{names.get(name, name)}{colon}{rest}"
 
 
 def _bundle_json(bundle: Examined) -> dict[str, Any]:

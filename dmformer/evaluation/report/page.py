@@ -24,7 +24,7 @@ def page(material: Material) -> str:
         OutputError: It would be larger than 2 MB.
     """
     require_matplotlib()
-    content = body(material)
+    content = body(material.shortened())
     style = files("dmformer.evaluation.report").joinpath("page.css").read_text(encoding="utf-8")
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
