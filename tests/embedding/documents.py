@@ -14,6 +14,9 @@ from tests.support import PATIENCE
 BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n+)?^```(?P<kind>console|sh)\n(?P<text>.*?)^```$", re.M | re.S
 )
+PYTHON = re.compile(r"^```python\n(?P<text>.*?)^```$", re.M | re.S)
+END_WHAT_WAS_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
+"""A page that fails must not leave its service behind, which would hold this process up."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,18 @@ def _typed(lines: list[str]) -> list[str]:
     return typed
 
 
+def examples_of(page: Path) -> list[str]:
+    """The blocks marked ``python``: each a whole program."""
+    return [match["text"] for match in PYTHON.finditer(page.read_text(encoding="utf-8"))]
+
+
 def run_page(page: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs every command of a page in one shell, in ``folder``, and stops at the first that fails.
 
     The environment that dmformer is installed in comes first on the PATH. Standard output and error come together.
     """
-    script = "\n".join(block.commands for block in blocks_of(page) if block.skipped is None)
+    commands = [block.commands for block in blocks_of(page) if block.skipped is None]
+    script = "\n".join([END_WHAT_WAS_STARTED, *commands])
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-euxo", "pipefail", "-c", script],

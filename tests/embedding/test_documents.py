@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.embedding.documents import Block, blocks_of, run_page
+from tests.embedding.documents import Block, blocks_of, examples_of, run_page
 
 PAGE = """# A page
 
@@ -45,6 +45,8 @@ def test_commands_are_told_from_output_and_from_other_languages(tmp_path: Path) 
         Block('test "$WORD" = two\ncat first', None),
     ]
 
+    assert examples_of(write(tmp_path, PAGE)) == ["never()\n"]
+
 
 def test_a_page_is_run_in_one_folder_and_one_shell(tmp_path: Path) -> None:
     done = run_page(write(tmp_path, PAGE), tmp_path, WORD="two")
@@ -57,3 +59,8 @@ def test_the_first_command_that_fails_ends_the_page(tmp_path: Path) -> None:
     done = run_page(write(tmp_path, "```console\n$ false | true\n$ touch after\n```\n"), tmp_path)
     assert done.returncode == 1
     assert not (tmp_path / "after").exists()
+
+
+def test_what_a_failing_page_started_is_ended(tmp_path: Path) -> None:
+    done = run_page(write(tmp_path, "```console\n$ sleep 1000 &\n$ false\n```\n"), tmp_path)
+    assert done.returncode == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +23,8 @@ from dmformer.embedding.python import parameters, requirements
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import Preprocessing, preprocess
-from tests.support import PATIENCE, TARGETS, edit_manifest, random_images
+from tests.embedding.documents import examples_of, run_page
+from tests.support import PATIENCE, ROOT, TARGETS, edit_manifest, random_images
 
 Exported = Callable[..., Path]
 
@@ -207,3 +210,27 @@ def test_nothing_in_a_manifest_becomes_code_or_an_option_of_pip(exported: Export
     assert requirements(bundle, "onnxruntime").splitlines()[-1] == "onnxruntime"
     whole = Bundle.load(exported("onnxruntime"))
     assert requirements(whole, "onnxruntime").splitlines()[-1] == f"onnxruntime=={whole.manifest.runtime.version}"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the page asks its service with curl, which is not installed")
+def test_every_command_and_example_of_the_page_works(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "embed-python.md").read_text(encoding="utf-8")
+    page = tmp_path / "page.md"
+    # Port 8000 may be in use where the tests run.
+    page.write_text(text.replace("8000", str(free_port())))
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    done = run_page(page, tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "self-test passed" in done.stdout
+    (example,) = examples_of(page)
+    ran = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) == 4
