@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import Content, Step, template_files
+from dmformer.embedding.languages import Content, Step, check_float32, template_files
 from dmformer.errors import UsageError
 from dmformer.preprocessing import Preprocessing
 
@@ -70,11 +70,7 @@ def check(bundle: Bundle) -> None:
     manifest = bundle.manifest
     if manifest.file_with_role("engine") is None:
         raise UsageError(f"{bundle.path}: its engine is not built yet", f"dmformer build {bundle.path}, on the device")
-    if manifest.input.dtype != "float32" or manifest.output.dtype != "float32":
-        raise UsageError(
-            f"{bundle.path}: its engine takes {manifest.input.dtype}, and cpp gives float32",
-            "export it with float32 input and output; cpp does the preprocessing itself",
-        )
+    check_float32(bundle, Cpp.name)
 
 
 def parameters(bundle: Bundle) -> str:

@@ -14,6 +14,7 @@ from dmformer.errors import UsageError
 LANGUAGES: dict[str, str] = {
     "python": "dmformer.embedding.python:Python",
     "cpp": "dmformer.embedding.cpp:Cpp",
+    "web": "dmformer.embedding.web:Web",
 }
 """Name -> where its `Language` is. One file per language."""
 
@@ -94,3 +95,13 @@ def template_files(folder: str) -> dict[str, Content]:
         for name, path in names.items()
         if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
     }
+
+
+def check_float32(bundle: Bundle, language: str) -> None:
+    """Raises `UsageError` where the engine takes or gives what sources that know float32 alone cannot handle."""
+    manifest = bundle.manifest
+    if manifest.input.dtype != "float32" or manifest.output.dtype != "float32":
+        raise UsageError(
+            f"{bundle.path}: its engine takes {manifest.input.dtype}, and {language} gives float32",
+            f"export it with float32 input and output; {language} does the preprocessing itself",
+        )

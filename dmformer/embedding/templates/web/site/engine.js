@@ -1,0 +1,83 @@
+// The engine, run by onnxruntime-web: WebAssembly, from files beside this one. Nothing is loaded from elsewhere.
+import { BATCH, ENGINE_FILE, INPUT, OUTPUT, PREPROCESSING } from "./parameters.js";
+
+const RUNTIME = new URL("./runtime/", import.meta.url);
+const MOST_THREADS = 4;
+
+/** The shape of one image: [channels, height, width]. */
+export const SHAPE = [PREPROCESSING.mean.length, PREPROCESSING.height, PREPROCESSING.width];
+const ELEMENTS = SHAPE.reduce((product, side) => product * side, 1);
+
+export class Engine {
+  #ort;
+  #session;
+
+  /** @param {(share: number) => void} progress Told how much of the engine has been loaded, 0 to 1. */
+  static async open(progress = () => {}) {
+    const engine = new Engine();
+    engine.#ort = await loadRuntime();
+    const bytes = await download(new URL(ENGINE_FILE, import.meta.url), progress);
+    engine.#session = await openSession(engine.#ort, bytes);
+    // The first run of a session allocates; a time shown to people should be that of the others.
+    await engine.run([new Float32Array(ELEMENTS)]);
+    return engine;
+  }
+
+  /**
+   * @param {Float32Array[]} tensors One for each image, as `preprocess` makes them.
+   * @returns {Promise<Float32Array[]>} The logits of each.
+   */
+  async run(tensors) {
+    const size = BATCH || 1;
+    const found = [];
+    for (let start = 0; start < tensors.length; start += size) {
+      const part = tensors.slice(start, start + size);
+      // The last batch of a fixed size is filled up with zeros.
+      const batch = new Float32Array(size * ELEMENTS);
+      part.forEach((tensor, index) => batch.set(tensor, index * ELEMENTS));
+      const feeds = { [INPUT]: new this.#ort.Tensor("float32", batch, [size, ...SHAPE]) };
+      const output = (await this.#session.run(feeds))[OUTPUT];
+      const classes = output.dims[1];
+      part.forEach((_, index) => found.push(output.data.slice(index * classes, (index + 1) * classes)));
+      output.dispose();
+    }
+    return found;
+  }
+
+  async close() {
+    await this.#session.release();
+  }
+}
+
+async function loadRuntime() {
+  const ort = await import(new URL("ort.wasm.min.mjs", RUNTIME).href).catch((error) => {
+    throw new Error("runtime/: cannot be loaded; run `npm install` in the project's folder", { cause: error });
+  });
+  ort.env.wasm.wasmPaths = RUNTIME.href;
+  // Threads need memory that is shared, which browsers give to isolated pages alone: see the README.
+  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  return ort;
+}
+
+async function openSession(ort, bytes) {
+  const session = ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+  return session.catch((error) => {
+    throw new Error(`${ENGINE_FILE}: cannot be opened by onnxruntime-web: ${error.message}`, { cause: error });
+  });
+}
+
+async function download(url, progress) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${ENGINE_FILE}: cannot be loaded (${answer.status})`);
+  const total = Number(answer.headers.get("Content-Length"));
+  const parts = [];
+  let loaded = 0;
+  for (const reader = answer.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    loaded += value.length;
+    if (total) progress(Math.min(1, loaded / total));
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}

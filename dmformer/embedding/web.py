@@ -1,0 +1,74 @@
+"""A static page: onnxruntime-web runs the engine by WebAssembly, in the browser and without any server's help."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dmformer.bundle import Bundle
+from dmformer.embedding.languages import Content, Step, check_float32, template_files
+
+RESOURCES = "site"
+"""The folder that is served."""
+
+
+class Web:
+    """A `dmformer.embedding.languages.Language`."""
+
+    name = "web"
+    title = "the browser"
+    targets = ("onnxruntime", "onnx")
+    resources = RESOURCES
+
+    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+        check_float32(bundle, self.name)
+        return {**template_files("web"), f"{RESOURCES}/parameters.js": parameters(bundle).encode()}
+
+    def steps(self, bundle: Bundle) -> tuple[Step, ...]:
+        return (
+            Step("npm install", "fetches onnxruntime-web and copies it into site/runtime; offline from here on"),
+            Step("python3 -m http.server --directory site 8000", "or any other server of static files"),
+            Step("chromium http://localhost:8000/self-test.html", "compares with PyTorch; the page itself is /"),
+        )
+
+    def notes(self, bundle: Bundle) -> str:
+        return """The folder `site` is all that is served, and static: it has no server code, and the page loads nothing
+from elsewhere (its Content-Security-Policy forbids it), so that it works without a network. Opened from `file://` it
+does not run: browsers load modules and WebAssembly from servers only. Images stay in the browser.
+
+`classifier.js` and what it imports is what an application takes over; `parameters.js` is generated and all that differs
+from bundle to bundle. One thread is used, unless the server sends `Cross-Origin-Opener-Policy: same-origin` and
+`Cross-Origin-Embedder-Policy: require-corp`, without which browsers give no shared memory.
+
+PNG is decoded by `png.js`, JPEG by the browser. Browsers from 2023 on have what is needed: WebAssembly with SIMD,
+`DecompressionStream`, `OffscreenCanvas`."""
+
+
+def parameters(bundle: Bundle) -> str:
+    """The module ``parameters.js``: constants alone, written as JSON in ASCII, so that nothing becomes code."""
+    manifest = bundle.manifest
+    spec = manifest.preprocessing
+    labels = manifest.labels or tuple(str(index) for index in range(manifest.output.shape[1] or 0))
+    values: dict[str, Any] = {
+        "NAME": manifest.name,
+        "PRECISION": manifest.precision.requested.upper(),
+        "ENGINE_FILE": f"engine/{manifest.file_with_role('engine')}",
+        "INPUT": manifest.input.name,
+        "OUTPUT": manifest.output.name,
+        "BATCH": manifest.input.shape[0] or 0,
+        "PREPROCESSING": {
+            "height": spec.size[0],
+            "width": spec.size[1],
+            "resize": spec.resize,
+            "shorterSide": spec.shorter_side,
+            "filter": spec.interpolation,
+            "order": spec.channel_order,
+            "mean": spec.mean,
+            "std": spec.std,
+            "fill": spec.fill,
+        },
+        "LABELS": labels,
+    }
+    head = "// Made by `dmformer embed` from the bundle's manifest: all that differs from bundle to bundle.\n"
+    return head + "".join(f"export const {name} = {json.dumps(value, indent=2)};\n" for name, value in values.items())
