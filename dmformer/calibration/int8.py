@@ -10,7 +10,7 @@ from dmformer.calibration.bias_correction import Emit, correct_biases
 from dmformer.calibration.equalization import equalized
 from dmformer.calibration.observe import Batches
 from dmformer.calibration.ranges import Ranges
-from dmformer.export.qdq.emitters import emitter_for
+from dmformer.export.qdq.emitters import emitter_for, finished
 from dmformer.progress import Progress
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Quantizer:
 
     def build(self, int8_groups: Collection[str]) -> onnx.ModelProto:
         """The quantized graph without bias correction: what searches look at."""
-        return self.emit(int8_groups)(self.balanced)
+        return finished(self.emit(int8_groups)(self.balanced), self.target)
 
     def corrected(
         self, int8_groups: Collection[str], batches: Batches, threads: int = 0, progress: Progress | None = None
@@ -54,7 +54,8 @@ class Quantizer:
             progress: Watches.
         """
         emit = self.emit(int8_groups)
-        return emit(correct_biases(self.balanced, emit, int8_groups, batches, threads, progress))
+        corrected = correct_biases(self.balanced, emit, int8_groups, batches, threads, progress)
+        return finished(emit(corrected), self.target)
 
 
 def quantizer(model: onnx.ModelProto, ranges: Ranges, target: str, isa: str) -> Quantizer:

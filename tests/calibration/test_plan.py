@@ -33,7 +33,13 @@ class TestPlan:
 
     def test_what_is_not_named_is_int8(self) -> None:
         found = PrecisionPlan(groups={"stem": "float"}).int8_groups(canonical_graph())
-        assert found == set(groups_of(canonical_graph())) - {"stem"}
+        assert found == set(groups_of(canonical_graph())) - {"stem.conv1", "stem.conv2", "stem.conv3"}
+
+    @pytest.mark.parametrize("name", ["stages.0", "stages.0.0.dma", "stem", "stem.conv1"])
+    def test_the_beginning_of_a_name_means_all_that_begins_so(self, name: str) -> None:
+        groups = set(groups_of(canonical_graph()))
+        found = groups - PrecisionPlan(groups={name: "float"}).int8_groups(canonical_graph())
+        assert found == {group for group in groups if group == name or group.startswith(f"{name}.")}
 
     def test_unknown_layer(self) -> None:
         with pytest.raises(UsageError, match=r"names 'stages\.0\.0\.fnn', which is no layer group") as caught:
@@ -120,7 +126,7 @@ class TestSensitivity:
     def test_on_a_real_graph(self) -> None:
         model = canonical_graph()
         made = quantizer(model, ranges(), "onnxruntime", ISA)
-        units = {"ffn": ("stages.0.0.ffn", "stages.1.0.ffn"), "stem": ("stem",)}
+        units = {"ffn": ("stages.0.0.ffn", "stages.1.0.ffn"), "stem": ("stem.conv1",)}
         found = measure_sensitivity(
             units, made.build, lambda graph: logits(graph, images(8)), lambda graph: 1.0, logits(model, images(8))
         )

@@ -35,7 +35,7 @@ from dmformer.export.qdq.emitters import TARGETS, emitter_for
 from dmformer.export.qdq.graph import Graph
 from dmformer.export.qdq.insertion import INT32_LIMIT, guard_bias
 from dmformer.export.qdq.scheme import CPU_ISAS, scheme_for
-from dmformer.export.qdq.sites import COMPUTE, group_of, groups_of, select, site_values
+from dmformer.export.qdq.sites import COMPUTE, STEM, group_of, groups_of, select, site_values
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.preprocessing import Preprocessing
@@ -172,7 +172,7 @@ class TestEveryTarget:
 
     @pytest.mark.parametrize("target", TARGETS)
     def test_groups_are_switched_one_by_one(self, target: str) -> None:
-        model = quantized(target, without("ffn", "stem"))
+        model = quantized(target, without("ffn", *STEM))
         weights = {node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
         assert not any(".ffn." in name and "weight" in name for name in weights)
         assert "stem.conv1.weight/quantized" not in weights
@@ -311,7 +311,7 @@ class TestNames:
     @pytest.mark.parametrize(
         ("node", "group"),
         [
-            ("stem.conv2", "stem"),
+            ("stem.conv2", "stem.conv2"),
             ("downsamples.1", "downsamples.1"),
             ("stages.0.1.dma.expand", "stages.0.1.dma.expand"),
             ("stages.0.1.dma.levels.2", "stages.0.1.dma.levels.2"),

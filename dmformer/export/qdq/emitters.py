@@ -9,6 +9,7 @@ import onnx
 
 from dmformer.errors import UsageError
 from dmformer.export.qdq.affine import Range
+from dmformer.export.qdq.channels_last import keep_channels_last
 from dmformer.export.qdq.coreml import emit_coreml
 from dmformer.export.qdq.onnxruntime import emit_onnxruntime
 from dmformer.export.qdq.openvino import emit_openvino
@@ -19,6 +20,16 @@ Emitter = Callable[[onnx.ModelProto, Mapping[str, Range], Collection[str]], onnx
 """From a float graph, ranges by site and the integer groups to a graph with Q/DQ."""
 
 TARGETS = ("onnxruntime", "openvino", "tensorrt", "coreml")
+
+
+def finished(model: onnx.ModelProto, target: str) -> onnx.ModelProto:
+    """What is done to a whole graph after its target's emitter, when its biases need no more correction.
+
+    Args:
+        model: With Q/DQ.
+        target: One of `TARGETS`.
+    """
+    return keep_channels_last(model) if target == "onnxruntime" else model
 
 
 def emitter_for(target: str, isa: str) -> Emitter:

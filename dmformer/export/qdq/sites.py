@@ -22,6 +22,8 @@ _DMA = re.compile(r"dma\.(expand|fuse|levels\.\d+|gate)")
 COMPUTE = ("Conv", "Gemm", "MatMul")
 ARITHMETIC = (*COMPUTE, "Add", "Mul", "GlobalAveragePool", "Sigmoid")
 PLANNED = (*ARITHMETIC, "Gelu")
+STEM = ("stem.conv1", "stem.conv2", "stem.conv3")
+"""The three convolutions of the stem, each a group of its own: the first makes most of the noise."""
 
 
 def group_of(node_name: str) -> str:
@@ -29,7 +31,7 @@ def group_of(node_name: str) -> str:
     match = _BLOCK.fullmatch(node_name)
     if match is None:
         head, _, rest = node_name.partition(".")
-        return f"{head}.{rest.split('.')[0]}" if head == "downsamples" else head
+        return f"{head}.{rest.split('.')[0]}" if head in ("downsamples", "stem") else head
     block, inner = match.groups()
     return f"{block}.{_part_of_block(inner)}"
 
@@ -51,9 +53,11 @@ def groups_of(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def kind_of(group: str) -> str:
-    """What a group is, whichever block it belongs to: ``dma.expand``, ``ffn``, ``stem``, ..."""
+    """What a group is, whichever block it belongs to: ``dma.expand``, ``ffn``, ``stem.conv1``, ``downsamples``, ..."""
     match = _BLOCK.fullmatch(group)
-    return match.group(2) if match else group.partition(".")[0]
+    if match is not None:
+        return match.group(2)
+    return group if group in STEM else group.partition(".")[0]
 
 
 def select(groups: Iterable[str], kinds: Iterable[str]) -> frozenset[str]:

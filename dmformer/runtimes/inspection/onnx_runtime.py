@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
+from dmformer.layouts import channels_first
 from dmformer.runtimes.inspection.base import LayerTime, Tap
 from dmformer.runtimes.inspection.onnx_wire import node_outputs, product_model, with_outputs
 from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
@@ -54,7 +55,8 @@ class OnnxRuntimeInspector:
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
             found = session.run(list(tensors.values()), {name: batch})
-            return {node: np.asarray(value, np.float32) for node, value in zip(tensors, found, strict=True)}
+            named = zip(tensors.items(), found, strict=True)
+            return {node: channels_first(tensor, np.asarray(value, np.float32)) for (node, tensor), value in named}
 
         return run
 
