@@ -8,6 +8,7 @@ from typing import Any
 
 from dmformer.bundle import Bundle
 from dmformer.embedding.languages import Content, Step, check_float32, template_files
+from dmformer.preprocessing import Preprocessing
 
 RESOURCES = "site"
 """The folder that is served."""
@@ -48,7 +49,6 @@ PNG is decoded by `png.js`, JPEG by the browser. Browsers from 2023 on have what
 def parameters(bundle: Bundle) -> str:
     """The module ``parameters.js``: constants alone, written as JSON in ASCII, so that nothing becomes code."""
     manifest = bundle.manifest
-    spec = manifest.preprocessing
     labels = manifest.labels or tuple(str(index) for index in range(manifest.output.shape[1] or 0))
     values: dict[str, Any] = {
         "NAME": manifest.name,
@@ -57,18 +57,23 @@ def parameters(bundle: Bundle) -> str:
         "INPUT": manifest.input.name,
         "OUTPUT": manifest.output.name,
         "BATCH": manifest.input.shape[0] or 0,
-        "PREPROCESSING": {
-            "height": spec.size[0],
-            "width": spec.size[1],
-            "resize": spec.resize,
-            "shorterSide": spec.shorter_side,
-            "filter": spec.interpolation,
-            "order": spec.channel_order,
-            "mean": spec.mean,
-            "std": spec.std,
-            "fill": spec.fill,
-        },
+        "PREPROCESSING": preprocessing_values(manifest.preprocessing),
         "LABELS": labels,
     }
     head = "// Made by `dmformer embed` from the bundle's manifest: all that differs from bundle to bundle.\n"
     return head + "".join(f"export const {name} = {json.dumps(value, indent=2)};\n" for name, value in values.items())
+
+
+def preprocessing_values(spec: Preprocessing) -> dict[str, Any]:
+    """The constant ``PREPROCESSING``, as ``preprocessing.js`` reads it."""
+    return {
+        "height": spec.size[0],
+        "width": spec.size[1],
+        "resize": spec.resize,
+        "shorterSide": spec.shorter_side,
+        "filter": spec.interpolation,
+        "order": spec.channel_order,
+        "mean": spec.mean,
+        "std": spec.std,
+        "fill": spec.fill,
+    }

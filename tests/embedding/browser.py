@@ -79,6 +79,11 @@ class Browser:
         page.go(address)
         return page
 
+    def pages(self) -> list[int]:
+        """The ids of the processes that pages live in."""
+        processes = self.call("SystemInfo.getProcessInfo")["processInfo"]
+        return [process["id"] for process in processes if process["type"] == "renderer"]
+
     def _write(self, message: bytes) -> None:
         while message:
             message = message[os.write(self._commands, message) :]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dmformer.embedding.languages import TEMPLATES
 from dmformer.preprocessing import Preprocessing
+from tests.embedding.pictures import FILTERS, ORDERS, RESIZES
 from tests.support import PATIENCE
 
 COMMON = TEMPLATES / "cpp" / "common"
@@ -27,10 +28,6 @@ needs_compiler = pytest.mark.skipif(
     not all(map(shutil.which, ("g++", "cmake"))) or not Path("/usr/include/jpeglib.h").exists(),
     reason="no g++, cmake or libjpeg-dev here: .ci/system-packages installs them",
 )
-
-RESIZES = ("exact", "shorter", "letterbox")
-FILTERS = ("nearest", "bilinear", "bicubic", "lanczos")
-ORDERS = ("rgb", "bgr", "grey")
 
 
 def execute(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
