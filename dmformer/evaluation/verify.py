@@ -151,7 +151,7 @@ def run_dataset(
     bundle: Bundle, session: Session, dataset: Dataset, progress: Progress
 ) -> tuple[Logits, NDArray[np.int64] | None]:
     """The engine's logits on every readable image of a dataset, and their labels."""
-    size = bundle.manifest.input.shape[0] or DYNAMIC_BATCH
+    size = batch_size(bundle, session)
     log = UnreadableLog()
     batches = iterate_batches(dataset, bundle.manifest.preprocessing, size, log=log)
     found, labels = [], []
@@ -162,6 +162,11 @@ def run_dataset(
         progress.say(f"skipped {len(log)} unreadable images: {log.describe()}")
     known = [part for part in labels if part is not None]
     return np.concatenate(found), np.concatenate(known) if known else None
+
+
+def batch_size(bundle: Bundle, session: Session) -> int:
+    """How many images to give a session at once."""
+    return session.images_at_once or bundle.manifest.input.shape[0] or DYNAMIC_BATCH
 
 
 def run_all(bundle: Bundle, session: Session, tensors: NDArray[np.float32]) -> Logits:
@@ -175,8 +180,8 @@ def run_all(bundle: Bundle, session: Session, tensors: NDArray[np.float32]) -> L
     Raises:
         EngineError: The output is not ``[N, classes]``, or holds NaN or infinity.
     """
-    size = bundle.manifest.input.shape[0] or DYNAMIC_BATCH
-    fixed = bundle.manifest.input.shape[0] is not None
+    size = batch_size(bundle, session)
+    fixed = session.images_at_once is None and bundle.manifest.input.shape[0] is not None
     parts = []
     for start in range(0, len(tensors), size):
         part = tensors[start : start + size]

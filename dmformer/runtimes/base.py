@@ -47,9 +47,16 @@ class Execution:
 
 
 class Session(ABC):
-    """An opened engine. A context manager; closed sessions must not be run."""
+    """An opened engine. A context manager; closed sessions must not be run.
+
+    Attributes:
+        execution: What it runs on.
+        images_at_once: How many images are best run together where the engine's own batch does not bind this session;
+            None where it does.
+    """
 
     execution: Execution
+    images_at_once: int | None = None
 
     @abstractmethod
     def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:

@@ -16,7 +16,7 @@ from dmformer.bundle import Bundle, entry_of
 from dmformer.cli.export import choose_precision
 from dmformer.errors import DmformerError, EngineError, MissingBackendError, UsageError
 from dmformer.evaluation.classifier import Classifier
-from dmformer.evaluation.verify import verify
+from dmformer.evaluation.verify import run_all, verify
 from dmformer.pipeline.export import check_options
 from dmformer.pipeline.options import ExportOptions
 from dmformer.runtimes.base import SessionOptions
@@ -273,3 +273,26 @@ def test_values_of_a_program_are_forgotten_when_they_are_used_up(half: Bundle) -
     forgotten = [name for step in evaluator._steps for name in step.last]
     assert len(forgotten) == len(set(forgotten))
     assert len(forgotten) >= len(evaluator._steps) - 1
+
+
+def test_many_images_are_run_together_and_give_what_each_gives_alone(half: Bundle) -> None:
+    tensors = half.golden().tensors
+    with CoreMlRuntime().open(half, SessionOptions()) as session:
+        assert session.images_at_once == 64
+        together = run_all(half, session, tensors)
+        alone = np.concatenate([session.run(tensor[None])["logits"] for tensor in tensors])
+    np.testing.assert_allclose(together, alone, atol=5e-3)
+
+
+def test_a_classifier_s_label_is_not_computed_where_logits_are_wanted(bundled: Bundled) -> None:
+    package = read_package(package_of(Bundle.load(bundled("int8", classifier=True))))
+    whole, part = Evaluator(package), Evaluator(package, ("logits",))
+    assert part.outputs == ("logits",)
+    kinds = [{step.kind for step in evaluator._steps} for evaluator in (whole, part)]
+    assert kinds[0] - kinds[1] == {"softmax", "classify"}
+    picture = np.zeros((1, 3, 32, 32), np.float32)
+    watched: list[str] = []
+    found = part.run({"image": picture}, lambda step, took: watched.append(step.kind))
+    assert found.keys() == {"logits"}
+    assert np.array_equal(found["logits"], whole.run({"image": picture})["logits"])
+    assert len(watched) == len(part._steps)

@@ -16,6 +16,8 @@ from dmformer.runtimes.mlprogram.package import DAMAGE, Package, PackageError, r
 
 PROVIDER = "evaluator"
 """What `Execution.provider` says: the evaluator, not a device."""
+PIXELS_AT_ONCE = 1 << 16
+"""Of all images that are run together: with more the caches hold less of what one operator leaves for the next."""
 PACKAGE_SUFFIX = ".mlpackage"
 PIXEL_TOLERANCE = 0.02
 """How far from a whole number a pixel may come out when the normalization is undone in float32."""
@@ -35,7 +37,7 @@ def package_of(bundle: Bundle) -> Path:
 
 
 class EvaluatorSession(Session):
-    """An ML Program opened by the evaluator."""
+    """An ML Program opened by the evaluator. Takes any number of images: no operator but a classifier's minds."""
 
     def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
         """Reads the package and checks that it is the manifest's.
@@ -48,7 +50,8 @@ class EvaluatorSession(Session):
         try:
             package = read_package(path)
             check_interface(package, bundle)
-            self._evaluator = Evaluator(package)
+            # A label is one image's; the logits are not, and all that is asked for here.
+            self._evaluator = Evaluator(package, (manifest.output.name,))
         except (PackageError, *DAMAGE) as error:
             raise EngineError(
                 f"{path}: cannot load it ({' '.join(str(error).split())[:300]})", "export it again"
@@ -56,7 +59,9 @@ class EvaluatorSession(Session):
         self._path = path
         self._takes_pixels = package.model.inputs[0].kind == "image"
         self._preprocessing = manifest.preprocessing
-        self._shape, self._output = manifest.input.shape, manifest.output.name
+        self._shape, self._output = (None, *manifest.input.shape[1:]), manifest.output.name
+        height, width = manifest.preprocessing.size
+        self.images_at_once = max(1, PIXELS_AT_ONCE // (height * width))
         self.execution = Execution(PROVIDER, manifest.precision.executes)
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:

@@ -6,7 +6,9 @@ are float32, as on Apple's hardware where it is known. So an answer is Core ML's
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from dmformer.runtimes.mlprogram.messages import Operation, Value
 from dmformer.runtimes.mlprogram.operators import OPERATORS, Operator
 from dmformer.runtimes.mlprogram.package import Package
+from dmformer.runtimes.mlprogram.rounding import to_half
 
 CONST = "const"
 HALF = "float16"
@@ -51,11 +54,15 @@ class Evaluator:
 
     Attributes:
         inputs: Names of the inputs.
-        outputs: Names of the outputs.
+        outputs: Names of the outputs that it gives.
     """
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: Package, outputs: Collection[str] | None = None) -> None:
         """Prepares a program: unpacks its weights and finds what each operation reads.
+
+        Args:
+            package: What `read_package` gave.
+            outputs: Which of the program's outputs are wanted; None is all. What no wanted one needs is not computed.
 
         Raises:
             UnknownOperatorError: Operators that are not known.
@@ -67,7 +74,7 @@ class Evaluator:
             names = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items()))
             raise UnknownOperatorError(f"the evaluator does not know these operators: {names}")
         self.inputs = tuple(program.inputs)
-        self.outputs = program.outputs
+        self.outputs = tuple(name for name in program.outputs if outputs is None or name in outputs)
         self._input_dtypes = {name: kind.dtype for name, kind in program.inputs.items()}
         constants: dict[str, Any] = {}
         steps: list[Step] = []
@@ -82,16 +89,19 @@ class Evaluator:
                 continue
             steps.append(step)
             known.update(name for name, _ in step.outputs)
-        missing = [name for name in program.outputs if name not in known]
+        missing = [name for name in self.outputs if name not in known]
         if missing:
             raise ValueError(f"nothing gives the output {missing[0]!r}")
-        self._steps = _with_last_uses(steps, set(program.outputs))
+        self._steps = _with_last_uses(_needed(steps, set(self.outputs)), set(self.outputs))
 
-    def run(self, feeds: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
+    def run(
+        self, feeds: dict[str, NDArray[np.float32]], watch: Callable[[Step, float], object] | None = None
+    ) -> dict[str, Any]:
         """Runs the program.
 
         Args:
             feeds: float32 by input name.
+            watch: Told each step and the seconds that it took, rounding included.
 
         Returns:
             By output name: arrays of float32 (also where the program's are float16) that the caller owns, for a
@@ -105,7 +115,10 @@ class Evaluator:
         }
         with np.errstate(over="ignore", invalid="ignore"):
             for step in self._steps:
+                started = time.perf_counter()
                 values.update(_run(step, values))
+                if watch is not None:
+                    watch(step, time.perf_counter() - started)
                 for name in step.last:
                     del values[name]
         return {
@@ -161,8 +174,17 @@ def _rounded(value: Any, dtype: str) -> Any:
     """A float32 array with the values that float16 has, where that is the dtype."""
     if dtype != HALF or not isinstance(value, np.ndarray | np.generic):
         return value
-    with np.errstate(over="ignore"):
-        return np.asarray(value).astype(np.float16).astype(np.float32)
+    return to_half(np.asarray(value))
+
+
+def _needed(steps: list[Step], wanted: set[str]) -> list[Step]:
+    """The steps that some values depend on, in order."""
+    read, found = set(wanted), []
+    for step in reversed(steps):
+        if any(name in read for name, _ in step.outputs):
+            read.update(step.bound.values())
+            found.append(step)
+    return found[::-1]
 
 
 def _with_last_uses(steps: list[Step], kept: set[str]) -> tuple[Step, ...]:
