@@ -29,7 +29,8 @@ def check(x: NDArray[np.float32]) -> None:
 
 def test_every_half_stays_and_its_neighbours_and_midpoints_round_to_even() -> None:
     halves = np.sort(HALVES[np.isfinite(HALVES)].astype(np.float32))
-    middles = (halves[1:].astype(np.float64) + halves[:-1]).astype(np.float32) / 2
+    middles = ((halves[1:].astype(np.float64) + halves[:-1]) / 2).astype(np.float32)
+    values: NDArray[np.float32]
     for values in (halves, middles):
         check(values)
         for direction in (np.float32(np.inf), np.float32(-np.inf)):
