@@ -17,6 +17,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.preprocessing import load_image
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
@@ -146,8 +151,13 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
-    def screenshot(self) -> bytes:
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"])
+    def wait(self, event: str) -> None:
+        """Returns when an event of the protocol has come since the page was opened."""
+        self._browser.wait(event, self._session)
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """A screenshot."""
+        return load_image(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def requested(self) -> list[str]:
         """The addresses that were asked for since the page was opened."""

@@ -96,9 +96,10 @@ async function main() {
   page.model.textContent = `${NAME}, ${PRECISION}, ${LABELS.length} classes`;
   page.status.textContent = "Loading the engine";
   allowDrops();
-  const classifier = await Classifier.open((share) => {
+  const progress = (share) => {
     page.progress.value = share;
-  });
+  };
+  const classifier = await Classifier.open({ progress });
   page.progress.hidden = true;
   page.file.disabled = false;
   listen(classifier);

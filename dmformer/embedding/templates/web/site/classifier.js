@@ -7,9 +7,10 @@ import { preprocess } from "./preprocessing.js";
 export class Classifier {
   #engine;
 
-  static async open(progress) {
+  /** @param {object} options Those of `Engine.open`. */
+  static async open(options) {
     const classifier = new Classifier();
-    classifier.#engine = await Engine.open(progress);
+    classifier.#engine = await Engine.open(options);
     return classifier;
   }
 

@@ -2,7 +2,7 @@
 import { BATCH, ENGINE_FILE, INPUT, OUTPUT, PREPROCESSING } from "./parameters.js";
 
 const RUNTIME = new URL("./runtime/", import.meta.url);
-const MOST_THREADS = 4;
+const WARM_UP_MS = 300;
 
 /** The shape of one image: [channels, height, width]. */
 export const SHAPE = [PREPROCESSING.mean.length, PREPROCESSING.height, PREPROCESSING.width];
@@ -12,14 +12,18 @@ export class Engine {
   #ort;
   #session;
 
-  /** @param {(share: number) => void} progress Told how much of the engine has been loaded, 0 to 1. */
-  static async open(progress = () => {}) {
+  /**
+   * @param {object} options
+   * @param {(share: number) => void} options.progress Told how much of the engine has been loaded, 0 to 1.
+   * @param {number} options.threads More than one only where the server isolates the page: see the README. A small
+   *     network gains nothing by them.
+   */
+  static async open({ progress = () => {}, threads = 1 } = {}) {
     const engine = new Engine();
-    engine.#ort = await loadRuntime();
+    engine.#ort = await loadRuntime(threads);
     const bytes = await download(new URL(ENGINE_FILE, import.meta.url), progress);
     engine.#session = await openSession(engine.#ort, bytes);
-    // The first run of a session allocates; a time shown to people should be that of the others.
-    await engine.run([new Float32Array(ELEMENTS)]);
+    await engine.#warmUp();
     return engine;
   }
 
@@ -44,18 +48,24 @@ export class Engine {
     return found;
   }
 
+  /** First runs are slow: memory is allocated, and browsers compile WebAssembly a second time, for speed. */
+  async #warmUp() {
+    const end = performance.now() + WARM_UP_MS;
+    do await this.run([new Float32Array(ELEMENTS)]);
+    while (performance.now() < end);
+  }
+
   async close() {
     await this.#session.release();
   }
 }
 
-async function loadRuntime() {
+async function loadRuntime(threads) {
   const ort = await import(new URL("ort.wasm.min.mjs", RUNTIME).href).catch((error) => {
     throw new Error("runtime/: cannot be loaded; run `npm install` in the project's folder", { cause: error });
   });
   ort.env.wasm.wasmPaths = RUNTIME.href;
-  // Threads need memory that is shared, which browsers give to isolated pages alone: see the README.
-  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  ort.env.wasm.numThreads = threads;
   return ort;
 }
 
