@@ -25,9 +25,9 @@ from dmformer.export.coreml.package import write_package
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import load_checkpoint, random_checkpoint
 from dmformer.pipeline.reference import answer
-from dmformer.preprocessing import IMAGENET
+from dmformer.preprocessing import IMAGENET, pixels_of
 from dmformer.progress import Silent
-from dmformer.runtimes.coreml.session import package_of, pixels
+from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import read_package
 
@@ -47,7 +47,9 @@ def accuracy(bundles: list[Path], most: int | None) -> None:
         bundle = Bundle.load(path)
         package = read_package(package_of(bundle))
         evaluator = Evaluator(package)
-        given = pixels(tensors, checkpoint.preprocessing) if package.model.inputs[0].kind == "image" else tensors
+        given = tensors
+        if package.model.inputs[0].kind == "image":
+            given = pixels_of(tensors, checkpoint.preprocessing).astype(np.float32)
         started = time.perf_counter()
         found = np.concatenate(
             [evaluator.run({"image": given[at : at + BATCH]})["logits"] for at in range(0, len(given), BATCH)]

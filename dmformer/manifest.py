@@ -52,11 +52,16 @@ class FileEntry(Strict):
 
 
 class TensorSpec(Strict):
-    """Name, shape and dtype of an engine's input or output, batch first; None is a dynamic dimension."""
+    """Name, shape and dtype of an engine's input or output, batch first; None is a dynamic dimension.
+
+    Attributes:
+        layout: Of an input that takes images: preprocessed tensors are NCHW, pixels (uint8) NHWC; None means NCHW.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
     shape: Annotated[tuple[Dimension | None, ...], Field(min_length=2, max_length=8)]
     dtype: Literal["float32", "float16", "uint8"] = "float32"
+    layout: Literal["NCHW", "NHWC"] | None = None
 
 
 class PrecisionRecord(Strict):
@@ -199,9 +204,18 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _input_is_the_preprocessing_s(self) -> Manifest:
-        if self.input.shape[1:] != self.preprocessing.shape:
-            raise ValueError(f"the input {self.input.shape} is not what preprocessing gives {self.preprocessing.shape}")
+        spec, pixels = self.preprocessing, self.input.dtype == "uint8"
+        if (self.input.layout == "NHWC") != pixels:
+            raise ValueError(f"the input is {self.input.dtype} in {self.input.layout}: pixels, and only they, are NHWC")
+        given = (*spec.size, spec.channels) if pixels else spec.shape
+        if self.input.shape[1:] != given:
+            raise ValueError(f"the input {self.input.shape} is not what preprocessing gives {given}")
         return self
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether the normalization is inside the engine, which then takes uint8 ``[N, H, W, C]``."""
+        return self.input.dtype == "uint8"
 
     def file_with_role(self, role: str) -> str | None:
         """The path of the first file with ``role``, or None."""

@@ -1,8 +1,10 @@
 """From an image to the tensor that the model takes: the one way, used in every room and on every device.
 
-`Preprocessing` is the parameters, as data that travels in a bundle's manifest; `preprocess` applies them. Both
-need NumPy and Pillow only. Resizing is Pillow's (with antialiasing), the rounding of sizes and crops that of
-torchvision's ``Resize`` and ``CenterCrop`` on Pillow images, as in a usual training pipeline.
+`Preprocessing` is the parameters, as data that travels in a bundle's manifest; `preprocess` applies them. It has two
+steps: `fit` gives pixels of the model's size, which is what an engine with embedded preprocessing takes, and the
+normalization makes a tensor of them. All need NumPy and Pillow only. Resizing is Pillow's (with antialiasing), the
+rounding of sizes and crops that of torchvision's ``Resize`` and ``CenterCrop`` on Pillow images, as in a usual training
+pipeline.
 """
 
 from __future__ import annotations
@@ -18,11 +20,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dmformer.data.images import MAX_PIXELS, check_pixels_array, load_image
 from dmformer.errors import DataError, UsageError
 
-__all__ = ["IMAGENET", "MAX_PIXELS", "Preprocessing", "load_image", "preprocess", "preprocess_batch"]
+__all__ = [
+    "IMAGENET",
+    "MAX_PIXELS",
+    "Preprocessing",
+    "fit",
+    "fit_batch",
+    "load_image",
+    "pixels_of",
+    "preprocess",
+    "preprocess_batch",
+]
 
 MAX_SIDE = 8192
 _MAX_RESIZED_PIXELS = 2**27  # An extreme aspect ratio could ask for any amount of memory otherwise.
 _IMAGENET_CROP_RATIO = 0.875
+_PIXEL_TOLERANCE = 0.02
+"""How far from a whole number a pixel may come out when the normalization is undone in float32."""
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -158,11 +172,66 @@ def preprocess_batch(images: Sequence[NDArray[Any]], spec: Preprocessing) -> NDA
     return batch
 
 
-def _preprocess_into(tensor: NDArray[np.float32], image: NDArray[Any], spec: Preprocessing) -> None:
+def fit(image: NDArray[Any], spec: Preprocessing) -> NDArray[np.uint8]:
+    """All of `preprocess` but the normalization: resize, crop or padding, and the order of the channels.
+
+    Args:
+        image: As `preprocess` takes it.
+        spec: The parameters; mean and std are not used.
+
+    Returns:
+        uint8 [H, W, C], 0 to 255, channels in the order of the tensor's.
+
+    Raises:
+        DataError: As `preprocess` does.
+    """
     fitted = np.asarray(_fit(_to_pillow(image, spec), spec))
-    pixels = fitted[np.newaxis] if fitted.ndim == 2 else fitted.transpose(2, 0, 1)
-    if spec.channel_order == "bgr":
-        pixels = pixels[::-1]
+    pixels = fitted[:, :, np.newaxis] if fitted.ndim == 2 else fitted
+    return pixels[:, :, ::-1] if spec.channel_order == "bgr" else pixels
+
+
+def fit_batch(images: Sequence[NDArray[Any]], spec: Preprocessing) -> NDArray[np.uint8]:
+    """`fit` for several images, of any sizes: uint8 [N, H, W, C], contiguous, owned by the caller; N may be 0.
+
+    Raises:
+        DataError: As `preprocess` does.
+    """
+    batch = np.empty((len(images), *spec.size, spec.channels), dtype=np.uint8)
+    for pixels, image in zip(batch, images, strict=True):
+        pixels[:] = fit(image, spec)
+    return batch
+
+
+def pixels_of(tensors: NDArray[np.float32], spec: Preprocessing) -> NDArray[np.uint8]:
+    """The pixels that `preprocess` made tensors of: its normalization undone, exactly.
+
+    Args:
+        tensors: float32 [N, C, H, W].
+        spec: The parameters that they were made by.
+
+    Returns:
+        uint8 [N, C, H, W] in the order of the tensor's channels.
+
+    Raises:
+        UsageError: No picture of 8 bits gives these tensors.
+    """
+    shape = (1, -1, 1, 1)
+    mean, deviation = (np.asarray(values, np.float64).reshape(shape) for values in (spec.mean, spec.std))
+    exact = (tensors.astype(np.float64) * deviation + mean) * 255
+    whole = np.rint(exact)
+    # Means and deviations far from 0..1 leave fewer digits of a pixel in float32.
+    allowed = _PIXEL_TOLERANCE + 255 * np.abs(tensors).max(initial=0) * float(deviation.max()) * 2**-20
+    if not np.isfinite(exact).all() or np.abs(exact - whole).max() > allowed or whole.min() < 0 or whole.max() > 255:
+        raise UsageError(
+            "the engine takes pictures of 8 bits, and no such picture gives this tensor",
+            "preprocess a picture with dmformer.preprocessing, or export without --embed-preprocessing "
+            "(for Core ML with --tensor-input)",
+        )
+    return whole.astype(np.uint8)
+
+
+def _preprocess_into(tensor: NDArray[np.float32], image: NDArray[Any], spec: Preprocessing) -> None:
+    pixels = fit(image, spec).transpose(2, 0, 1)
     per_channel = (spec.channels, 1, 1)
     np.divide(pixels, np.float32(255), out=tensor, dtype=np.float32)
     tensor -= np.asarray(spec.mean, dtype=np.float32).reshape(per_channel)

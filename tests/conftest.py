@@ -84,13 +84,16 @@ def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Exporte
     """Gives the bundle of a target, made once in a session. Not to be changed: see `copied`."""
 
     @functools.cache
-    def make(target: str, precision: Precision = "fp32", batch: int = 1, dynamic: bool = False) -> Path:
+    def make(
+        target: str, precision: Precision = "fp32", batch: int = 1, dynamic: bool = False, pixels: bool = False
+    ) -> Path:
         options = ExportOptions(
             targets=(target,),
             precision=precision,
             batch=batch,
             dynamic=dynamic,
             golden_images=6,
+            embed_preprocessing=pixels,
             output=tmp_path_factory.mktemp("bundles"),
         )
         outcome = export_bundles(weights, options)[0]

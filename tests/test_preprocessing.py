@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from dmformer.errors import DataError, UsageError
-from dmformer.preprocessing import IMAGENET, Preprocessing, preprocess, preprocess_batch
+from dmformer.preprocessing import IMAGENET, Preprocessing, fit_batch, pixels_of, preprocess, preprocess_batch
 
 GREY = {"mean": (0.5,), "std": (0.5,), "channel_order": "grey"}
 PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}
@@ -195,3 +195,31 @@ def test_an_extreme_aspect_ratio_does_not_exhaust_memory() -> None:
         preprocess(np.zeros((1, 1_000_000), np.uint8), IMAGENET)
     with pytest.raises(DataError, match="elongated"):
         preprocess(np.zeros((1_000_000, 1), np.uint8), spec((224, 224), resize="exact"))
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr", "grey"])
+@pytest.mark.parametrize("resize", ["exact", "shorter", "letterbox"])
+def test_pixels_are_preprocessing_without_its_normalization(order: Any, resize: Any) -> None:
+    channels = 1 if order == "grey" else 3
+    spec = Preprocessing(
+        size=(32, 48),
+        resize=resize,
+        channel_order=order,
+        mean=(0.1, 0.5, 0.9)[:channels],
+        std=(0.2, 0.3, 0.4)[:channels],
+    )
+    images = [noise(*shape) for shape in ((31, 57, 3), (57, 31, 1), (40, 40, 4), (5, 3, 3))]
+    pixels, tensors = fit_batch(images, spec), preprocess_batch(images, spec)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (len(images), 32, 48, channels)
+    mean, std = (np.asarray(values, np.float32) for values in (spec.mean, spec.std))
+    expected = (pixels / np.float32(255) - mean) / std
+    assert np.array_equal(expected.transpose(0, 3, 1, 2), tensors)
+    assert np.array_equal(pixels_of(tensors, spec), pixels.transpose(0, 3, 1, 2)), "the normalization is undone exactly"
+
+
+def test_what_no_picture_gives_is_no_picture() -> None:
+    tensors = preprocess_batch([np.zeros((32, 32, 3), np.uint8)], Preprocessing(size=(32, 32)))
+    for wrong in (tensors + np.float32(0.001), tensors - 1, np.full_like(tensors, np.nan)):
+        with pytest.raises(UsageError, match="no such picture"):
+            pixels_of(wrong, Preprocessing(size=(32, 32)))

@@ -76,6 +76,14 @@ def export(  # noqa: PLR0913 - one parameter for each option
             "--canonical/--plain", rich_help_panel=options.GRAPH, help="Fold BatchNorm and layer scale first (exact)."
         ),
     ] = True,
+    embed_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--embed-preprocessing",
+            rich_help_panel=options.GRAPH,
+            help="The engine takes pixels (uint8, NHWC, of its size) and normalizes them itself.",
+        ),
+    ] = False,
     data: options.Data = None,
     max_images: options.MaxImages = None,
     labels: weights_options.Labels = None,
@@ -183,6 +191,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
             license=license,
         ),
         timing_cache=timing_cache,
+        embed_preprocessing=embed_preprocessing,
         device=device,
     )
     source = weights_options.with_preprocessing(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import Content, Step, check_float32, template_files
+from dmformer.embedding.languages import Content, Step, check_dtypes, template_files
 from dmformer.errors import UsageError
+from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
 
 VARIANTS = {
@@ -17,6 +18,8 @@ VARIANTS = {
 }
 """Target -> folder of the sources that know its runtime."""
 
+INPUTS = {"float32": "float", "uint8": "std::uint8_t"}
+"""C++'s name for what an engine may take."""
 PARAMETERS_FILE = "include/dmformer/preprocessing_parameters.h"
 GOES_WITH_OPENVINO = ("openvino",)
 """Targets whose manifest's runtime options are given to the runtime as they are."""
@@ -70,19 +73,19 @@ def check(bundle: Bundle) -> None:
     manifest = bundle.manifest
     if manifest.file_with_role("engine") is None:
         raise UsageError(f"{bundle.path}: its engine is not built yet", f"dmformer build {bundle.path}, on the device")
-    check_float32(bundle, Cpp.name)
+    check_dtypes(bundle, Cpp.name, tuple(INPUTS))
 
 
 def parameters(bundle: Bundle) -> str:
     """The header that is made from the manifest: the only source that differs from bundle to bundle."""
     manifest = bundle.manifest
     labels = manifest.labels or tuple(str(index) for index in range(manifest.output.shape[1] or 0))
-    options = manifest.runtime.options if manifest.target in GOES_WITH_OPENVINO else {}
-    pairs = "".join(f"{{{text(key)}, {text(value)}}}, " for key, value in sorted(options.items()))
     return f"""\
 // Made by `dmformer embed` from the bundle's manifest: what belongs to one bundle is here and nowhere else.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -90,6 +93,11 @@ def parameters(bundle: Bundle) -> str:
 #include "dmformer/preprocessing.hpp"
 
 namespace dmformer::parameters {{
+
+// What the engine takes: preprocessed tensors [C, H, W], or pixels [H, W, C] that it normalizes itself.
+using Input = {INPUTS[manifest.input.dtype]};
+constexpr bool kPixels = {"true" if manifest.takes_pixels else "false"};
+constexpr std::array<int, 3> kInputShape{{{", ".join(map(str, manifest.input.shape[1:]))}}};
 
 inline const Preprocessing& preprocessing() {{
 {initializer(manifest.preprocessing)}
@@ -103,16 +111,28 @@ constexpr int kBatch = {manifest.input.shape[0] or 0};  // Of a fixed batch; 0 i
 constexpr int kClasses = {manifest.output.shape[1]};
 
 // What the runtime must be opened with.
-inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{pairs.removesuffix(", ")}}}; }}
+inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{opened_with(manifest)}}}; }}
 
+{table(labels)}
+
+}}  // namespace dmformer::parameters
+"""
+
+
+def opened_with(manifest: Manifest) -> str:
+    """What the runtime must be opened with, as the pairs of a C++ initializer."""
+    options = manifest.runtime.options if manifest.target in GOES_WITH_OPENVINO else {}
+    return ", ".join(f"{{{text(key)}, {text(value)}}}" for key, value in sorted(options.items()))
+
+
+def table(labels: Sequence[str]) -> str:
+    """The labels as a C++ function."""
+    return f"""\
 inline const char* label(int index) {{
   static const char* const labels[kClasses] = {{
 {"".join(f"      {text(label)},{chr(10)}" for label in labels)}  }};
   return labels[index];
-}}
-
-}}  // namespace dmformer::parameters
-"""
+}}"""
 
 
 def initializer(spec: Preprocessing) -> str:

@@ -97,11 +97,22 @@ def template_files(folder: str) -> dict[str, Content]:
     }
 
 
-def check_float32(bundle: Bundle, language: str) -> None:
-    """Raises `UsageError` where the engine takes or gives what sources that know float32 alone cannot handle."""
+def check_dtypes(bundle: Bundle, language: str, inputs: tuple[str, ...] = ("float32",)) -> None:
+    """Raises `UsageError` where the engine takes or gives what a language's sources cannot handle.
+
+    Args:
+        bundle: Its manifest says what.
+        language: The language's name.
+        inputs: What its sources can give an engine.
+    """
     manifest = bundle.manifest
-    if manifest.input.dtype != "float32" or manifest.output.dtype != "float32":
+    if manifest.input.dtype not in inputs:
         raise UsageError(
-            f"{bundle.path}: its engine takes {manifest.input.dtype}, and {language} gives float32",
-            f"export it with float32 input and output; {language} does the preprocessing itself",
+            f"{bundle.path}: its engine takes {manifest.input.dtype}, and {language} gives {' or '.join(inputs)}",
+            f"export it without --embed-preprocessing; {language} does the preprocessing itself",
+        )
+    if manifest.output.dtype != "float32":
+        raise UsageError(
+            f"{bundle.path}: its engine gives {manifest.output.dtype}, and {language} reads float32",
+            "export it with float32 output",
         )

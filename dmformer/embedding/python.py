@@ -57,6 +57,7 @@ def parameters(bundle: Bundle) -> str:
     values: dict[str, Any] = {
         "ENGINE_FILE": f"engine/{manifest.file_with_role('engine')}",
         "INPUT": manifest.input.name,
+        "INPUT_DTYPE": manifest.input.dtype,
         "OUTPUT": manifest.output.name,
         "BATCH": manifest.input.shape[0],
         "OPTIONS": dict(sorted(manifest.runtime.options.items())),

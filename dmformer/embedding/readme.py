@@ -6,7 +6,7 @@ import re
 
 from dmformer.bundle import Bundle
 from dmformer.embedding.languages import Language
-from dmformer.preprocessing import Preprocessing
+from dmformer.manifest import Manifest
 
 
 def readme(bundle: Bundle, language: Language) -> str:
@@ -26,15 +26,17 @@ The self-test preprocesses golden images and compares with PyTorch's tensors (st
 engine on those tensors and compares with the answers of PyTorch in FP32 (stage "engine"). It names the stage that
 differs.
 
-Preprocessing: {describe(manifest.preprocessing)}
+Preprocessing: {describe(manifest)}
 
 {language.notes(bundle).strip()}
 """
 
 
-def describe(spec: Preprocessing) -> str:
+def describe(manifest: Manifest) -> str:
     """One sentence: what happens to an image before the engine sees it."""
+    spec = manifest.preprocessing
     height, width = spec.size
+    inside = " (normalized inside the engine, which takes the pixels)" if manifest.takes_pixels else ""
     sizes = {
         "exact": f"stretched to {width}x{height}",
         "shorter": f"shorter side to {spec.shorter_side}, then the central {width}x{height}",
@@ -42,7 +44,7 @@ def describe(spec: Preprocessing) -> str:
     }
     return (
         f"{spec.channel_order}, {sizes[spec.resize]}, {spec.interpolation} with antialiasing as Pillow's, "
-        f"divided by 255, mean {list(spec.mean)}, deviation {list(spec.std)}."
+        f"divided by 255, mean {list(spec.mean)}, deviation {list(spec.std)}{inside}."
     )
 
 

@@ -8,7 +8,8 @@
      "samples": [{"name": "...", "width": W, "height": H, "channels": 3, "label": 7,
                   "pixels": "000.u8", "tensor": "000.f32", "logits": "000.logits.f32"}, ...]}
 
-``pixels`` are uint8 HWC, ``tensor`` float32 CHW, ``logits`` float32 and the FP32 PyTorch reference's. A self-test
+``pixels`` are uint8 HWC, ``tensor`` is what the engine takes (float32 CHW, or uint8 HWC where ``dtype`` says so),
+``logits`` float32 and the FP32 PyTorch reference's. A self-test
 preprocesses ``pixels`` and compares with ``tensor``: the stage "preprocessing". It runs the engine on ``tensor``, not
 on what it preprocessed itself, and compares with ``logits``: the stage "engine".
 
@@ -22,12 +23,15 @@ import json
 from typing import Any
 
 from dmformer.bundle import Bundle
+from dmformer.engine_input import from_tensors
 from dmformer.evaluation.tolerances import ENOUGH_IMAGES
 from dmformer.evaluation.verify import PREPROCESSING_ERROR, asked_at_export, fitting_golden
 from dmformer.golden import Golden
 
 SCHEMA = "dmformer.golden/1"
 FOLDER = "golden"
+ENDINGS = {"float32": "f32", "uint8": "input.u8"}
+"""Of the file with what the engine takes, by its dtype."""
 ROUNDING = 1.01
 """A little more than one step of 8 bits, for the rounding of the comparison itself."""
 
@@ -39,17 +43,20 @@ def golden_files(bundle: Bundle) -> dict[str, bytes]:
         BundleError: The bundle's golden samples are damaged.
     """
     golden = fitting_golden(bundle)
+    taken = from_tensors(bundle.manifest, golden.tensors)
+    ending = ENDINGS[bundle.manifest.input.dtype]
     document = {
         "schema": SCHEMA,
-        "shape": list(golden.tensors.shape[1:]),
+        "dtype": bundle.manifest.input.dtype,
+        "shape": list(taken.shape[1:]),
         "classes": golden.logits.shape[1],
         "tolerance": tolerance_of(bundle, len(golden.images)),
-        "samples": [_entry(golden, index) for index in range(len(golden.images))],
+        "samples": [_entry(golden, index, ending) for index in range(len(golden.images))],
     }
     files = {"golden.json": (json.dumps(document, indent=2) + "\n").encode()}
     for index, image in enumerate(golden.images):
         files[f"{index:03d}.u8"] = image.tobytes()
-        files[f"{index:03d}.f32"] = golden.tensors[index].astype("<f4").tobytes()
+        files[f"{index:03d}.{ending}"] = taken[index].astype(taken.dtype.newbyteorder("<")).tobytes()
         files[f"{index:03d}.logits.f32"] = golden.logits[index].astype("<f4").tobytes()
     return files
 
@@ -63,15 +70,20 @@ def tolerance_of(bundle: Bundle, images: int) -> dict[str, Any]:
     """
     asked = asked_at_export(bundle)
     judged = images >= ENOUGH_IMAGES or asked.on_few_images
+    manifest = bundle.manifest
+    # One step of 8 bits, in units of what the engine takes.
+    steps = [1.0] * manifest.preprocessing.channels
+    if not manifest.takes_pixels:
+        steps = [PREPROCESSING_ERROR / deviation for deviation in manifest.preprocessing.std]
     return {
-        "tensor": [PREPROCESSING_ERROR * ROUNDING / deviation for deviation in bundle.manifest.preprocessing.std],
+        "tensor": [step * ROUNDING for step in steps],
         "max_abs_error": asked.max_abs_error,
         "min_sqnr_db": asked.min_sqnr_db,
         "min_agreement": asked.min_agreement if judged else None,
     }
 
 
-def _entry(golden: Golden, index: int) -> dict[str, Any]:
+def _entry(golden: Golden, index: int, ending: str) -> dict[str, Any]:
     height, width, channels = golden.images[index].shape
     return {
         "name": golden.names[index],
@@ -80,6 +92,6 @@ def _entry(golden: Golden, index: int) -> dict[str, Any]:
         "channels": channels,
         "label": int(golden.labels[index]),
         "pixels": f"{index:03d}.u8",
-        "tensor": f"{index:03d}.f32",
+        "tensor": f"{index:03d}.{ending}",
         "logits": f"{index:03d}.logits.f32",
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import Content, Step, check_float32, template_files
+from dmformer.embedding.languages import Content, Step, check_dtypes, template_files
 from dmformer.preprocessing import Preprocessing
 
 RESOURCES = "site"
@@ -23,7 +23,7 @@ class Web:
     resources = RESOURCES
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        check_float32(bundle, self.name)
+        check_dtypes(bundle, self.name)
         return {**template_files("web"), f"{RESOURCES}/parameters.js": parameters(bundle).encode()}
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:

@@ -15,10 +15,10 @@ from PIL import Image
 
 from dmformer.bundle import Bundle
 from dmformer.data.images import MAX_PIXELS, load_image
+from dmformer.engine_input import from_images
 from dmformer.errors import DataError, UsageError
 from dmformer.evaluation.predict import Guess, guesses
-from dmformer.evaluation.verify import DYNAMIC_BATCH, run_all
-from dmformer.preprocessing import preprocess_batch
+from dmformer.evaluation.verify import DYNAMIC_BATCH, run_batches
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.pool import SessionPool
 
@@ -117,9 +117,9 @@ class Classifier:
         self.close()
 
     def _logits(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        tensors = preprocess_batch(images, self.bundle.manifest.preprocessing)
+        batch = from_images(self.bundle.manifest, images)
         with self._pool.lend(self._timeout) as session:
-            return run_all(self.bundle, session, tensors)
+            return run_batches(self.bundle, session, batch)
 
     def _load(self, source: ImageSource, position: int) -> NDArray[np.uint8]:
         if isinstance(source, str | os.PathLike):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.data.dataset import Dataset, UnreadableLog, iterate_batches
+from dmformer.engine_input import EngineInput, from_tensors
 from dmformer.errors import BundleError, EngineError
 from dmformer.evaluation.metrics import TOP, Logits, compare, right_percent
 from dmformer.evaluation.tolerances import DEFAULTS, failures
@@ -96,7 +97,7 @@ def fitting_golden(bundle: Bundle) -> Golden:
     """
     golden = bundle.golden()
     found = (golden.tensors.shape[1:], golden.logits.shape[1:])
-    if found != (bundle.manifest.input.shape[1:], bundle.manifest.output.shape[1:]):
+    if found != (bundle.manifest.preprocessing.shape, bundle.manifest.output.shape[1:]):
         raise BundleError(
             f"{bundle.path}: the golden samples have the shapes {found}, which are not the manifest's",
             "export the bundle again",
@@ -170,7 +171,7 @@ def batch_size(bundle: Bundle, session: Session) -> int:
 
 
 def run_all(bundle: Bundle, session: Session, tensors: NDArray[np.float32]) -> Logits:
-    """Runs any number of images through an engine, filling up the last batch of an engine with a fixed one.
+    """Runs any number of preprocessed images through an engine; those of one that takes pixels are undone first.
 
     Args:
         bundle: The engine's bundle.
@@ -179,14 +180,29 @@ def run_all(bundle: Bundle, session: Session, tensors: NDArray[np.float32]) -> L
 
     Raises:
         EngineError: The output is not ``[N, classes]``, or holds NaN or infinity.
+        UsageError: The engine takes pixels, and no picture gives these tensors.
+    """
+    return run_batches(bundle, session, from_tensors(bundle.manifest, tensors))
+
+
+def run_batches(bundle: Bundle, session: Session, images: EngineInput) -> Logits:
+    """Runs any number of images through an engine, filling up the last batch of an engine with a fixed one.
+
+    Args:
+        bundle: The engine's bundle.
+        session: The opened engine.
+        images: What the engine takes, for any N: see `dmformer.engine_input`.
+
+    Raises:
+        EngineError: The output is not ``[N, classes]``, or holds NaN or infinity.
     """
     size = batch_size(bundle, session)
     fixed = session.images_at_once is None and bundle.manifest.input.shape[0] is not None
     parts = []
-    for start in range(0, len(tensors), size):
-        part = tensors[start : start + size]
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
         missing = size - len(part) if fixed else 0
-        padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)]) if missing else part
+        padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
         output = session.run(np.ascontiguousarray(padded))[bundle.manifest.output.name]
         parts.append(np.asarray(output, np.float32)[: len(part)])
     found = np.concatenate(parts)

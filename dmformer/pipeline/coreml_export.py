@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ def make_coreml(destination: Path, prepared: Prepared, options: ExportOptions, p
     progress.say(described(plan, target))
     with staged(destination, options.force) as staging:
         request, groups = request_for(plan, prepared, options, staging.directory, progress)
-        manifest = draft(TARGET, groups, prepared, options)
+        # An image input is the package's own; to the rest of dmformer it takes the tensors that pictures give.
+        manifest = draft(TARGET, groups, prepared, replace(options, embed_preprocessing=False))
         bundle = CoreMlRuntime().build(request, manifest, prepared.golden)
         asked = options.tolerance or DEFAULTS[options.precision]
         proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)

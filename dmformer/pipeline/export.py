@@ -14,7 +14,7 @@ from dmformer.evaluation.verify import Answers
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
 from dmformer.pipeline.coreml_export import TARGET as COREML
-from dmformer.pipeline.coreml_export import check_coreml, label_of, make_coreml, needs_ranges
+from dmformer.pipeline.coreml_export import check_coreml, label_of, make_coreml, needs_ranges, plan_for
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, graph_for, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import Sources, open_sources
@@ -95,7 +95,10 @@ def export_bundles(
 
 def place(name: str, target: str, options: ExportOptions) -> Path:
     """Where a bundle goes."""
-    return options.output / f"{name}-{target}-{label_of(options) if target == COREML else options.precision}"
+    label = label_of(options) if target == COREML else options.precision
+    # An image input of Core ML is what every other engine takes pixels by.
+    ending = "-pixels" if options.embed_preprocessing and target != COREML else ""
+    return options.output / f"{name}-{target}-{label}{ending}"
 
 
 def check_options(options: ExportOptions) -> None:
@@ -109,12 +112,29 @@ def check_options(options: ExportOptions) -> None:
         require(get_runtime(target))
     if COREML in options.targets:
         check_coreml(options)
+    if options.embed_preprocessing:
+        check_embedding(options)
     if options.precision == "int8" and not options.canonical:
         raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
     if here:
         only_cpu(SessionOptions(device=options.device), " and ".join(here))
     if options.golden_images < 1:
         raise UsageError("a bundle needs at least one golden image", "give --golden-images 1 or more")
+
+
+def check_embedding(options: ExportOptions) -> None:
+    """Raises `UsageError` where a target cannot take pixels as asked."""
+    refused = [target for target in options.targets if builds_later(target)]
+    if refused:
+        raise UsageError(
+            f"--embed-preprocessing is not supported for {' and '.join(refused)}: those engines take tensors",
+            "leave it out, or use it with onnx, onnxruntime, openvino or coreml",
+        )
+    if COREML in options.targets and not plan_for(options).image_input:
+        raise UsageError(
+            "--embed-preprocessing for coreml is its image input, which takes one picture at a time",
+            "leave out --tensor-input, --dynamic and --batch, or leave out --embed-preprocessing",
+        )
 
 
 def builds_later(target: str) -> bool:

@@ -58,7 +58,7 @@ def reference_tap(
     if reference is not None:
         other = Bundle.load(reference)
         same = other.manifest.source.sha256 == bundle.manifest.source.sha256
-        if not same or other.manifest.input.shape[1:] != bundle.manifest.input.shape[1:]:
+        if not same or other.manifest.preprocessing.shape != bundle.manifest.preprocessing.shape:
             raise UsageError(f"{reference}: is of other weights or another input size than {bundle.path}")
         if other.manifest.precision.requested != "fp32":
             raise UsageError(f"{reference}: is {other.manifest.precision.requested}", "give a bundle made with --fp32")

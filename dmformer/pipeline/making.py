@@ -23,6 +23,7 @@ from dmformer.manifest import (
     TensorSpec,
 )
 from dmformer.pipeline.options import ExportOptions
+from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.registry import get_runtime
@@ -100,7 +101,11 @@ def build_and_verify(
 def request_for(
     target: str, graph: onnx.ModelProto, staging: Staging, prepared: Prepared, options: ExportOptions
 ) -> EngineRequest:
-    """Writes a graph to disk and asks for its engine."""
+    """Writes a graph to disk, with its preprocessing where that was asked for, and asks for its engine."""
+    if options.embed_preprocessing:
+        from dmformer.export.embedded import embed_preprocessing
+
+        graph = embed_preprocessing(graph, prepared.checkpoint.preprocessing)
     path = prepared.scratch / f"{target}.onnx"
     path.write_bytes(graph.SerializeToString(deterministic=True))
     return EngineRequest(str(path), str(staging.directory), options.precision, STORED[options.precision])
@@ -123,6 +128,13 @@ def publish(staging: Staging, bundle: Bundle, proof: Proof) -> Outcome:
     return Outcome(replace(bundle, path=staging.publish(destination)), proof)
 
 
+def input_of(spec: Preprocessing, batch: int | None, pixels: bool) -> TensorSpec:
+    """What an engine takes: preprocessed tensors, or pixels of its size."""
+    if pixels:
+        return TensorSpec(name="image", shape=(batch, *spec.size, spec.channels), dtype="uint8", layout="NHWC")
+    return TensorSpec(name="image", shape=(batch, *spec.shape), layout="NCHW")
+
+
 def draft(target: str, groups: dict[str, str], prepared: Prepared, options: ExportOptions) -> Manifest:
     """The manifest as far as it is known before the build."""
     checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
@@ -133,7 +145,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
             requested=options.precision, stored=STORED[options.precision], executes="unknown", groups=groups
         ),
         files={},
-        input=TensorSpec(name="image", shape=(batch, *checkpoint.preprocessing.shape)),
+        input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
         output=TensorSpec(name="logits", shape=(batch, checkpoint.config.num_classes)),
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,

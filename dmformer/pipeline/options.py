@@ -69,6 +69,7 @@ class ExportOptions:
         coreml: What a Core ML package is built with: fields of `dmformer.runtimes.coreml.plan.PackagePlan`; None and
             what is missing stand for the default.
         timing_cache: File in which NVIDIA's builder keeps timings; None takes the user's own.
+        embed_preprocessing: Let the engine take pixels, uint8 ``[N, H, W, C]``, and normalize them itself.
         device: Where the engine is tried and verified; the runtimes of today know ``cpu``.
     """
 
@@ -90,4 +91,5 @@ class ExportOptions:
     build: Mapping[str, object] = field(default_factory=dict)
     coreml: Mapping[str, object] = field(default_factory=dict)
     timing_cache: Path | None = None
+    embed_preprocessing: bool = False
     device: str = "cpu"

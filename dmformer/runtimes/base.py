@@ -18,6 +18,8 @@ from dmformer.golden import Golden
 from dmformer.manifest import Manifest, PrecisionRecord, RuntimeRecord
 
 Array = NDArray[np.generic]
+MAKERS = {"float32": "dmformer.preprocessing.preprocess_batch", "uint8": "dmformer.preprocessing.fit_batch"}
+"""What makes an engine's input, by its dtype."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,12 @@ class Session(ABC):
     images_at_once: int | None = None
 
     @abstractmethod
-    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
+    def run(self, batch: NDArray[Any]) -> dict[str, Array]:
         """Runs one batch.
 
         Args:
-            batch: float32 ``[N, C, H, W]``, preprocessed, C-contiguous.
+            batch: float32 ``[N, C, H, W]``, preprocessed, C-contiguous; where the manifest's input is uint8, pixels
+                ``[N, H, W, C]`` of the engine's size (`dmformer.engine_input` gives the right one).
 
         Returns:
             Arrays by output name. The caller owns them: no buffer is used again.
@@ -207,16 +210,16 @@ def only_cpu(options: SessionOptions, runtime: str) -> None:
         raise UsageError(f"{runtime} runs on the CPU here, not on {options.device!r}", "use --device cpu")
 
 
-def check_batch(batch: NDArray[np.float32], shape: tuple[int | None, ...]) -> None:
+def check_batch(batch: NDArray[Any], shape: tuple[int | None, ...], dtype: str = "float32") -> None:
     """Raises `UsageError` where a batch does not fit the engine's input."""
     fits = batch.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, batch.shape, strict=True))
     fits = fits and batch.size > 0
-    if not fits or batch.dtype != np.float32:
+    if not fits or batch.dtype != dtype:
         wanted = "x".join("N" if n is None else str(n) for n in shape)
         found = "x".join(map(str, batch.shape))
         raise UsageError(
-            f"the engine takes float32 {wanted}, not {batch.dtype} {found}",
-            "preprocess with dmformer.preprocessing, or export with --dynamic for other batch sizes",
+            f"the engine takes {dtype} {wanted}, not {batch.dtype} {found}",
+            f"{MAKERS[dtype]} makes it, and --dynamic an engine for other batch sizes",
         )
 
 

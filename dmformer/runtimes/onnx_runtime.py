@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
+from dmformer.manifest import TensorSpec
 from dmformer.runtimes.base import (
     Array,
     EngineReport,
@@ -33,7 +33,7 @@ PROVIDER = "CPUExecutionProvider"
 class OnnxRuntimeSession(Session):
     """An ONNX file opened by ONNX Runtime on the CPU provider, which is asserted to be the active one."""
 
-    def __init__(self, path: Path, shape: tuple[int | None, ...], precision: str, options: SessionOptions) -> None:
+    def __init__(self, path: Path, given: TensorSpec, precision: str, options: SessionOptions) -> None:
         import onnxruntime
 
         only_cpu(options, "onnxruntime")
@@ -49,12 +49,12 @@ class OnnxRuntimeSession(Session):
         if active != [PROVIDER]:
             raise EngineError(f"{path}: runs on {active}, not on {PROVIDER} alone", "install plain onnxruntime")
         self.execution = Execution(PROVIDER, precision)
-        self._shape = shape
+        self._shape, self._dtype = given.shape, given.dtype
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
-        check_batch(batch, self._shape)
+    def run(self, batch: NDArray[Any]) -> dict[str, Array]:
+        check_batch(batch, self._shape, self._dtype)
         return dict(zip(self._outputs, self._session.run(None, {self._input: batch}), strict=True))
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class OnnxRuntime(NativeRuntime):
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         manifest = bundle.manifest
-        return OnnxRuntimeSession(bundle.file("engine"), manifest.input.shape, manifest.precision.executes, options)
+        return OnnxRuntimeSession(bundle.file("engine"), manifest.input, manifest.precision.executes, options)
 
 
 def _executes(precision: str) -> str:

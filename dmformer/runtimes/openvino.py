@@ -8,7 +8,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
@@ -51,12 +50,12 @@ class OpenVinoSession(Session):
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(options.streams):
             self._idle.put(self._compiled.create_infer_request())
-        self._shape = bundle.manifest.input.shape
+        self._shape, self._dtype = bundle.manifest.input.shape, bundle.manifest.input.dtype
         self._outputs = [bundle.manifest.output.name]
         self.execution = Execution("CPU", executed_precision(self._compiled, bundle.manifest.precision.requested))
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
-        check_batch(batch, self._shape)
+    def run(self, batch: NDArray[Any]) -> dict[str, Array]:
+        check_batch(batch, self._shape, self._dtype)
         request = self._idle.get()
         try:
             results = request.infer([batch], share_inputs=True, share_outputs=False)

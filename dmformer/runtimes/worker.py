@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, read_manifest
+from dmformer.engine_input import from_tensors
 from dmformer.errors import DmformerError, EngineError
 from dmformer.runtimes.base import EngineRequest, Session, SessionOptions
 from dmformer.runtimes.registry import RUNTIMES, get_runtime
@@ -70,7 +71,7 @@ def clock(task: dict[str, Any], say: Say) -> dict[str, Any]:
         return {"ms": statistics.median(timed(session, batch, TIMED_S)) * 1e3}
 
 
-def timed(session: Session, batch: NDArray[np.float32], seconds: float) -> list[float]:
+def timed(session: Session, batch: NDArray[Any], seconds: float) -> list[float]:
     """Seconds of each inference in a stretch of time; at least one."""
     taken: list[float] = []
     end = time.perf_counter() + seconds
@@ -82,12 +83,12 @@ def timed(session: Session, batch: NDArray[np.float32], seconds: float) -> list[
 
 
 @contextlib.contextmanager
-def opened(task: dict[str, Any], say: Say) -> Iterator[tuple[Session, NDArray[np.float32]]]:
+def opened(task: dict[str, Any], say: Say) -> Iterator[tuple[Session, NDArray[Any]]]:
     """The session of an assembled bundle, and one batch of its golden samples."""
     directory = Path(task["bundle"])
     bundle = Bundle(directory, read_manifest(directory))
     samples, size = bundle.golden().tensors, bundle.manifest.input.shape[0] or 1
-    batch = np.resize(samples, (size, *samples.shape[1:]))
+    batch = from_tensors(bundle.manifest, np.resize(samples, (size, *samples.shape[1:])))
     say({"step": "compiling the engine"})
     with get_runtime(task["runtime"]).open(bundle, SessionOptions()) as session:
         say({"step": "running the engine"})

@@ -22,7 +22,7 @@ from dmformer.pipeline.options import ExportOptions
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.coreml.plan import deployment_target, make_plan
 from dmformer.runtimes.coreml.runtime import CoreMlRuntime
-from dmformer.runtimes.coreml.session import package_of, pixels
+from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.inspection.onnx_wire import field
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import read_package
@@ -258,14 +258,6 @@ class TestPlan:
         code, _, err = invoke(capsys, "export", "--w8a16", "--target", "onnxruntime")
         assert code == 2
         assert "--w8a16 belongs to Core ML packages" in one_line(err)
-
-
-def test_pixels_are_those_of_the_picture(half: Bundle) -> None:
-    golden, spec = half.golden(), half.manifest.preprocessing
-    found = pixels(golden.tensors, spec)
-    assert np.array_equal(found, np.rint(found))
-    with pytest.raises(UsageError, match="no such picture"):
-        pixels(golden.tensors + np.float32(0.001), spec)
 
 
 def test_values_of_a_program_are_forgotten_when_they_are_used_up(half: Bundle) -> None:

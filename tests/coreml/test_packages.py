@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from dmformer.export.coreml.conversion import Recipe, convert
 from dmformer.export.coreml.package import write_package
@@ -19,9 +20,8 @@ from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
-from dmformer.preprocessing import Preprocessing, preprocess
+from dmformer.preprocessing import Preprocessing, pixels_of, preprocess
 from dmformer.runtimes.coreml.neural_engine import neural_engine_hints
-from dmformer.runtimes.coreml.session import pixels
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import Package, read_package
 from tests.support import TINY, random_batch, random_images, run
@@ -52,6 +52,10 @@ def test_float32_is_pytorch_s(canonical: DMFormer, reference: DMFormer, checkpoi
     package = made(canonical, recipe, tmp_path)
     assert package.model.version == 6, "iOS 15"
     np.testing.assert_allclose(logits(package, BATCH), expected(reference, BATCH), atol=1e-5)
+
+
+def pixels(tensor: NDArray[np.float32], spec: Preprocessing) -> NDArray[np.float32]:
+    return pixels_of(tensor, spec).astype(np.float32)
 
 
 def test_float16_rounds_every_tensor(plain: Path, reference: DMFormer, checkpoint: Checkpoint) -> None:

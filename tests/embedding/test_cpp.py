@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -222,9 +221,37 @@ def test_labels_are_text_whatever_is_in_them(copied: Path) -> None:
     assert text("\\?") == '"\\134\\077"'
 
 
-def test_an_engine_that_takes_no_floats_is_refused(copied: Path, tmp_path: Path) -> None:
-    edit_manifest(copied, lambda m: m["input"].update(dtype="uint8"))
-    with pytest.raises(UsageError, match="takes uint8"):
+def test_an_engine_of_half_floats_is_refused(copied: Path, tmp_path: Path) -> None:
+    edit_manifest(copied, lambda m: m["input"].update(dtype="float16"))
+    with pytest.raises(UsageError, match="takes float16, and cpp gives float32 or uint8"):
         embed(Bundle.load(copied), "cpp", tmp_path / "p")
-    assert json.loads((copied / "manifest.json").read_text())["input"]["dtype"] == "uint8"
     assert not (tmp_path / "p").exists()
+
+
+@needs_compiler
+def test_an_engine_that_takes_pixels_answers_as_python_does(tmp_path: Path) -> None:
+    options = ExportOptions(
+        targets=("openvino",), output=tmp_path, max_images=100, golden_images=8, embed_preprocessing=True
+    )
+    made = export_bundles(None, options)[0].bundle
+    project = embed(made, "cpp", tmp_path / "project").path
+    header = (project / PARAMETERS_FILE).read_text()
+    assert "using Input = std::uint8_t;" in header
+    assert "kInputShape{32, 32, 3};" in header
+    programs = build(project)
+    done = execute(programs / "self-test", "--threads", "1", "--bench", "0.1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("preprocessing: ok: 8 images, worst difference 0.000")
+    dataset = open_dataset(assets.TEST_IMAGES).select(range(100))
+    with open_bundle(made, SessionOptions(threads=1)) as session:
+        expected = run_dataset(made, session, dataset, Silent())[0].argmax(1)
+    paths = [tmp_path / f"{index}.png" for index in range(100)]
+    for index, path in enumerate(paths):
+        Image.fromarray(dataset.load(index).image).save(path)
+    (tmp_path / "list.txt").write_text("\n".join(map(str, paths)))
+    listed = execute(programs / "classify", "--list", tmp_path / "list.txt", "--threads", "1")
+    assert [int(line.split("\t")[0]) for line in listed.stdout.splitlines()] == expected.tolist()
+    wrong = np.fromfile(project / "golden" / "002.input.u8", np.uint8)
+    (wrong ^ 2).tofile(project / "golden" / "002.input.u8")
+    done = execute(programs / "self-test", "--threads", "1")
+    assert (done.returncode, done.stdout[:22]) == (1, "preprocessing: DIFFERS")

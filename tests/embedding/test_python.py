@@ -148,6 +148,29 @@ def test_top_1_is_dmformer_s_on_the_embedded_test_set(tmp_path: Path) -> None:
     assert len(set(expected)) == 10
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_engine_that_takes_pixels(exported: Exported, tmp_path: Path, target: str) -> None:
+    project = made(exported(target, pixels=True), tmp_path)
+    done = alone(project, "self_test.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    photos = [tmp_path / f"{side}.png" for side in (20, 37)]
+    for path, side in zip(photos, (20, 37), strict=True):
+        Image.fromarray(random_images(1, side)[0]).save(path)
+    with Classifier(exported(target)) as classifier:
+        expected = [best[0].label for best in classifier.predict(photos, top_k=1)]
+    done = alone(project, "classify.py", *photos, "--top", "1")
+    assert [line.split("  ")[-1] for line in done.stdout.splitlines()[1::2]] == expected
+
+
+def test_pixels_in_another_order_are_named_as_preprocessing(weights: Path, labelled: Path, tmp_path: Path) -> None:
+    options = ExportOptions(golden_images=6, data=labelled, output=tmp_path, embed_preprocessing=True)
+    project = made(export_bundles(weights, options)[0].bundle.path, tmp_path)
+    change(project, "CHANNEL_ORDER", "'bgr'")
+    done = alone(project, "self_test.py")
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[-1] == "self-test failed: preprocessing differs"
+
+
 PREPROCESS_ALL = """
 import numpy as np
 from preprocessing import preprocess

@@ -93,7 +93,7 @@ def candidates_of(bundles: list[Bundle], batches: list[int]) -> list[Candidate]:
 
 def family_of(bundle: Bundle) -> str:
     """The model and the input size of a bundle: only within a family does a speed-up mean anything."""
-    size = "x".join(str(side) for side in bundle.manifest.input.shape[1:])
+    size = "x".join(str(side) for side in bundle.manifest.preprocessing.shape)
     return f"{bundle.manifest.source.sha256}:{size}"
 
 

@@ -19,7 +19,7 @@ from dmformer.host import threads_per_stream
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import get_runtime
 
-Run = Callable[[NDArray[np.float32]], Any]
+Run = Callable[[NDArray[Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Subject:
     """An opened candidate.
 
     Attributes:
-        run: One inference of a preprocessed float32 ``[N, C, H, W]``; may be called from ``streams`` threads.
+        run: One inference of what `dmformer.evaluation.latency.workload.preparing` makes; may be called from
+            ``streams`` threads.
         enter_thread: Called once in each thread that will call ``run``.
         close: Releases the engine.
         provider: What it runs on, as the runtime reports.

@@ -35,7 +35,7 @@ class Worker:
 
     def open(self) -> dict[str, Any]:
         """Opens the engine and runs it once."""
-        bind = make_call(load_bundle(self.candidate), self.candidate.batch, self.settings, self._scratch)
+        bind = make_call(self.candidate, load_bundle(self.candidate), self.settings, self._scratch)
         before = memory_mb()
         self._subject = subject = open_subject(self.candidate, self.settings)
         self._calls = [bind(subject.run) for _ in range(self.settings.streams)]

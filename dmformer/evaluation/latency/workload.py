@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmformer.bundle import Bundle
+from dmformer.engine_input import EngineInput, from_images
+from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.latency.subject import Run
-from dmformer.preprocessing import Preprocessing, load_image, preprocess_batch
+from dmformer.preprocessing import load_image, preprocess_batch
 
 DIFFERENT_BATCHES = 4
 """Batches that are fed in turn: enough that no runtime sees the same bytes twice in a row."""
@@ -22,49 +25,57 @@ DIFFERENT_BATCHES = 4
 T = TypeVar("T")
 Call = Callable[[], Any]
 Images = list[NDArray[np.uint8]]
+Prepare = Callable[[Images], EngineInput]
 
 
-def make_call(bundle: Bundle, batch: int, settings: Settings, scratch: Path) -> Callable[[Run], Call]:
+def make_call(candidate: Candidate, bundle: Bundle, settings: Settings, scratch: Path) -> Callable[[Run], Call]:
     """What turns an engine into a call without arguments.
 
     Args:
+        candidate: Says how many images are in a call, and whether PyTorch takes them.
         bundle: Gives preprocessing and, without ``settings.image``, its golden samples.
-        batch: Images in a call.
         settings: The boundary and the image.
         scratch: An empty directory for image files, for the boundary ``file``.
 
     Raises:
         DataError: The image cannot be read.
     """
-    spec = bundle.manifest.preprocessing
-    batches = image_batches(bundle, batch, settings)
+    prepare = preparing(candidate, bundle)
+    batches = image_batches(bundle, candidate.batch, settings)
     if settings.boundary == "engine":
-        return _engine([preprocess_batch(images, spec) for images in batches])
+        return _engine([prepare(images) for images in batches])
     if settings.boundary == "preprocess":
-        return _preprocess(batches, spec)
-    return _file([write_images(images, scratch, settings, index) for index, images in enumerate(batches)], spec)
+        return _preprocess(batches, prepare)
+    return _file([write_images(images, scratch, settings, index) for index, images in enumerate(batches)], prepare)
 
 
-def _engine(tensors: list[NDArray[np.float32]]) -> Callable[[Run], Call]:
+def preparing(candidate: Candidate, bundle: Bundle) -> Prepare:
+    """What makes a candidate's input of images: PyTorch takes tensors, whatever the bundle's engine takes."""
+    if candidate.kind == "bundle":
+        return partial(from_images, bundle.manifest)
+    return partial(preprocess_batch, spec=bundle.manifest.preprocessing)
+
+
+def _engine(inputs: list[EngineInput]) -> Callable[[Run], Call]:
     def bind(run: Run) -> Call:
-        source: Iterator[NDArray[np.float32]] = itertools.cycle(tensors)
+        source: Iterator[EngineInput] = itertools.cycle(inputs)
         return lambda: run(next(source))
 
     return bind
 
 
-def _preprocess(batches: list[Images], spec: Preprocessing) -> Callable[[Run], Call]:
+def _preprocess(batches: list[Images], prepare: Prepare) -> Callable[[Run], Call]:
     def bind(run: Run) -> Call:
         source = itertools.cycle(batches)
-        return lambda: run(preprocess_batch(next(source), spec))
+        return lambda: run(prepare(next(source)))
 
     return bind
 
 
-def _file(batches: list[list[Path]], spec: Preprocessing) -> Callable[[Run], Call]:
+def _file(batches: list[list[Path]], prepare: Prepare) -> Callable[[Run], Call]:
     def bind(run: Run) -> Call:
         source = itertools.cycle(batches)
-        return lambda: run(preprocess_batch([load_image(path) for path in next(source)], spec))
+        return lambda: run(prepare([load_image(path) for path in next(source)]))
 
     return bind
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from dmformer.model.config import STAGES, ModelConfig
 
 LAYOUT, QUANTIZATION, OTHER = "layout changes", "quantize, dequantize", "other"
+PREPROCESSING = "preprocessing"
+"""Where it is embedded in the engine; its nodes are named so by `dmformer.export.embedded`."""
 _PATTERNS: tuple[tuple[str, str], ...] = (
     ("stem", r"^stem\b"),
     ("DMA expand", r"\.dma\.expand\b"),
@@ -22,7 +24,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("downsampling", r"^downsamples\b"),
     ("head", r"^(head|norm|globalaveragepool|flatten|reshape|logits)\b"),
 )
-PARTS = (*(name for name, _ in _PATTERNS), LAYOUT, QUANTIZATION, OTHER)
+PARTS = (PREPROCESSING, *(name for name, _ in _PATTERNS), LAYOUT, QUANTIZATION, OTHER)
 """In the order that tables show them."""
 
 _LAYOUT_KINDS = (
@@ -48,6 +50,8 @@ def part_of(node: str, kind: str = "") -> str:
     """
     if kind in _QUANTIZER_KINDS:
         return QUANTIZATION
+    if node.startswith(PREPROCESSING):
+        return PREPROCESSING
     if kind in _LAYOUT_KINDS:
         return LAYOUT
     return next((part for part, pattern in _PATTERNS if re.search(pattern, node)), OTHER)

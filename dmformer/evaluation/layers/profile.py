@@ -7,10 +7,10 @@ from collections import Counter
 from typing import Any
 
 from dmformer.bundle import Bundle
+from dmformer.engine_input import from_images
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.latency.workload import image_batches
 from dmformer.evaluation.layers.parts import PARTS, part_of, work
-from dmformer.preprocessing import preprocess_batch
 from dmformer.runtimes.inspection.base import LayerTime
 from dmformer.runtimes.inspection.registry import get_inspector
 
@@ -32,9 +32,9 @@ def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:
     Raises:
         EngineError: The runtime cannot be profiled.
     """
-    spec, target = bundle.manifest.preprocessing, bundle.manifest.target
-    tensors = [preprocess_batch(images, spec) for images in image_batches(bundle, batch, settings)]
-    batches = list(itertools.islice(itertools.cycle(tensors), runs_of(bundle, batch)))
+    target = bundle.manifest.target
+    inputs = [from_images(bundle.manifest, images) for images in image_batches(bundle, batch, settings)]
+    batches = list(itertools.islice(itertools.cycle(inputs), runs_of(bundle, batch)))
     layers = get_inspector(target).profile(bundle, batches, settings.threads)
     return {
         "source": SOURCES.get(target, SOURCES["onnxruntime"]),

@@ -20,9 +20,10 @@ from PIL import Image
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, UsageError
+from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch
 from dmformer.runtimes.coreml.plan import COMPUTE_UNITS
-from dmformer.runtimes.coreml.session import package_of, pixels
+from dmformer.runtimes.coreml.session import package_of
 
 UNITS = {"all": "ALL", "cpu": "CPU_ONLY", "cpu-and-gpu": "CPU_AND_GPU", "cpu-and-ne": "CPU_AND_NE"}
 """The names of `dmformer.runtimes.coreml.plan.COMPUTE_UNITS` in ``coremltools.ComputeUnit``."""
@@ -64,15 +65,13 @@ class CoreMlSession(Session):
         name = self._manifest.output.name
         if self._takes_pixels:
             given: list[Any] = [
-                _picture(one, self._manifest.preprocessing.channel_order) for one in self._pixels(batch)
+                _picture(one, self._manifest.preprocessing.channel_order)
+                for one in pixels_of(batch, self._manifest.preprocessing)
             ]
         else:
             given = list(_parts(batch, self._manifest.input.shape[0]))
         found = [np.asarray(self._model.predict({self._manifest.input.name: one})[name], np.float32) for one in given]
         return {name: np.concatenate(found)}
-
-    def _pixels(self, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return pixels(batch, self._manifest.preprocessing).astype(np.uint8)
 
     def close(self) -> None:
         self.__dict__.pop("_model", None)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
-from dmformer.errors import EngineError, UsageError
-from dmformer.preprocessing import Preprocessing
+from dmformer.errors import EngineError
+from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch, only_cpu
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import DAMAGE, Package, PackageError, read_package
@@ -19,8 +19,6 @@ PROVIDER = "evaluator"
 PIXELS_AT_ONCE = 1 << 16
 """Of all images that are run together: with more the caches hold less of what one operator leaves for the next."""
 PACKAGE_SUFFIX = ".mlpackage"
-PIXEL_TOLERANCE = 0.02
-"""How far from a whole number a pixel may come out when the normalization is undone in float32."""
 
 
 def package_of(bundle: Bundle) -> Path:
@@ -66,7 +64,7 @@ class EvaluatorSession(Session):
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
         check_batch(batch, self._shape)
-        given = pixels(batch, self._preprocessing) if self._takes_pixels else batch
+        given = pixels_of(batch, self._preprocessing).astype(np.float32) if self._takes_pixels else batch
         try:
             found = self._evaluator.run({self._evaluator.inputs[0]: given})
         except ValueError as error:
@@ -104,30 +102,3 @@ def check_interface(package: Package, bundle: Bundle) -> None:
         raise PackageError(
             f"it is the package of another network: it gives {given}, the manifest says {manifest.output.shape}"
         )
-
-
-def pixels(batch: NDArray[np.float32], spec: Preprocessing) -> NDArray[np.float32]:
-    """The pixels that preprocessing made a tensor of: what an image input takes.
-
-    Args:
-        batch: float32 ``[N, C, H, W]`` as `dmformer.preprocessing.preprocess` gives it.
-        spec: Its parameters.
-
-    Returns:
-        Whole numbers 0 to 255 as float32, in the order of the tensor's channels.
-
-    Raises:
-        UsageError: No picture of 8 bits gives this tensor.
-    """
-    shape = (1, -1, 1, 1)
-    mean, deviation = (np.asarray(values, np.float64).reshape(shape) for values in (spec.mean, spec.std))
-    exact = (batch.astype(np.float64) * deviation + mean) * 255
-    whole = np.rint(exact)
-    # Means and deviations far from 0..1 leave fewer digits of a pixel in float32.
-    allowed = PIXEL_TOLERANCE + 255 * np.abs(batch).max(initial=0) * float(deviation.max()) * 2**-20
-    if not np.isfinite(exact).all() or np.abs(exact - whole).max() > allowed or whole.min() < 0 or whole.max() > 255:
-        raise UsageError(
-            "the package takes pictures of 8 bits, and no such picture gives this tensor",
-            "preprocess a picture with dmformer.preprocessing, or export with --tensor-input",
-        )
-    return whole.astype(np.float32)

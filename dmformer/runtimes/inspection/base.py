@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,12 @@ class LayerTime:
 class Inspector(Protocol):
     """One runtime, looked into. `Session` stays free of all this, so that it costs nothing there."""
 
-    def profile(self, bundle: Bundle, batches: Sequence[NDArray[np.float32]], threads: int) -> list[LayerTime]:
+    def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
         """Runs every batch once with the runtime's profiler on, in the order of execution.
 
         Args:
             bundle: What to profile.
-            batches: float32 ``[N, C, H, W]``; the first few only warm up.
+            batches: What the engine takes (`dmformer.engine_input`); the first few only warm up.
             threads: Inside one inference; 0 leaves the choice to the runtime.
 
         Raises:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
+from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
 from dmformer.layouts import channels_first
 from dmformer.runtimes.inspection.base import LayerTime, Tap
@@ -30,7 +31,7 @@ TYPES = {"float": "float32", "float16": "float16", "int8": "int8", "uint8": "int
 class OnnxRuntimeInspector:
     """See `dmformer.runtimes.inspection.base.Inspector`."""
 
-    def profile(self, bundle: Bundle, batches: Sequence[NDArray[np.float32]], threads: int) -> list[LayerTime]:
+    def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
         with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
             options = session_options(threads)
             options.enable_profiling = True
@@ -54,7 +55,7 @@ class OnnxRuntimeInspector:
         name = session.get_inputs()[0].name
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-            found = session.run(list(tensors.values()), {name: batch})
+            found = session.run(list(tensors.values()), {name: from_tensors(bundle.manifest, batch)})
             named = zip(tensors.items(), found, strict=True)
             return {node: channels_first(tensor, np.asarray(value, np.float32)) for (node, tensor), value in named}
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dmformer import host
 from dmformer.bundle import Bundle
+from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
 from dmformer.runtimes.inspection.base import LayerTime, Tap
 from dmformer.runtimes.openvino import PRECISION_HINT
@@ -25,7 +26,7 @@ LAST_NODE = "head"
 class OpenVinoInspector:
     """See `dmformer.runtimes.inspection.base.Inspector`."""
 
-    def profile(self, bundle: Bundle, batches: Sequence[NDArray[np.float32]], threads: int) -> list[LayerTime]:
+    def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
         config = {"PERF_COUNT": "YES", "PERFORMANCE_HINT": "LATENCY", **bundle.manifest.runtime.options}
         if threads:
             config["INFERENCE_NUM_THREADS"] = str(threads)
@@ -51,7 +52,8 @@ class OpenVinoInspector:
         request = _compile(model, dict(bundle.manifest.runtime.options)).create_infer_request()
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-            found = request.infer([batch], share_inputs=True, share_outputs=False).to_tuple()
+            given = from_tensors(bundle.manifest, batch)
+            found = request.infer([given], share_inputs=True, share_outputs=False).to_tuple()
             return {node: np.asarray(found[len(found) - len(order) + i], np.float32) for i, node in enumerate(order)}
 
         return run

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
@@ -25,7 +25,7 @@ WARM_RUNS = 2
 class TensorRtInspector:
     """See `dmformer.runtimes.inspection.base.Inspector`."""
 
-    def profile(self, bundle: Bundle, batches: Sequence[NDArray[np.float32]], threads: int) -> list[LayerTime]:
+    def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
         with family_of(bundle.manifest.target).open(bundle, SessionOptions()) as session:
             if not isinstance(session, TensorRtSession):
                 raise EngineError(f"{bundle.path}: its session cannot be profiled")

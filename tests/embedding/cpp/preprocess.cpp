@@ -47,7 +47,7 @@ static void run(std::istringstream line) {
     std::cout << image.width << " " << image.height << " " << image.channels << "\n";
     return;
   }
-  const auto tensor = preprocess(image, spec);
+  const auto tensor = preprocess<float>(image, spec);
   write(output, tensor.data(), tensor.size() * sizeof(float));
   std::cout << "tensor\n";
 }

@@ -12,12 +12,12 @@ OPEN_BATCH = 32
 
 
 def run_all(engine: Engine, tensors: np.ndarray) -> np.ndarray:
-    """Logits, float32 [N, classes], of float32 [N, C, H, W]. The last batch of a fixed size is filled up."""
+    """Logits, float32 [N, classes], of N preprocessed images. The last batch of a fixed size is filled up."""
     size = BATCH or OPEN_BATCH
     found = []
     for start in range(0, len(tensors), size):
         part = tensors[start : start + size]
         missing = size - len(part) if BATCH else 0
-        padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)]) if missing else part
+        padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
         found.append(engine.run(np.ascontiguousarray(padded))[: len(part)])
     return np.concatenate(found)

@@ -1,11 +1,11 @@
-"""From pixels to the tensor that the engine takes, by the parameters in parameters.py. NumPy and Pillow only."""
+"""From pixels to what the engine takes, by the parameters in parameters.py. NumPy and Pillow only."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from parameters import CHANNEL_ORDER, FILL, INTERPOLATION, MEAN, RESIZE, SHORTER_SIDE, SIZE, STD
+from parameters import CHANNEL_ORDER, FILL, INPUT_DTYPE, INTERPOLATION, MEAN, RESIZE, SHORTER_SIDE, SIZE, STD
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -19,13 +19,18 @@ MAX_RESIZED_PIXELS = 2**27
 def preprocess(pixels: np.ndarray) -> np.ndarray:
     """Turns uint8 [H, W], [H, W, 1], [H, W, 3] (RGB) or [H, W, 4] (alpha is dropped) into float32 [C, H, W].
 
+    Where INPUT_DTYPE is uint8, normalizing is the engine's part, and the result is uint8 [H, W, C].
+
     Raises:
         ValueError: Another dtype or number of channels, or an image so elongated that resizing it needs all memory.
     """
     fitted = np.asarray(fit(to_pillow(pixels)))
-    channels = fitted[np.newaxis] if fitted.ndim == 2 else fitted.transpose(2, 0, 1)
+    fitted = fitted[:, :, np.newaxis] if fitted.ndim == 2 else fitted
     if CHANNEL_ORDER == "bgr":
-        channels = channels[::-1]
+        fitted = fitted[:, :, ::-1]
+    if INPUT_DTYPE == "uint8":
+        return np.ascontiguousarray(fitted)
+    channels = fitted.transpose(2, 0, 1)
     mean = np.asarray(MEAN, np.float32).reshape(-1, 1, 1)
     std = np.asarray(STD, np.float32).reshape(-1, 1, 1)
     return np.ascontiguousarray((channels / np.float32(255) - mean) / std, dtype=np.float32)

@@ -23,8 +23,8 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def main() -> int:
     golden = json.loads((GOLDEN / "golden.json").read_text(encoding="utf-8"))
-    tensors = np.stack([read(sample["tensor"], golden["shape"]) for sample in golden["samples"]])
-    reference = np.stack([read(sample["logits"], [golden["classes"]]) for sample in golden["samples"]])
+    tensors = np.stack([read(sample["tensor"], golden["dtype"], golden["shape"]) for sample in golden["samples"]])
+    reference = np.stack([read(sample["logits"], "float32", [golden["classes"]]) for sample in golden["samples"]])
     stages = {
         "preprocessing": preprocessing_problems(golden, tensors),
         "engine": engine_problems(golden["tolerance"], reference, run_all(Engine(), tensors)),
@@ -36,18 +36,20 @@ def main() -> int:
     return 1 if differs else 0
 
 
-def read(name: str, shape: list[int]) -> np.ndarray:
-    return np.fromfile(GOLDEN / name, "<f4").reshape(shape)
+def read(name: str, dtype: str, shape: list[int]) -> np.ndarray:
+    return np.fromfile(GOLDEN / name, np.dtype(dtype).newbyteorder("<")).reshape(shape)
 
 
 def preprocessing_problems(golden: dict, tensors: np.ndarray) -> list[str]:
     """The stage "preprocessing": the golden pixels, preprocessed here, against the golden tensors."""
     allowed = np.asarray(golden["tolerance"]["tensor"])
     worst = np.zeros(len(allowed))
+    # Pixels are [H, W, C], tensors [C, H, W].
+    plane = (0, 1) if golden["dtype"] == "uint8" else (1, 2)
     for sample, tensor in zip(golden["samples"], tensors):
         shape = (sample["height"], sample["width"], sample["channels"])
         pixels = np.fromfile(GOLDEN / sample["pixels"], np.uint8).reshape(shape)
-        worst = np.maximum(worst, np.abs(preprocess(pixels) - tensor).max(axis=(1, 2)))
+        worst = np.maximum(worst, np.abs(preprocess(pixels).astype(np.float32) - tensor).max(axis=plane))
     if (worst <= allowed).all():
         return []
     channel = int(np.argmax(worst / allowed))

@@ -23,5 +23,5 @@ class Engine:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Logits, float32 [N, classes], of float32 [N, C, H, W]."""
+        """Logits, float32 [N, classes], of preprocessed images [N, ...]."""
         return np.asarray(self._session.run([OUTPUT], {INPUT: batch})[0], np.float32)

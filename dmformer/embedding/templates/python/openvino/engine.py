@@ -22,5 +22,5 @@ class Engine:
         self._request = openvino.Core().compile_model(str(path), "CPU", config).create_infer_request()
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Logits, float32 [N, classes], of float32 [N, C, H, W]."""
+        """Logits, float32 [N, classes], of preprocessed images [N, ...]."""
         return np.asarray(self._request.infer([batch], share_outputs=False)[0], np.float32)

@@ -18,24 +18,25 @@ constexpr std::size_t kOpenBatch = 32;
 
 Classifier::Classifier(const std::string& folder, int threads) : engine_(folder, threads) {}
 
-std::vector<float> Classifier::logits(const std::vector<float>& tensors) {
+std::vector<float> Classifier::logits(const std::vector<parameters::Input>& images) {
   const std::size_t elements = parameters::preprocessing().elements();
-  if (tensors.size() % elements != 0) {
-    throw std::runtime_error(std::to_string(tensors.size()) + " values are no whole number of images of " +
+  if (images.size() % elements != 0) {
+    throw std::runtime_error(std::to_string(images.size()) + " values are no whole number of images of " +
                              std::to_string(elements));
   }
-  const std::size_t count = tensors.size() / elements, classes = parameters::kClasses;
+  const std::size_t count = images.size() / elements, classes = parameters::kClasses;
   const std::size_t size = parameters::kBatch > 0 ? parameters::kBatch : kOpenBatch;
   std::vector<float> found(count * classes);
   for (std::size_t start = 0; start < count; start += size) {
     const std::size_t here = std::min(size, count - start);
     if (here == size || parameters::kBatch == 0) {
-      engine_.run(tensors.data() + start * elements, here, found.data() + start * classes);
+      engine_.run(images.data() + start * elements, here, found.data() + start * classes);
       continue;
     }
     // The last images do not fill a fixed batch: the rest of it is zeros.
-    std::vector<float> batch(size * elements), answers(size * classes);
-    std::copy_n(tensors.data() + start * elements, here * elements, batch.data());
+    std::vector<parameters::Input> batch(size * elements);
+    std::vector<float> answers(size * classes);
+    std::copy_n(images.data() + start * elements, here * elements, batch.data());
     engine_.run(batch.data(), size, answers.data());
     std::copy_n(answers.data(), here * classes, found.data() + start * classes);
   }
@@ -44,11 +45,11 @@ std::vector<float> Classifier::logits(const std::vector<float>& tensors) {
 
 std::vector<std::vector<Guess>> Classifier::predict(const std::vector<Image>& images, int top) {
   const std::size_t elements = parameters::preprocessing().elements();
-  std::vector<float> tensors(images.size() * elements);
+  std::vector<parameters::Input> batch(images.size() * elements);
   for (std::size_t index = 0; index < images.size(); ++index) {
-    preprocess_into(images[index], parameters::preprocessing(), tensors.data() + index * elements);
+    preprocess_into(images[index], parameters::preprocessing(), batch.data() + index * elements);
   }
-  const std::vector<float> found = logits(tensors);
+  const std::vector<float> found = logits(batch);
   std::vector<std::vector<Guess>> guesses;
   for (std::size_t index = 0; index < images.size(); ++index) {
     guesses.push_back(best(found.data() + index * parameters::kClasses, parameters::kClasses, top));

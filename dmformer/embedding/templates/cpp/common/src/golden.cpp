@@ -6,7 +6,6 @@
 #include <stdexcept>
 
 #include "dmformer/preprocessing.hpp"
-#include "dmformer/preprocessing_parameters.h"
 #include "json.hpp"
 
 namespace dmformer {
@@ -22,14 +21,15 @@ std::string read(const std::string& path) {
   return text.str();
 }
 
-// Little-endian floats, which is how every machine that these runtimes know stores them.
-std::vector<float> read_floats(const std::string& path, std::size_t count) {
+// Little-endian numbers, which is how every machine that these runtimes know stores them.
+template <typename Value>
+std::vector<Value> read_values(const std::string& path, std::size_t count) {
   const std::string bytes = read(path);
-  if (bytes.size() != count * sizeof(float)) {
+  if (bytes.size() != count * sizeof(Value)) {
     throw std::runtime_error(path + ": has " + std::to_string(bytes.size()) + " bytes, not " +
-                             std::to_string(count * sizeof(float)));
+                             std::to_string(count * sizeof(Value)));
   }
-  std::vector<float> values(count);
+  std::vector<Value> values(count);
   std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
 }
@@ -49,8 +49,9 @@ Sample sample(const Json& entry, const std::string& folder) {
   return {entry["name"].string(),
           Image(side(entry["width"]), side(entry["height"]), side(entry["channels"]),
                 std::vector<std::uint8_t>(pixels.begin(), pixels.end())),
-          read_floats(folder + "/" + entry["tensor"].string(), parameters::preprocessing().elements()),
-          read_floats(folder + "/" + entry["logits"].string(), parameters::kClasses)};
+          read_values<parameters::Input>(folder + "/" + entry["tensor"].string(),
+                                         parameters::preprocessing().elements()),
+          read_values<float>(folder + "/" + entry["logits"].string(), parameters::kClasses)};
 }
 
 }  // namespace

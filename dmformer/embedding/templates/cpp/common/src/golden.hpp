@@ -6,19 +6,20 @@
 #include <vector>
 
 #include "dmformer/image.hpp"
+#include "dmformer/preprocessing_parameters.h"
 
 namespace dmformer {
 
 struct Sample {
   std::string name;
   Image image;
-  std::vector<float> tensor;  // [C, H, W]
+  std::vector<parameters::Input> tensor;  // What the engine takes.
   std::vector<float> logits;  // [classes]
 };
 
 // What an engine must keep; what is absent is not judged.
 struct Tolerance {
-  std::vector<double> tensor;  // Per channel, in units of the tensor: one step of 8 bits.
+  std::vector<double> tensor;  // Per channel, in units of what the engine takes: one step of 8 bits.
   std::optional<double> max_abs_error;  // Relative to the largest absolute logit or 1, whichever is greater.
   std::optional<double> min_sqnr_db;
   std::optional<double> min_agreement;

@@ -77,13 +77,13 @@ void show_classes(Classifier& classifier, const std::string& path, int top) {
 // Few together: an engine with an open batch is faster so, and memory does not grow with the list.
 void show_list(Classifier& classifier, const std::vector<std::string>& paths) {
   for (std::size_t start = 0; start < paths.size(); start += kTogether) {
-    std::vector<float> tensors;
+    std::vector<parameters::Input> images;
     const std::size_t end = std::min(start + kTogether, paths.size());
     for (std::size_t index = start; index < end; ++index) {
-      const auto tensor = preprocess(load_image(paths[index]), parameters::preprocessing());
-      tensors.insert(tensors.end(), tensor.begin(), tensor.end());
+      const auto image = preprocess<parameters::Input>(load_image(paths[index]), parameters::preprocessing());
+      images.insert(images.end(), image.begin(), image.end());
     }
-    const auto logits = classifier.logits(tensors);
+    const auto logits = classifier.logits(images);
     for (std::size_t index = start; index < end; ++index) {
       const auto guess = best(logits.data() + (index - start) * parameters::kClasses, parameters::kClasses, 1).front();
       std::printf("%d\t%.6f\t%s\n", guess.index, guess.probability, paths[index].c_str());

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace dmformer {
 namespace {
@@ -100,10 +101,12 @@ void preprocess_into(const Image& image, const Preprocessing& spec, float* tenso
   }
 }
 
-std::vector<float> preprocess(const Image& image, const Preprocessing& spec) {
-  std::vector<float> tensor(spec.elements());
-  preprocess_into(image, spec, tensor.data());
-  return tensor;
+void preprocess_into(const Image& image, const Preprocessing& spec, std::uint8_t* pixels) {
+  const int channels = spec.channels();
+  const Image ready = fitted(with_channels(image, channels), spec);
+  std::copy(ready.pixels.begin(), ready.pixels.end(), pixels);
+  if (spec.order != Order::kBgr) return;
+  for (std::size_t index = 0; index < ready.pixels.size(); index += channels) std::swap(pixels[index], pixels[index + 2]);
 }
 
 }  // namespace dmformer

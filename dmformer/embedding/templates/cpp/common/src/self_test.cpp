@@ -73,10 +73,11 @@ bool preprocessing_agrees(const Golden& golden) {
   double worst = 0;  // 1 is what is allowed.
   std::string where;
   for (const Sample& sample : golden.samples) {
-    const auto tensor = preprocess(sample.image, spec);
+    const auto tensor = preprocess<parameters::Input>(sample.image, spec);
     for (std::size_t index = 0; index < tensor.size(); ++index) {
-      const std::size_t channel = index / plane;
-      const double share = std::abs(double{tensor[index]} - sample.tensor[index]) / golden.tolerance.tensor[channel];
+      const std::size_t channel = parameters::kPixels ? index % spec.channels() : index / plane;
+      const double difference = static_cast<double>(tensor[index]) - static_cast<double>(sample.tensor[index]);
+      const double share = std::abs(difference) / golden.tolerance.tensor[channel];
       if (share > worst || std::isnan(share)) {
         worst = std::isnan(share) ? std::numeric_limits<double>::infinity() : share;
         where = ", in channel " + std::to_string(channel) + " of " + sample.name;
@@ -93,9 +94,9 @@ int top1(const float* logits) {
 }
 
 bool engine_agrees(const Golden& golden, Classifier& classifier) {
-  std::vector<float> tensors;
-  for (const Sample& sample : golden.samples) tensors.insert(tensors.end(), sample.tensor.begin(), sample.tensor.end());
-  const auto found = classifier.logits(tensors);
+  std::vector<parameters::Input> images;
+  for (const Sample& sample : golden.samples) images.insert(images.end(), sample.tensor.begin(), sample.tensor.end());
+  const auto found = classifier.logits(images);
   double signal = 0, noise = 0, largest = 0, scale = 0;
   int agreeing = 0;
   for (std::size_t index = 0; index < golden.samples.size(); ++index) {

@@ -42,15 +42,16 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
-void Engine::run(const float* tensors, std::size_t count, float* logits) {
-  const auto& spec = parameters::preprocessing();
-  const std::array<std::int64_t, 4> shape{static_cast<std::int64_t>(count), spec.channels(), spec.height, spec.width};
+void Engine::run(const parameters::Input* images, std::size_t count, float* logits) {
+  const auto& sides = parameters::kInputShape;
+  const std::array<std::int64_t, 4> shape{static_cast<std::int64_t>(count), sides[0], sides[1], sides[2]};
+  const std::size_t elements = count * parameters::preprocessing().elements();
   const char* const inputs[] = {parameters::kInputName};
   const char* const outputs[] = {parameters::kOutputName};
   try {
     // The value refers to the caller's memory: nothing is copied, and ONNX Runtime only reads it.
-    const Ort::Value input = Ort::Value::CreateTensor<float>(state_->memory, const_cast<float*>(tensors),
-                                                             count * spec.elements(), shape.data(), shape.size());
+    const Ort::Value input = Ort::Value::CreateTensor<parameters::Input>(
+        state_->memory, const_cast<parameters::Input*>(images), elements, shape.data(), shape.size());
     const auto found = state_->session.Run(Ort::RunOptions{nullptr}, inputs, &input, 1, outputs, 1);
     const std::size_t size = found.front().GetTensorTypeAndShapeInfo().GetElementCount();
     if (size != count * parameters::kClasses) {

@@ -33,13 +33,13 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
-void Engine::run(const float* tensors, std::size_t count, float* logits) {
-  const auto& spec = parameters::preprocessing();
-  const ov::Shape shape{count, static_cast<std::size_t>(spec.channels()), static_cast<std::size_t>(spec.height),
-                        static_cast<std::size_t>(spec.width)};
+void Engine::run(const parameters::Input* images, std::size_t count, float* logits) {
+  ov::Shape shape{count};
+  for (const int side : parameters::kInputShape) shape.push_back(static_cast<std::size_t>(side));
   try {
     // The tensor refers to the caller's memory: nothing is copied, and OpenVINO only reads it.
-    state_->request.set_input_tensor(ov::Tensor(ov::element::f32, shape, const_cast<float*>(tensors)));
+    const auto type = ov::element::from<parameters::Input>();
+    state_->request.set_input_tensor(ov::Tensor(type, shape, const_cast<parameters::Input*>(images)));
     state_->request.infer();
     const ov::Tensor output = state_->request.get_output_tensor();
     if (output.get_element_type() != ov::element::f32 || output.get_size() != count * parameters::kClasses) {

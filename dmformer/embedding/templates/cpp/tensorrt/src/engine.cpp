@@ -9,6 +9,7 @@
 #include <iostream>
 #include <iterator>
 #include <stdexcept>
+#include <type_traits>
 #include <vector>
 
 #include "dmformer/preprocessing.hpp"
@@ -89,7 +90,8 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
-void Engine::run(const float* tensors, std::size_t count, float* logits) {
+void Engine::run(const parameters::Input* images, std::size_t count, float* logits) {
+  static_assert(std::is_same_v<parameters::Input, float>, "dmformer makes no TensorRT engine that takes pixels");
   const auto& spec = parameters::preprocessing();
   const std::size_t inputs = count * spec.elements(), outputs = count * parameters::kClasses;
   float* input = state_->input.of(inputs);
@@ -103,7 +105,7 @@ void Engine::run(const float* tensors, std::size_t count, float* logits) {
       !context.setTensorAddress(parameters::kOutputName, output)) {
     throw std::runtime_error("the engine has other inputs or outputs than the parameters say");
   }
-  check(cudaMemcpyAsync(input, tensors, inputs * sizeof(float), cudaMemcpyHostToDevice, state_->stream), "input");
+  check(cudaMemcpyAsync(input, images, inputs * sizeof(float), cudaMemcpyHostToDevice, state_->stream), "input");
   if (!context.enqueueV3(state_->stream)) throw std::runtime_error("TensorRT cannot run the engine");
   check(cudaMemcpyAsync(logits, output, outputs * sizeof(float), cudaMemcpyDeviceToHost, state_->stream), "output");
   check(cudaStreamSynchronize(state_->stream), "inference");

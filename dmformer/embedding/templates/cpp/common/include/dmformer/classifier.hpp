@@ -23,8 +23,8 @@ class Classifier {
   // The `top` most likely classes of each image, best first. Throws std::runtime_error.
   std::vector<std::vector<Guess>> predict(const std::vector<Image>& images, int top = 5);
 
-  // Logits of preprocessed images: float32 [N, C, H, W] in, float32 [N, classes] out, for any N.
-  std::vector<float> logits(const std::vector<float>& tensors);
+  // Logits of preprocessed images: [N, kInputShape] in, float32 [N, classes] out, for any N.
+  std::vector<float> logits(const std::vector<parameters::Input>& images);
 
  private:
   Engine engine_;

@@ -1,9 +1,11 @@
-// The engine of the bundle: tensors in, logits out. engine.cpp is the runtime's.
+// The engine of the bundle: preprocessed images in, logits out. engine.cpp is the runtime's.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <string>
+
+#include "dmformer/preprocessing_parameters.h"
 
 namespace dmformer {
 
@@ -15,9 +17,9 @@ class Engine {
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
 
-  // Runs `count` images: float32 [count, C, H, W] in, float32 [count, classes] out. An engine with a fixed batch takes
-  // that many. Not to be called by two threads at once: give each an Engine.
-  void run(const float* tensors, std::size_t count, float* logits);
+  // Runs `count` images: [count, kInputShape] in, float32 [count, classes] out. An engine with a fixed batch takes that
+  // many. Not to be called by two threads at once: give each an Engine.
+  void run(const parameters::Input* images, std::size_t count, float* logits);
 
  private:
   struct State;

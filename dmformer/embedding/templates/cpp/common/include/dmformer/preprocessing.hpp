@@ -1,6 +1,8 @@
-// From an image to the tensor that the engine takes: what dmformer's Python does, to the last bit.
+// From an image to what the engine takes: what dmformer's Python does, to the last bit.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "dmformer/image.hpp"
@@ -27,12 +29,21 @@ struct Preprocessing {
   std::size_t elements() const { return static_cast<std::size_t>(channels()) * height * width; }
 };
 
-// float32 [C, H, W]: (pixels / 255 - mean) / deviation. Throws std::runtime_error where the image has another number of
-// channels than 1, 3 or 4 (alpha is dropped), or is so elongated that resizing would exhaust memory.
-std::vector<float> preprocess(const Image& image, const Preprocessing& spec);
-
-// The same into memory of spec.elements() floats.
+// Into memory of spec.elements() floats [C, H, W]: (pixels / 255 - mean) / deviation. Throws std::runtime_error where the
+// image has another number of channels than 1, 3 or 4 (alpha is dropped), or is so elongated that resizing would exhaust
+// memory.
 void preprocess_into(const Image& image, const Preprocessing& spec, float* tensor);
+
+// The same but for the normalization, for an engine that does that itself: [H, W, C].
+void preprocess_into(const Image& image, const Preprocessing& spec, std::uint8_t* pixels);
+
+// The same as a value of its own.
+template <typename Value>
+std::vector<Value> preprocess(const Image& image, const Preprocessing& spec) {
+  std::vector<Value> made(spec.elements());
+  preprocess_into(image, spec, made.data());
+  return made;
+}
 
 // Pillow's resize with antialiasing: fixed-point arithmetic. uint8 in, uint8 out, any number of channels.
 Image resize(const Image& image, int width, int height, Filter filter);
