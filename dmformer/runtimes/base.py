@@ -55,10 +55,12 @@ class Session(ABC):
         execution: What it runs on.
         images_at_once: How many images are best run together where the engine's own batch does not bind this session;
             None where it does.
+        repeatable: Whether it gives on every machine what it gave where the engine was built, up to the order of sums.
     """
 
     execution: Execution
     images_at_once: int | None = None
+    repeatable: bool = False
 
     @abstractmethod
     def run(self, batch: NDArray[Any]) -> dict[str, Array]:

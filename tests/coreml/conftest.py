@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from dmformer.bundle import Bundle
 from dmformer.export.coreml.conversion import Recipe, convert
 from dmformer.export.coreml.package import write_package
 from dmformer.manifest import Precision
@@ -19,6 +21,8 @@ from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions, Int8Options
 
 Bundled = Callable[..., Path]
+INSIDE = "model.mlpackage/Data/com.apple.CoreML"
+SPECIFICATION, WEIGHTS = f"{INSIDE}/model.mlmodel", f"{INSIDE}/weights/weight.bin"
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +43,13 @@ def plain(canonical: DMFormer, checkpoint: Checkpoint, tmp_path_factory: pytest.
     path = tmp_path_factory.mktemp("package") / "model.mlpackage"
     write_package(convert(canonical, Recipe(checkpoint.preprocessing)), path)
     return path
+
+
+@pytest.fixture
+def half(bundled: Bundled, tmp_path: Path) -> Bundle:
+    """A float16 bundle, to be damaged."""
+    shutil.copytree(bundled("fp16"), tmp_path / "bundle")
+    return Bundle.load(tmp_path / "bundle")
 
 
 @pytest.fixture(scope="session")

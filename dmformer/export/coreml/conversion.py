@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from dmformer import chatter
+from dmformer.bundle import sha256_of
 from dmformer.errors import ExportError
 from dmformer.export.coreml.network import WithProbabilities, taking_pixels
+from dmformer.export.coreml.package import WEIGHTS_DIGEST
 from dmformer.export.coreml.quantization import quantize_program
 from dmformer.export.qdq.affine import Range
 from dmformer.preprocessing import Preprocessing
@@ -194,7 +196,9 @@ def _finished(model: Any, recipe: Recipe) -> Converted:
     for name, value in sorted(given.items()):
         described.userDefined[name] = value
     described.userDefined.pop(DATE, None)
-    return Converted(specification.SerializeToString(deterministic=True), Path(model.weights_dir) / "weight.bin")
+    weights = Path(model.weights_dir) / "weight.bin"
+    described.userDefined[WEIGHTS_DIGEST] = sha256_of(weights)
+    return Converted(specification.SerializeToString(deterministic=True), weights)
 
 
 @contextlib.contextmanager

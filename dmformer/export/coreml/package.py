@@ -9,13 +9,17 @@ import json
 import shutil
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dmformer.export.coreml.conversion import Converted
+if TYPE_CHECKING:
+    from dmformer.export.coreml.conversion import Converted
 
 AUTHOR = "com.apple.CoreML"
 SPECIFICATION = f"Data/{AUTHOR}/model.mlmodel"
 WEIGHTS = f"Data/{AUTHOR}/weights/weight.bin"
 MANIFEST = "Manifest.json"
+WEIGHTS_DIGEST = "dmformer.weights_sha256"
+"""Metadata of a specification: the SHA-256 of the weight file that it belongs to."""
 NAMESPACE = uuid.UUID("6a4c54a4-2b8e-5b7e-9d53-1d3f7e0c9a10")
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.bundle import Bundle
+from dmformer.bundle import Bundle, sha256_of
 from dmformer.errors import EngineError
+from dmformer.export.coreml.package import WEIGHTS_DIGEST
 from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch, only_cpu
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
@@ -37,6 +38,8 @@ def package_of(bundle: Bundle) -> Path:
 class EvaluatorSession(Session):
     """An ML Program opened by the evaluator. Takes any number of images: no operator but a classifier's minds."""
 
+    repeatable = True
+
     def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
         """Reads the package and checks that it is the manifest's.
 
@@ -48,6 +51,7 @@ class EvaluatorSession(Session):
         try:
             package = read_package(path)
             check_interface(package, bundle)
+            check_weights(package, bundle)
             # A label is one image's; the logits are not, and all that is asked for here.
             self._evaluator = Evaluator(package, (manifest.output.name,))
         except (PackageError, *DAMAGE) as error:
@@ -102,3 +106,14 @@ def check_interface(package: Package, bundle: Bundle) -> None:
         raise PackageError(
             f"it is the package of another network: it gives {given}, the manifest says {manifest.output.shape}"
         )
+
+
+def check_weights(package: Package, bundle: Bundle) -> None:
+    """Whether the weight file is the one that the specification was written with, whatever the manifest says.
+
+    Raises:
+        PackageError: It is another one.
+    """
+    stated, file = package.model.metadata.get(WEIGHTS_DIGEST), bundle.file("weights")
+    if stated is not None and sha256_of(file) != stated:
+        raise PackageError(f"the weight file {file.name} was changed: the specification names another SHA-256")
