@@ -136,6 +136,17 @@ def test_every_kind_of_batch_and_target_passes(
     assert self_test(chromium, make_site(found, tmp_path / "project"))[0] == "self-test passed"
 
 
+def test_an_isolated_page_may_have_threads(small: Path, chromium: Browser) -> None:
+    headers = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+    with served(small, headers) as address, chromium.page(address) as page:
+        found = page.evaluate(
+            "Promise.all([import('./engine.js'), import('./golden.js')]).then(async ([{ Engine }, golden]) => "
+            "golden.compareEngine(await golden.loadGolden(), await Engine.open({ threads: 2 })))"
+        )
+        assert found["passed"], found
+        assert page.evaluate("crossOriginIsolated")
+
+
 def test_what_is_missing_is_said(small: Path, chromium: Browser) -> None:
     (small / "golden" / "000.f32").unlink()
     assert self_test(chromium, small)[0] == "self-test cannot be told: golden/000.f32: cannot be loaded (404)"

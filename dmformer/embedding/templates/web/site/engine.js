@@ -15,10 +15,10 @@ export class Engine {
   /**
    * @param {object} options
    * @param {(share: number) => void} options.progress Told how much of the engine has been loaded, 0 to 1.
-   * @param {number} options.threads More than one only where the server isolates the page: see the README. A small
-   *     network gains nothing by them.
+   * @param {number} options.threads 0 leaves it to the runtime: half of the cores, 4 at most. Where the server does not
+   *     isolate the page there is one only: see the README.
    */
-  static async open({ progress = () => {}, threads = 1 } = {}) {
+  static async open({ progress = () => {}, threads = 0 } = {}) {
     const engine = new Engine();
     engine.#ort = await loadRuntime(threads);
     const bytes = await download(new URL(ENGINE_FILE, import.meta.url), progress);
