@@ -89,7 +89,7 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
     check_labels(dataset, checkpoint.config.num_classes)
     if data is not None:
         return dataset, None
-    return dataset, f"no data given: verifying on the embedded Fashion-MNIST test set ({len(dataset)} images)"
+    return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"
 
 
 def is_of_embedded_checkpoint(bundle: Bundle) -> bool:
