@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +23,15 @@ Classifier = Annotated[
 TensorInput = Annotated[
     bool,
     typer.Option("--tensor-input", help="Take a preprocessed tensor, not an image.", rich_help_panel=COREML),
+]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        help="Sizes that it takes besides --imgsz, as 192,256x320 (height x width).",
+        show_default="none",
+        rich_help_panel=COREML,
+    ),
 ]
 DeploymentTarget = Annotated[
     str | None,
@@ -51,6 +61,18 @@ License = Annotated[
 ]
 
 
+def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """Heights and widths from ``192,256x320``.
+
+    Raises:
+        UsageError: It is no such list.
+    """
+    if not re.fullmatch(r"\d{1,5}(x\d{1,5})?(,\d{1,5}(x\d{1,5})?)*", text):
+        raise UsageError(f"--sizes {text[:80]!r} is no list of sizes", "give it as 192,256x320")
+    sides = [[int(side) for side in name.split("x")] for name in text.split(",")]
+    return tuple((one[0], one[-1]) for one in sides)
+
+
 def coreml_options(targets: tuple[str, ...], **given: Any) -> dict[str, object]:
     """The options as the library takes them; switches that are off stand for the default.
 
@@ -60,6 +82,8 @@ def coreml_options(targets: tuple[str, ...], **given: Any) -> dict[str, object]:
     asked = {name: value for name, value in given.items() if value not in (None, False)}
     if asked and "coreml" not in targets:
         raise UsageError(f"--{next(iter(asked)).replace('_', '-')} belongs to Core ML packages", "add --target coreml")
+    if "sizes" in asked:
+        asked["sizes"] = parse_sizes(str(asked["sizes"]))
     if asked.pop("w8a16", False):
         asked["int8"] = "w8a16"
     return asked

@@ -11,11 +11,19 @@ from dmformer import __version__
 from dmformer.errors import MissingBackendError, UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
+from dmformer.pipeline.coreml_sizes import with_sizes
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
-from dmformer.runtimes.coreml.plan import PackagePlan, PackageRequest, deployment_target, make_plan
+from dmformer.runtimes.coreml.plan import (
+    PackagePlan,
+    PackageRequest,
+    all_sizes,
+    deployment_target,
+    make_plan,
+    size_names,
+)
 from dmformer.runtimes.coreml.runtime import CoreMlRuntime
 from dmformer.staging import staged
 
@@ -73,7 +81,8 @@ def make_coreml(destination: Path, prepared: Prepared, options: ExportOptions, p
     target, raised = deployment_target(plan, options.precision)
     if raised:
         progress.say(raised)
-    progress.say(described(plan, target))
+    sizes = all_sizes(plan, prepared.checkpoint.preprocessing)
+    progress.say(described(plan, target, sizes))
     with staged(destination, options.force) as staging:
         request, groups = request_for(plan, prepared, options, staging.directory, progress)
         # An image input is the package's own; to the rest of dmformer it takes the tensors that pictures give.
@@ -81,16 +90,18 @@ def make_coreml(destination: Path, prepared: Prepared, options: ExportOptions, p
         bundle = CoreMlRuntime().build(request, manifest, prepared.golden)
         asked = options.tolerance or DEFAULTS[options.precision]
         proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+        proof = with_sizes(proof, bundle, prepared, sizes[1:], progress)
         return publish(staging, bundle.with_proof(proof), proof)
 
 
-def described(plan: PackagePlan, target: str) -> str:
+def described(plan: PackagePlan, target: str, sizes: tuple[tuple[int, int], ...]) -> str:
     """What the package takes, in a sentence."""
     if plan.image_input:
         what = "an image of 8 bits; its normalization is inside the package"
     else:
         what = f"a preprocessed tensor, batch {' or '.join(map(str, plan.batches))}"
-    return f"the package is for {target} and later and takes {what}"
+    several = f", of {' or '.join(size_names([size]) for size in sizes)}" if len(sizes) > 1 else ""
+    return f"the package is for {target} and later and takes {what}{several}"
 
 
 def request_for(
@@ -183,6 +194,7 @@ def metadata(checkpoint: Checkpoint, plan: PackagePlan, precision: str) -> Mappi
         "version": __version__,
         "dmformer.preprocessing": checkpoint.preprocessing.model_dump_json(),
         "dmformer.input": "image" if plan.image_input else "tensor",
+        "dmformer.sizes": size_names(all_sizes(plan, checkpoint.preprocessing)),
         "dmformer.precision": precision,
         "dmformer.source_sha256": checkpoint.digest,
         "dmformer.version": __version__,

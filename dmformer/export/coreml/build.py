@@ -30,6 +30,8 @@ class Plan(Protocol):
     def image_input(self) -> bool: ...
     @property
     def batches(self) -> tuple[int, ...]: ...
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]: ...
 
 
 class Asked(Protocol):
@@ -79,6 +81,7 @@ def build_package(asked: Asked, precision: str, target: str, weights: Path, dire
         preprocessing=asked.preprocessing,
         half=precision != "fp32",
         batches=asked.plan.batches,
+        sizes=asked.plan.sizes,
         image_input=asked.plan.image_input,
         labels=_labels(asked),
         deployment_target=target,

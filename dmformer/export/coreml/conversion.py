@@ -63,6 +63,7 @@ class Recipe:
         preprocessing: Size and normalization of the images.
         half: Whether the program computes in float16.
         batches: Batch sizes that the package takes; one, or several to choose from.
+        sizes: Heights and widths that it takes besides the preprocessing's.
         image_input: Whether the input is an image (batch 1 only) with the normalization inside the package.
         labels: For a classifier, the class labels; None gives logits alone.
         deployment_target: As ``iOS17``.
@@ -74,6 +75,7 @@ class Recipe:
     preprocessing: Preprocessing
     half: bool = True
     batches: tuple[int, ...] = (1,)
+    sizes: tuple[tuple[int, int], ...] = ()
     image_input: bool = True
     labels: tuple[str, ...] | None = None
     deployment_target: str = "iOS15"
@@ -157,18 +159,19 @@ def _weights(network: torch.nn.Module) -> dict[str, np.ndarray[Any, np.dtype[np.
 
 
 def _input(recipe: Recipe) -> Any:
-    """The input as Core ML knows it: an image with scale and bias, or a tensor of one or several batch sizes."""
+    """The input as Core ML knows it: an image with scale and bias, or a tensor; of one shape or of several."""
     import coremltools as ct
 
-    shapes = [(batch, *recipe.preprocessing.shape) for batch in recipe.batches]
+    sizes = dict.fromkeys([recipe.preprocessing.size, *recipe.sizes])
+    shapes = [(batch, recipe.preprocessing.channels, *size) for batch in recipe.batches for size in sizes]
+    shape = shapes[0] if len(shapes) == 1 else ct.EnumeratedShapes(shapes=shapes, default=shapes[0])
     if not recipe.image_input:
-        shape = shapes[0] if len(shapes) == 1 else ct.EnumeratedShapes(shapes=shapes, default=shapes[0])
         return ct.TensorType(name=INPUT, shape=shape, dtype=np.float32)
     bias = [-mean for mean in recipe.preprocessing.mean]
     colours = getattr(ct.colorlayout, COLOURS[recipe.preprocessing.channel_order])
     return ct.ImageType(
         name=INPUT,
-        shape=shapes[0],
+        shape=shape,
         scale=1 / 255,
         bias=bias if len(bias) > 1 else bias[0],
         color_layout=colours,

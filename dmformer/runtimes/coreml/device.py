@@ -22,8 +22,8 @@ from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, UsageError
 from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch
-from dmformer.runtimes.coreml.plan import COMPUTE_UNITS
-from dmformer.runtimes.coreml.session import package_of
+from dmformer.runtimes.coreml.plan import COMPUTE_UNITS, sizes_of
+from dmformer.runtimes.coreml.session import fitting, package_of
 
 UNITS = {"all": "ALL", "cpu": "CPU_ONLY", "cpu-and-gpu": "CPU_AND_GPU", "cpu-and-ne": "CPU_AND_NE"}
 """The names of `dmformer.runtimes.coreml.plan.COMPUTE_UNITS` in ``coremltools.ComputeUnit``."""
@@ -61,7 +61,9 @@ class CoreMlSession(Session):
         self.execution = Execution(f"Core ML ({asked})", manifest.precision.executes)
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
-        check_batch(batch, self._manifest.input.shape)
+        manifest = self._manifest
+        size = fitting(batch, manifest.preprocessing.channels, sizes_of(manifest))
+        check_batch(batch, (manifest.input.shape[0], *size))
         name = self._manifest.output.name
         if self._takes_pixels:
             given: list[Any] = [

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from dmformer.errors import UsageError
-from dmformer.manifest import Strict
-from dmformer.model.config import ModelConfig
-from dmformer.preprocessing import Preprocessing
+from dmformer.errors import EngineError, UsageError
+from dmformer.manifest import Manifest, Strict
+from dmformer.model.config import TOTAL_STRIDE, ModelConfig
+from dmformer.preprocessing import MAX_SIDE, Preprocessing
 
 Int8 = Literal["w8a8", "w8a16"]
 INT8: tuple[Int8, ...] = ("w8a8", "w8a16")
@@ -20,9 +21,13 @@ NEEDED: dict[str, Target] = {"float": "iOS15", "w8a16": "iOS16", "w8a8": "iOS17"
 """The first system with the operators: ML Programs, ``constexpr_affine_dequantize``, ``quantize``."""
 ComputeUnits = Literal["all", "cpu", "cpu-and-gpu", "cpu-and-ne"]
 COMPUTE_UNITS: tuple[ComputeUnits, ...] = ("all", "cpu", "cpu-and-gpu", "cpu-and-ne")
-MAX_BATCHES = 128
+MAX_SHAPES = 128
 """Core ML takes as many enumerated shapes."""
 Batch = Annotated[int, Field(ge=1, le=4096)]
+Side = Annotated[int, Field(ge=TOTAL_STRIDE, le=MAX_SIDE, multiple_of=TOTAL_STRIDE)]
+Size = tuple[Side, Side]
+SIZES_OPTION = "sizes"
+"""Of the manifest's ``runtime.options``: set where a package takes several."""
 Text = Annotated[str, Field(max_length=4096)]
 
 
@@ -35,6 +40,7 @@ class PackagePlan(Strict):
         tensor_input: Take a preprocessed tensor even where an image could be taken.
         deployment_target: The oldest system; None takes the oldest that has the operators.
         batches: Batch sizes that it takes.
+        sizes: Heights and widths that it takes besides the model's own.
         compute_units: What an application should let it run on; it is how the bundle is opened on a Mac too.
         author: Goes into the package's metadata; likewise `license`.
     """
@@ -43,7 +49,8 @@ class PackagePlan(Strict):
     classifier: bool = False
     tensor_input: bool = False
     deployment_target: Target | None = None
-    batches: Annotated[tuple[Batch, ...], Field(min_length=1, max_length=MAX_BATCHES)] = (1,)
+    batches: Annotated[tuple[Batch, ...], Field(min_length=1, max_length=MAX_SHAPES)] = (1,)
+    sizes: tuple[Size, ...] = ()
     compute_units: ComputeUnits = "all"
     author: Text = ""
     license: Text = ""
@@ -52,6 +59,13 @@ class PackagePlan(Strict):
     def _a_classifier_takes_one_image(self) -> PackagePlan:
         if self.classifier and self.batches != (1,):
             raise ValueError("a classifier takes one image at a time")
+        return self
+
+    @model_validator(mode="after")
+    def _not_too_many_shapes(self) -> PackagePlan:
+        shapes = len(self.batches) * (1 + len(self.sizes))
+        if shapes > MAX_SHAPES:
+            raise ValueError(f"{shapes} shapes are more than the {MAX_SHAPES} that Core ML takes")
         return self
 
     @property
@@ -95,6 +109,31 @@ def make_plan(**given: object) -> PackagePlan:
         where = ".".join(map(str, first["loc"])).replace("_", "-")
         what = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"the Core ML package cannot be built so: {where + ': ' if where else ''}{what}") from error
+
+
+def all_sizes(plan: PackagePlan, preprocessing: Preprocessing) -> tuple[Size, ...]:
+    """Every height and width that a package takes: the model's own, then the others, each once."""
+    return tuple(dict.fromkeys([preprocessing.size, *plan.sizes]))
+
+
+def size_names(sizes: Iterable[tuple[int, int]]) -> str:
+    """As ``224x224,192x256``, height first."""
+    return ",".join(f"{height}x{width}" for height, width in sizes)
+
+
+def sizes_of(manifest: Manifest) -> tuple[tuple[int, int], ...]:
+    """The heights and widths that a bundle's package takes, the model's own first.
+
+    Raises:
+        EngineError: The manifest's list is none.
+    """
+    listed = manifest.runtime.options.get(SIZES_OPTION)
+    if listed is None:
+        return (manifest.preprocessing.size,)
+    try:
+        return tuple((int(height), int(width)) for height, width in (name.split("x") for name in listed.split(",")))
+    except ValueError as error:
+        raise EngineError(f"manifest.json: the sizes {listed[:80]!r} are no list", "export it again") from error
 
 
 def deployment_target(plan: PackagePlan, precision: str) -> tuple[Target, str | None]:

@@ -12,7 +12,7 @@ from dmformer.errors import MissingBackendError
 from dmformer.golden import Golden
 from dmformer.manifest import Manifest
 from dmformer.runtimes.base import EngineReport, EngineRequest, NativeRuntime, Session, SessionOptions
-from dmformer.runtimes.coreml.plan import PackageRequest, deployment_target
+from dmformer.runtimes.coreml.plan import SIZES_OPTION, PackageRequest, all_sizes, deployment_target, size_names
 
 PACKAGE = "model.mlpackage"
 INSTALL = "pip install 'dmformer[export,coreml]'"
@@ -64,6 +64,9 @@ class CoreMlRuntime(NativeRuntime):
             TARGET_OPTION: target,
             UNITS_OPTION: asked.plan.compute_units,
         }
+        sizes = all_sizes(asked.plan, asked.preprocessing)
+        if len(sizes) > 1:
+            options[SIZES_OPTION] = size_names(sizes)
         if request.precision == "int8":
             options[INT8_OPTION] = asked.plan.int8
         return EngineReport(

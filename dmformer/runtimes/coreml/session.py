@@ -12,6 +12,7 @@ from dmformer.errors import EngineError
 from dmformer.export.coreml.package import WEIGHTS_DIGEST
 from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch, only_cpu
+from dmformer.runtimes.coreml.plan import sizes_of
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import DAMAGE, Package, PackageError, read_package
 
@@ -61,13 +62,13 @@ class EvaluatorSession(Session):
         self._path = path
         self._takes_pixels = package.model.inputs[0].kind == "image"
         self._preprocessing = manifest.preprocessing
-        self._shape, self._output = (None, *manifest.input.shape[1:]), manifest.output.name
+        self._sizes, self._output = sizes_of(manifest), manifest.output.name
         height, width = manifest.preprocessing.size
         self.images_at_once = max(1, PIXELS_AT_ONCE // (height * width))
         self.execution = Execution(PROVIDER, manifest.precision.executes)
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
-        check_batch(batch, self._shape)
+        check_batch(batch, (None, *fitting(batch, self._preprocessing.channels, self._sizes)))
         given = pixels_of(batch, self._preprocessing).astype(np.float32) if self._takes_pixels else batch
         try:
             found = self._evaluator.run({self._evaluator.inputs[0]: given})
@@ -86,16 +87,17 @@ def check_interface(package: Package, bundle: Bundle) -> None:
         PackageError: It is another network's.
     """
     program, manifest = package.model.program, bundle.manifest
+    sizes = sizes_of(manifest)
     if (
         len(program.inputs) != 1
         or len(package.model.inputs) != 1
         or list(program.inputs) != [package.model.inputs[0].name]
     ):
         raise PackageError("it is the package of another network: it does not take one image")
-    shape = next(iter(program.inputs.values())).shape
-    if shape[1:] != manifest.input.shape[1:]:
+    taken = _taken(package)
+    if taken != {(manifest.preprocessing.channels, *size) for size in sizes} or manifest.input.shape[1:] not in taken:
         raise PackageError(
-            f"it is the package of another network: it takes {shape}, the manifest says {manifest.input.shape}"
+            f"it is the package of another network: it takes {sorted(taken)}, the manifest says {manifest.input.shape}"
         )
     if manifest.output.name not in program.outputs:
         raise PackageError(f"it is the package of another network: it gives no {manifest.output.name!r}")
@@ -106,6 +108,22 @@ def check_interface(package: Package, bundle: Bundle) -> None:
         raise PackageError(
             f"it is the package of another network: it gives {given}, the manifest says {manifest.output.shape}"
         )
+
+
+def _taken(package: Package) -> set[tuple[int | None, ...]]:
+    """Channels, height and width of all inputs that a package takes."""
+    feature = package.model.inputs[0]
+    channels, *rest = next(iter(package.model.program.inputs.values())).shape[1:]
+    if None not in rest:
+        return {(channels, *rest)}
+    # An open side is one of those that the interface lists: of images (height, width), of tensors with batch first.
+    return {(channels, *shape[-2:]) for shape in (*feature.shapes, feature.shape)}
+
+
+def fitting(batch: NDArray[np.float32], channels: int, sizes: tuple[tuple[int, int], ...]) -> tuple[int | None, ...]:
+    """Channels, height and width of the listed size that a batch has; of the first where it has none of them."""
+    given = batch.shape[2:]
+    return (channels, *next((size for size in sizes if size == given), sizes[0]))
 
 
 def check_weights(package: Package, bundle: Bundle) -> None:

@@ -87,13 +87,15 @@ class Feature:
         name: Its name.
         kind: ``image`` or ``tensor``, or ``other``.
         colours: ``rgb``, ``bgr`` or ``grey`` for images.
-        shape: Of a tensor; (height, width) of an image.
+        shape: Of a tensor; (height, width) of an image. The default one where there are several.
+        shapes: All that are enumerated; empty where there is one.
     """
 
     name: str
     kind: str
     colours: str | None
     shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,22 @@ def _feature(message: Message) -> Feature:
     kind = message.message(3) or Message(b"")
     image, array = kind.message(4), kind.message(5)
     if image is not None:
-        size = (image.integer(2), image.integer(1))
-        return Feature(message.text(1), "image", COLOURS.get(image.integer(3)), size)
-    shape = tuple(array.integers(1)) if array is not None else ()
-    return Feature(message.text(1), "tensor" if array is not None else "other", None, shape)
+        sizes = tuple(map(_image_size, _listed(image)))
+        return Feature(message.text(1), "image", COLOURS.get(image.integer(3)), _image_size(image), sizes)
+    if array is None:
+        return Feature(message.text(1), "other", None, ())
+    shapes = tuple(tuple(shape.integers(1)) for shape in _listed(array))
+    return Feature(message.text(1), "tensor", None, tuple(array.integers(1)), shapes)
+
+
+def _listed(kind: Message) -> list[Message]:
+    """The enumerated shapes of an array, or sizes of an image."""
+    listed = kind.message(21)
+    return [] if listed is None else list(listed.messages(1))
+
+
+def _image_size(message: Message) -> tuple[int, int]:
+    return message.integer(2), message.integer(1)
 
 
 def _program(message: Message) -> Program:
