@@ -31,9 +31,10 @@ ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-
 OPEN = """
 (async () => {
   const begin = performance.now();
-  const { Engine, SHAPE } = await import("./engine.js");
+  const { Engine } = await import("./engine.js");
+  const { INPUT_SHAPE } = await import("./parameters.js");
   globalThis.engine = await Engine.open({ threads: THREADS });
-  globalThis.image = [new Float32Array(SHAPE.reduce((product, side) => product * side, 1)).fill(0.5)];
+  globalThis.image = [new Float32Array(INPUT_SHAPE.reduce((product, side) => product * side, 1)).fill(0.5)];
   return performance.now() - begin;
 })()
 """

@@ -23,7 +23,7 @@ class Web:
     resources = RESOURCES
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        check_dtypes(bundle, self.name)
+        check_dtypes(bundle, self.name, ("float32", "uint8"))
         return {**template_files("web"), f"{RESOURCES}/parameters.js": parameters(bundle).encode()}
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
@@ -55,18 +55,25 @@ def parameters(bundle: Bundle) -> str:
         "PRECISION": manifest.precision.requested.upper(),
         "ENGINE_FILE": f"engine/{manifest.file_with_role('engine')}",
         "INPUT": manifest.input.name,
+        "INPUT_SHAPE": manifest.input.shape[1:],
         "OUTPUT": manifest.output.name,
         "BATCH": manifest.input.shape[0] or 0,
-        "PREPROCESSING": preprocessing_values(manifest.preprocessing),
+        "PREPROCESSING": preprocessing_values(manifest.preprocessing, manifest.input.dtype),
         "LABELS": labels,
     }
     head = "// Made by `dmformer embed` from the bundle's manifest: all that differs from bundle to bundle.\n"
     return head + "".join(f"export const {name} = {json.dumps(value, indent=2)};\n" for name, value in values.items())
 
 
-def preprocessing_values(spec: Preprocessing) -> dict[str, Any]:
-    """The constant ``PREPROCESSING``, as ``preprocessing.js`` reads it."""
+def preprocessing_values(spec: Preprocessing, dtype: str) -> dict[str, Any]:
+    """The constant ``PREPROCESSING``, as ``preprocessing.js`` reads it.
+
+    Args:
+        spec: What happens to an image.
+        dtype: What the engine takes: ``float32``, or ``uint8`` where it normalizes pixels itself.
+    """
     return {
+        "dtype": dtype,
         "height": spec.size[0],
         "width": spec.size[1],
         "resize": spec.resize,

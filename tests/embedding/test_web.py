@@ -120,16 +120,28 @@ def test_wrong_preprocessing_is_named_as_that(small: Path, chromium: Browser, ol
     assert engine.startswith("engine: ok"), "the engine gets the golden tensors, whatever is made here"
 
 
+def test_pixels_in_another_order_are_named_as_preprocessing(
+    weights: Path, labelled: Path, make_site: MakeSite, chromium: Browser, tmp_path: Path
+) -> None:
+    options = ExportOptions(golden_images=6, data=labelled, output=tmp_path, embed_preprocessing=True)
+    site = make_site(export_bundles(weights, options)[0].bundle, tmp_path / "project")
+    change(site, "parameters.js", '"order": "rgb"', '"order": "bgr"')
+    verdict, (preprocessing, engine) = self_test(chromium, site)
+    assert verdict == "self-test failed: preprocessing differs"
+    assert preprocessing.startswith("preprocessing: DIFFERS: 6 images")
+    assert engine.startswith("engine: ok")
+
+
 def test_another_engine_is_named_as_that(small: Path, chromium: Browser) -> None:
-    change(small, "engine.js", r"batch\.set\(tensor,", "batch.set(tensor.map((value) => value * 1.01),")
+    change(small, "engine.js", r"batch\.set\(image,", "batch.set(image.map((value) => value * 1.01),")
     verdict, (preprocessing, engine) = self_test(chromium, small)
     assert verdict == "self-test failed: engine differs"
     assert preprocessing.startswith("preprocessing: ok")
     assert engine.startswith("engine: DIFFERS")
 
 
-@pytest.mark.parametrize("what", [{"batch": 4}, {"dynamic": True}, {"target": "onnx"}])
-def test_every_kind_of_batch_and_target_passes(
+@pytest.mark.parametrize("what", [{"batch": 4}, {"dynamic": True}, {"target": "onnx"}, {"pixels": True}])
+def test_every_kind_of_engine_passes(
     exported: Exported, make_site: MakeSite, chromium: Browser, tmp_path: Path, what: dict[str, object]
 ) -> None:
     found = Bundle.load(exported(**{"target": "onnxruntime", **what}))
@@ -176,6 +188,7 @@ def test_what_the_browser_cannot_run_is_refused(exported: Exported, copied: Path
     with pytest.raises(UsageError, match="openvino, which web cannot run") as caught:
         embed(Bundle.load(exported("openvino")), "web", tmp_path / "p")
     assert "web runs onnxruntime, onnx" in str(caught.value.hint)
+    assert "openvino is run by python, cpp" in str(caught.value.hint)
     edit_manifest(copied, lambda m: m["input"].update(dtype="float16"))
     with pytest.raises(UsageError, match="takes float16, and web gives float32"):
         embed(Bundle.load(copied), "web", tmp_path / "p")

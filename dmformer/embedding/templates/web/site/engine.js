@@ -1,12 +1,11 @@
 // The engine, run by onnxruntime-web: WebAssembly, from files beside this one. Nothing is loaded from elsewhere.
-import { BATCH, ENGINE_FILE, INPUT, OUTPUT, PREPROCESSING } from "./parameters.js";
+import { BATCH, ENGINE_FILE, INPUT, INPUT_SHAPE, OUTPUT, PREPROCESSING } from "./parameters.js";
 
 const RUNTIME = new URL("./runtime/", import.meta.url);
 const WARM_UP_MS = 300;
 
-/** The shape of one image: [channels, height, width]. */
-export const SHAPE = [PREPROCESSING.mean.length, PREPROCESSING.height, PREPROCESSING.width];
-const ELEMENTS = SHAPE.reduce((product, side) => product * side, 1);
+const ELEMENTS = INPUT_SHAPE.reduce((product, side) => product * side, 1);
+const Values = PREPROCESSING.dtype === "uint8" ? Uint8Array : Float32Array;
 
 export class Engine {
   #ort;
@@ -28,18 +27,18 @@ export class Engine {
   }
 
   /**
-   * @param {Float32Array[]} tensors One for each image, as `preprocess` makes them.
+   * @param {(Float32Array|Uint8Array)[]} images Each as `preprocess` makes it.
    * @returns {Promise<Float32Array[]>} The logits of each.
    */
-  async run(tensors) {
+  async run(images) {
     const size = BATCH || 1;
     const found = [];
-    for (let start = 0; start < tensors.length; start += size) {
-      const part = tensors.slice(start, start + size);
+    for (let start = 0; start < images.length; start += size) {
+      const part = images.slice(start, start + size);
       // The last batch of a fixed size is filled up with zeros.
-      const batch = new Float32Array(size * ELEMENTS);
-      part.forEach((tensor, index) => batch.set(tensor, index * ELEMENTS));
-      const feeds = { [INPUT]: new this.#ort.Tensor("float32", batch, [size, ...SHAPE]) };
+      const batch = new Values(size * ELEMENTS);
+      part.forEach((image, index) => batch.set(image, index * ELEMENTS));
+      const feeds = { [INPUT]: new this.#ort.Tensor(PREPROCESSING.dtype, batch, [size, ...INPUT_SHAPE]) };
       const output = (await this.#session.run(feeds))[OUTPUT];
       const classes = output.dims[1];
       part.forEach((_, index) => found.push(output.data.slice(index * classes, (index + 1) * classes)));
@@ -51,7 +50,7 @@ export class Engine {
   /** First runs are slow: memory is allocated, and browsers compile WebAssembly a second time, for speed. */
   async #warmUp() {
     const end = performance.now() + WARM_UP_MS;
-    do await this.run([new Float32Array(ELEMENTS)]);
+    do await this.run([new Values(ELEMENTS)]);
     while (performance.now() < end);
   }
 

@@ -13,15 +13,21 @@ async function fetched(name) {
 
 /** @returns {Promise<{tolerance: object, samples: {name, image, tensor, logits}[]}>} */
 export async function loadGolden() {
-  const { tolerance, samples } = await (await fetched("golden.json")).json();
-  return { tolerance, samples: await Promise.all(samples.map(loadSample)) };
+  const { tolerance, dtype, samples } = await (await fetched("golden.json")).json();
+  return { tolerance, samples: await Promise.all(samples.map((sample) => loadSample(sample, READERS[dtype]))) };
 }
 
-async function loadSample({ name, width, height, channels, pixels, tensor, logits }) {
+const READERS = { float32: littleEndian, uint8: (buffer) => new Uint8Array(buffer) };
+
+async function loadSample({ name, width, height, channels, pixels, tensor, logits }, read) {
   const files = await Promise.all([pixels, tensor, logits].map(fetched));
-  const [image, ...rest] = await Promise.all(files.map((file) => file.arrayBuffer()));
-  const [expected, answers] = rest.map(littleEndian);
-  return { name, image: new Pixels(width, height, channels, new Uint8Array(image)), tensor: expected, logits: answers };
+  const [image, expected, answers] = await Promise.all(files.map((file) => file.arrayBuffer()));
+  return {
+    name,
+    image: new Pixels(width, height, channels, new Uint8Array(image)),
+    tensor: read(expected),
+    logits: littleEndian(answers),
+  };
 }
 
 function littleEndian(buffer) {
@@ -34,10 +40,8 @@ export function comparePreprocessing({ samples, tolerance }) {
   let worst = 0; // 1 is what is allowed.
   let where = "";
   for (const { name, image, tensor } of samples) {
-    const made = preprocess(image, PREPROCESSING);
-    const plane = made.length / tolerance.tensor.length;
-    made.forEach((value, index) => {
-      const channel = Math.floor(index / plane);
+    preprocess(image, PREPROCESSING).forEach((value, index) => {
+      const channel = channelOf(index, tensor.length);
       const share = Math.abs(value - tensor[index]) / tolerance.tensor[channel];
       // Written so that a comparison with NaN is the worst.
       if (share <= worst || Number.isNaN(worst)) return;
@@ -46,6 +50,12 @@ export function comparePreprocessing({ samples, tolerance }) {
     });
   }
   return { passed: worst <= 1, facts: `worst difference ${worst.toFixed(3)} steps of 8 bits${where}` };
+}
+
+/** Pixels are [height, width, channels], tensors [channels, height, width]. */
+function channelOf(index, length) {
+  const channels = PREPROCESSING.mean.length;
+  return PREPROCESSING.dtype === "uint8" ? index % channels : Math.floor((index * channels) / length);
 }
 
 /** The stage "engine": its answers to the golden tensors, whatever is preprocessed here, against PyTorch's. */

@@ -10,6 +10,7 @@ const CHANNELS = { [GREY]: 1, 2: 3, [PALETTE]: 1, 4: 2, 6: 4 };
 const DEPTHS = { [GREY]: [1, 2, 4, 8, 16], 2: [8, 16], [PALETTE]: [1, 2, 4, 8], 4: [8, 16], 6: [8, 16] };
 const WHOLE = [[0, 0, 1, 1]];
 const ADAM7 = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+const PIECE_BYTES = 8192;
 const XMP_KEYWORD = "XML:com.adobe.xmp\0\0\0";
 
 export const isPng = (bytes) => SIGNATURE.every((value, index) => bytes[index] === value);
@@ -70,13 +71,17 @@ function crc32(bytes) {
 
 const latin1 = (bytes) => String.fromCharCode(...bytes);
 
-/** Inflates piece by piece, never more than is asked for: a small file may hold any amount of zeros. */
+/**
+ * Inflates piece by piece, and not much more than is asked for: a small file may hold any amount of zeros, and a browser
+ * inflates the whole of what it is given at a time, up to a thousand times its size.
+ */
 class Inflater {
   #reader;
   #piece = new Uint8Array(0);
 
   constructor(parts) {
-    this.#reader = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+    const inflated = streamOf(piecesOf(parts)).pipeThrough(new DecompressionStream("deflate"));
+    this.#reader = inflated.getReader();
   }
 
   /** Fills `row`. */
@@ -101,6 +106,26 @@ class Inflater {
     if (done) throw new ImageError("it has fewer rows than its header says");
     return value;
   }
+}
+
+function* piecesOf(parts) {
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += PIECE_BYTES) yield part.subarray(at, at + PIECE_BYTES);
+  }
+}
+
+/** A stream that takes from an iterator only what is asked for. */
+function streamOf(iterator) {
+  return new ReadableStream(
+    {
+      pull(controller) {
+        const { done, value } = iterator.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 async function readRows(inflater, header, write, image) {

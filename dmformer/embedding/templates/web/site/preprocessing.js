@@ -1,4 +1,4 @@
-// From pixels to the tensor that the engine takes, as PyTorch was given it: see `PREPROCESSING` in parameters.js.
+// From an image to what the engine takes, as PyTorch was given it: see `PREPROCESSING` in parameters.js.
 import { ImageError, Pixels } from "./pixels.js";
 import { resize } from "./resample.js";
 
@@ -7,17 +7,30 @@ const MAX_RESIZED_PIXELS = 2 ** 27;
 /**
  * @param {Pixels} image Of any size; grey, RGB or RGBA, of which alpha is dropped.
  * @param {object} spec `PREPROCESSING` of parameters.js.
- * @returns {Float32Array} channels * height * width values: (sample / 255 - mean) / std, in single precision.
+ * @returns {Float32Array|Uint8Array} [channels, height, width] values (sample / 255 - mean) / std, in single precision;
+ *     where the dtype is uint8, normalizing is the engine's part, and these are samples [height, width, channels].
  */
 export function preprocess(image, spec) {
-  const channels = spec.mean.length;
-  const { data } = fitted(withChannels(image, channels), spec);
-  const plane = spec.height * spec.width;
-  const tensor = new Float32Array(channels * plane);
+  const { data } = fitted(withChannels(image, spec.mean.length), spec);
+  // A copy: an image that has the engine's size already is the caller's own.
+  const samples = spec.order === "bgr" ? reversed(data) : data.slice();
+  return spec.dtype === "uint8" ? samples : normalized(samples, spec);
+}
+
+/** RGB as BGR. */
+function reversed(data) {
+  return data.map((_, index) => data[index + 2 - 2 * (index % 3)]);
+}
+
+function normalized(data, { mean, std }) {
+  const channels = mean.length;
+  const plane = data.length / channels;
+  const tensor = new Float32Array(data.length);
   for (let c = 0; c < channels; ++c) {
-    const levels = levelsOf(spec.mean[c], spec.std[c]);
-    let from = spec.order === "bgr" ? 2 - c : c;
-    for (let index = 0; index < plane; ++index, from += channels) tensor[c * plane + index] = levels[data[from]];
+    const levels = levelsOf(mean[c], std[c]);
+    for (let index = 0, from = c; index < plane; ++index, from += channels) {
+      tensor[c * plane + index] = levels[data[from]];
+    }
   }
   return tensor;
 }
