@@ -18,7 +18,7 @@ export const isJpeg = (bytes) => bytes[0] === 0xff && bytes[1] === SOI && bytes[
 export async function decodeJpeg(bytes, checkSize) {
   const { frame, metadata, kept } = partsOf(bytes, checkSize);
   if (!frame) throw new ImageError("its JPEG header is damaged");
-  const blob = new Blob(kept, { type: "image/jpeg" });
+  const blob = new Blob([joined(kept)], { type: "image/jpeg" });
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" }).catch(() => {
     throw new ImageError("this browser cannot decode the JPEG");
   });
@@ -50,6 +50,17 @@ function partsOf(bytes, checkSize) {
   }
   found.kept.push(Uint8Array.of(0xff, EOI));
   return found;
+}
+
+/** Firefox cannot decode a blob that was made of several parts. */
+function joined(parts) {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 function markerAt(bytes, at) {
