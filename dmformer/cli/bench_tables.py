@@ -33,6 +33,8 @@ def show(document: Document) -> None:
     for found in document.results:
         if found.layers:
             out.print(parts_table(found.name, found.layers))
+    names = short_names(document.results)
+    print_lines(tuple(f"{names[r.name]}: {note}" for r in document.results for note in r.notes), "[yellow]![/yellow]")
     print_lines(document.warnings, "[yellow]![/yellow]")
     print_lines(document.notes, "[dim]•[/dim]")
 
@@ -71,7 +73,7 @@ def speed_table(document: Document) -> object:
             escaped(names[found.name]),
             escaped(found.executes),
             f"{found.throughput_ips:.1f}",
-            "reference" if found.speedup is None else f"[bold]{found.speedup:.2f}x[/bold]",
+            f"[bold]{found.versus}[/bold]" if found.speedup else found.versus,
             f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
         )
     return grid

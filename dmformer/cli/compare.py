@@ -49,16 +49,17 @@ def show(found: Comparison) -> None:
     """The changes for people."""
     from dmformer.cli.bench_tables import escaped, print_lines
     from dmformer.cli.output import console, number, table
+    from dmformer.evaluation.latency.document import NO_DEVICE
 
     grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", ">top-1 lost", "verdict")
     for change in found.changes:
-        low, high = change.interval
+        interval = change.interval
         grid.add_row(
             escaped(change.name),
-            f"{change.before_ms:.3f}",
-            f"{change.after_ms:.3f}",
-            f"{change.ratio - 1:+.1%}",
-            f"{low - 1:+.1%} to {high - 1:+.1%}",
+            number(change.before_ms, "{:.3f}"),
+            number(change.after_ms, "{:.3f}"),
+            NO_DEVICE if change.ratio is None else f"{change.ratio - 1:+.1%}",
+            f"{interval[0] - 1:+.1%} to {interval[1] - 1:+.1%}" if interval else "-",
             number(change.top1_drop),
             f"[red]{change.verdict}[/red]" if change.failed else change.verdict,
         )

@@ -45,7 +45,7 @@ def choose_candidates(
             f"--against {against} needs torch, which is not installed", "pip install 'dmformer[export]'"
         )
     if against == "none" or not has_torch:
-        progress.say(f"no PyTorch reference: speed-ups are against {engines[0].name}")
+        progress.say("no PyTorch reference: speed-ups are against each model's first engine")
         return engines
     by_path = {str(bundle.path): bundle for bundle in bundles}
     kind: Literal["pytorch", "pytorch-compile"] = "pytorch-compile" if against == "pytorch-compile" else "pytorch"

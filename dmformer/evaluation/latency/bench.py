@@ -15,7 +15,17 @@ from dmformer.environment import environment
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.latency import statistics
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.evaluation.latency.document import Accuracy, Asked, Document, Histogram, Layers, Peaks, Result
+from dmformer.evaluation.latency.document import (
+    EVALUATOR,
+    NO_DEVICE,
+    Accuracy,
+    Asked,
+    Document,
+    Histogram,
+    Layers,
+    Peaks,
+    Result,
+)
 from dmformer.evaluation.latency.process import WorkerProcess
 from dmformer.evaluation.latency.schedule import Launch, Records, take
 from dmformer.evaluation.latency.settings import BOUNDARIES, Settings
@@ -26,8 +36,6 @@ from dmformer.summary import engine_bytes, summarize
 
 IMPOSSIBLE = 1.1
 """No part does more arithmetic than the peak, but for the noise of both."""
-EVALUATOR = "evaluator"
-"""Provider of sessions that only evaluate a program, as the Core ML one off a Mac."""
 UNSTEADY = 0.025
 """trtexec's limit of the coefficient of variation."""
 
@@ -60,7 +68,9 @@ def bench(
         raise UsageError("there is nothing to measure", "name a bundle: dmformer bench build/*")
     cores = host.available_cores()
     records = take(candidates, settings, cores, watch)
-    references = references_of(candidates)
+    # An evaluator computes what a device would; how long it takes says nothing of the device.
+    devices = [c for c in candidates if records.launches[c.name][0].opened["provider"] != EVALUATOR]
+    references = references_of(devices)
     results = [result(c, bundles[c.bundle], records, references, settings) for c in candidates]
     peaks: list[Peaks] = []
     notes: list[str] = []
@@ -95,13 +105,12 @@ def result(
 ) -> Result:
     """All figures of one candidate."""
     launches = records.launches[candidate.name]
-    reference = references[candidate.family, candidate.batch]
-    is_reference = reference.name == candidate.name
     manifest = bundle.manifest
     opened = launches[0].opened
-    # An evaluator computes what a device would; how long it takes says nothing of the device.
     evaluated = opened["provider"] == EVALUATOR
-    ratio = None if is_reference or evaluated else speedup(records.launches[reference.name], launches)
+    best = None if evaluated else references[candidate.family, candidate.batch]
+    reference = None if best is None or best.name == candidate.name else best
+    ratio = speedup(records.launches[reference.name], launches) if reference else None
     is_bundle = candidate.kind == "bundle"
     return Result(
         name=candidate.name,
@@ -117,7 +126,7 @@ def result(
         **latencies(launches, candidate.batch, settings),
         **beginnings(launches),
         engine_bytes=engine_bytes(bundle) if is_bundle else None,
-        reference=None if is_reference else reference.name,
+        reference=reference.name if reference else None,
         speedup=ratio[0] if ratio else None,
         speedup_ci=ratio[1:] if ratio else None,
         accuracy=accuracy(bundle) if is_bundle else None,
@@ -129,7 +138,7 @@ def result(
 def notes_on(candidate: Candidate, evaluated: bool) -> tuple[str, ...]:
     """What a reader must know about one candidate's figures."""
     if evaluated:
-        return ("evaluator, not a device: no latency of the target",)
+        return (f"evaluator, {NO_DEVICE}: no latency of the target",)
     if candidate.weights or candidate.kind == "bundle":
         return ()
     return ("random weights of the same shapes: speed only",)

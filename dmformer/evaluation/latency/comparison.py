@@ -26,17 +26,18 @@ class Change:
     Attributes:
         name: The candidate.
         before_ms: Median of one call; ``after_ms`` likewise.
-        ratio: Time after over time before: 1.1 is 10 % slower; ``interval`` at 99 % confidence.
+        ratio: Time after over time before: 1.1 is 10 % slower; ``interval`` at 99 % confidence. None, like the two
+            before, where an evaluator ran the engine: its times are nobody's.
         top1_drop: Percentage points that were lost; None where either side has no top-1. ``agreement_drop`` likewise.
         verdict: In a word; ``failed`` where it passed a tolerance.
         reasons: In words, what failed.
     """
 
     name: str
-    before_ms: float
-    after_ms: float
-    ratio: float
-    interval: tuple[float, float]
+    before_ms: float | None
+    after_ms: float | None
+    ratio: float | None
+    interval: tuple[float, float] | None
     top1_drop: float | None
     agreement_drop: float | None
     verdict: Verdict
@@ -92,24 +93,28 @@ def key_of(found: Result) -> tuple[str, int]:
 
 def change(old: Result, new: Result, tolerance: float, max_drop: float) -> Change:
     """Judges one candidate."""
-    ratio, low, high = slowdown(slices_of(old), slices_of(new))
+    timed = None if old.evaluated or new.evaluated else slowdown(slices_of(old), slices_of(new))
     top1 = _drop(old, new, "top1", 1.0)
     agreement = _drop(old, new, "agreement", 100.0)
     reasons = []
-    if low > 1 + tolerance:
+    if timed and timed[1] > 1 + tolerance:
+        ratio, low, _ = timed
         reasons.append(f"slower by {ratio - 1:.1%}, surely by {low - 1:.1%}; allowed are {tolerance:.1%}")
     for name, lost in (("top-1", top1), ("agreement", agreement)):
         if lost is not None and lost > max_drop:
             reasons.append(f"{name} fell by {lost:.2f} points, allowed are {max_drop:.2f}")
-    verdict = _verdict(ratio, low, high, tolerance, reasons)
-    return Change(
-        old.name, old.p50_ms, new.p50_ms, ratio, (low, high), top1, agreement, verdict, bool(reasons), tuple(reasons)
-    )
+    judged = (top1, agreement, _verdict(timed, tolerance, reasons), bool(reasons), tuple(reasons))
+    if timed is None:
+        return Change(old.name, None, None, None, None, *judged)
+    return Change(old.name, old.p50_ms, new.p50_ms, timed[0], timed[1:], *judged)
 
 
-def _verdict(ratio: float, low: float, high: float, tolerance: float, reasons: list[str]) -> Verdict:
+def _verdict(timed: tuple[float, float, float] | None, tolerance: float, reasons: list[str]) -> Verdict:
     if reasons:
         return "slower" if reasons[0].startswith("slower") else "less accurate"
+    if timed is None:
+        return "same"
+    ratio, low, high = timed
     if high < 1:
         return "faster"
     return "perhaps slower" if ratio > 1 + tolerance and low <= 1 + tolerance else "same"

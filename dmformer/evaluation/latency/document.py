@@ -18,6 +18,8 @@ from dmformer.evaluation.latency.settings import Boundary
 from dmformer.manifest import Strict
 
 SCHEMA = "dmformer.bench/1"
+EVALUATOR, NO_DEVICE = "evaluator", "not a device"
+"""Provider of sessions that only evaluate a program, as the Core ML one off a Mac, and what is said of them."""
 MAX_BYTES = 64 << 20
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -184,7 +186,8 @@ class Result(Finite):
             engine, which runtimes do in one step); median of the launches. Likewise ``first_ms``, the first call.
         peak_rss_mb: Peak memory of its process, MiB; ``base_rss_mb`` before the runtime was loaded.
         engine_bytes: Size of what the runtime loads.
-        speedup: Against ``reference``, with its interval ``speedup_ci``; None for the reference itself.
+        speedup: Against ``reference``, with its interval ``speedup_ci``; None for the reference itself, and where an
+            evaluator ran the engine.
         slices_ms: Median of each slice, by launch.
         late_frames: Paced frames that were not done when the next one came, 0 to 1.
     """
@@ -228,6 +231,18 @@ class Result(Finite):
     layers: Layers | None = None
     bundle_sha256: Text | None = None
     notes: tuple[Text, ...] = ()
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether an evaluator ran it instead of a device: its times are compared with nothing."""
+        return self.provider == EVALUATOR
+
+    @property
+    def versus(self) -> str:
+        """The speed-up as tables show it."""
+        if self.evaluated:
+            return NO_DEVICE
+        return "reference" if self.speedup is None else f"{self.speedup:.2f}x"
 
 
 class Document(Finite):

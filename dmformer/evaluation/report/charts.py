@@ -189,8 +189,10 @@ def pareto_chart(name: str, results: list[Result]) -> str:
 
 
 def quality(found: Result) -> float | None:
-    """Top-1 in percent where it is known, otherwise agreement in percent, otherwise None."""
-    if found.accuracy is None:
+    """Top-1 in percent where it is known, otherwise agreement in percent; None where neither is, or the time is no
+    device's.
+    """
+    if found.accuracy is None or found.evaluated:
         return None
     if found.accuracy.top1 is not None:
         return found.accuracy.top1

@@ -68,8 +68,9 @@ def cards(material: Material) -> list[Html]:
     """The fastest candidate, the best speed-up, and whether all are verified."""
     found = []
     engines = [result for result in material.results() if result.kind == "bundle"]
-    if engines:
-        best = min(engines, key=lambda result: result.p50_ms / result.batch)
+    devices = [result for result in engines if not result.evaluated]
+    if devices:
+        best = min(devices, key=lambda result: result.p50_ms / result.batch)
         found.append(tag("strong", f"{best.p50_ms:.2f} ms") + tag("span", f"fastest: {best.name}"))
     rated = [result for result in engines if result.speedup is not None]
     if rated:

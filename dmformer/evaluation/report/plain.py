@@ -35,7 +35,7 @@ def markdown(material: Material) -> str:
                 number(found.p90_ms, "{:.3f}"),
                 number(found.p99_ms, "{:.3f}"),
                 f"{found.throughput_ips:.1f}",
-                "reference" if found.speedup is None else f"{found.speedup:.2f}x",
+                found.versus,
                 f"{found.speedup_ci[0]:.2f} to {found.speedup_ci[1]:.2f}" if found.speedup_ci else "",
                 number(found.accuracy.top1 if found.accuracy else None),
             )

@@ -26,11 +26,13 @@ def latency(document: Document, name: str) -> Html:
         warnings(document),
         latency_table(results),
     ]
+    devices = [found for found in results if not found.evaluated]
     figures = [
         figure(
-            "How long a call takes", charts.latency_chart(f"{name}-latency", results), "Every measured call is in it."
+            "How long a call takes", charts.latency_chart(f"{name}-latency", devices), "Every measured call is in it."
         )
     ]
+    figures = figures if devices else []
     if any(found.speedup for found in results):
         reference = ", ".join(sorted({found.reference for found in results if found.reference}))
         figures.append(
@@ -75,7 +77,7 @@ def latency_table(results: list[Result]) -> Html:
             f"{found.std_ms:.3f}",
             f"{found.cv:.1%}",
             f"{found.throughput_ips:.1f}",
-            "reference" if found.speedup is None else tag("strong", f"{found.speedup:.2f}×"),
+            found.versus if found.speedup is None else tag("strong", f"{found.speedup:.2f}×"),
             f"{found.speedup_ci[0]:.2f} to {found.speedup_ci[1]:.2f}" if found.speedup_ci else "",
         )
         for found in results
