@@ -14,6 +14,7 @@ from dmformer.errors import UsageError
 LANGUAGES: dict[str, str] = {
     "python": "dmformer.embedding.python:Python",
     "cpp": "dmformer.embedding.cpp:Cpp",
+    "swift": "dmformer.embedding.swift:Swift",
     "web": "dmformer.embedding.web:Web",
 }
 """Name -> where its `Language` is. One file per language."""
