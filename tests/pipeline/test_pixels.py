@@ -32,7 +32,8 @@ from dmformer.preprocessing import preprocess_batch
 from dmformer.progress import Silent
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import open_bundle
-from tests.support import TARGETS, edit_manifest, invoke, one_line, random_images
+from tests.embedding.documents import run_page
+from tests.support import ROOT, TARGETS, edit_manifest, invoke, one_line, random_images
 
 Exported = Callable[..., Path]
 CPU = ("onnxruntime", "openvino")
@@ -179,3 +180,9 @@ def test_an_input_that_contradicts_itself_is_no_manifest(copied: Path, change: d
     edit_manifest(copied, lambda manifest: manifest["input"].update(change))
     with pytest.raises(BundleError, match="the input"):
         Bundle.load(copied)
+
+
+def test_every_command_of_the_page_works(tmp_path: Path) -> None:
+    done = run_page(ROOT / "docs" / "embed-preprocessing.md", tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "self-test passed" in done.stdout
