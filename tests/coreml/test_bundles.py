@@ -23,7 +23,10 @@ from dmformer.runtimes.coreml.plan import deployment_target, make_plan
 from dmformer.runtimes.coreml.runtime import CoreMlRuntime
 from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.inspection.onnx_wire import field
+from dmformer.runtimes.mlprogram.blob import Blob
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
+from dmformer.runtimes.mlprogram.messages import Type
+from dmformer.runtimes.mlprogram.operators import OPERATORS
 from dmformer.runtimes.mlprogram.package import read_package
 from dmformer.runtimes.registry import open_bundle
 from tests.coreml.conftest import SPECIFICATION, WEIGHTS, Bundled
@@ -244,3 +247,22 @@ def test_a_classifier_s_label_is_not_computed_where_logits_are_wanted(bundled: B
     assert found.keys() == {"logits"}
     assert np.array_equal(found["logits"], whole.run({"image": picture})["logits"])
     assert len(watched) == len(part._steps)
+
+
+def test_an_offset_beyond_the_end_is_named(half: Bundle) -> None:
+    """Of a reference in the specification; one inside the weight file is among the damages above."""
+    blob = Blob(half.path / WEIGHTS)
+    size = (half.path / WEIGHTS).stat().st_size
+    for offset in (-(-size // 64) * 64, 1 << 62, 65):
+        with pytest.raises(ValueError, match=f"has no tensor at offset {offset}: it ends at {size}"):
+            blob.read(offset, Type("float16", (1,)))
+    blob.close()
+
+
+def test_every_operator_of_a_package_is_tested_alone(bundled: Bundled) -> None:
+    packages = [bundled("fp32"), bundled("fp32", dynamic=True), bundled("fp16"), bundled("int8", classifier=True)]
+    programs = [read_package(package_of(Bundle.load(path))).model.program for path in packages]
+    found = {op.kind for program in programs for op in program.operations} - {"const"}
+    assert found <= OPERATORS.keys()
+    source = (Path(__file__).parent / "test_operators.py").read_text()
+    assert not {kind for kind in OPERATORS if f'"{kind}"' not in source}

@@ -91,6 +91,36 @@ def test_same_padding_gives_the_size_divided_by_the_stride(kernel: int, stride: 
         assert more == (less[1], less[0], less[3], less[2]), "the odd row is below, or above"
 
 
+@quick
+@given(
+    st.sampled_from(["valid", "same", "same_lower"]), st.integers(1, 3),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)), st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)), st.tuples(st.integers(1, 3), st.integers(1, 3)),
+)  # fmt: skip
+def test_kinds_of_padding(
+    kind: str, groups: int, size: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int],
+    dilations: tuple[int, int],
+) -> None:  # fmt: skip
+    """PyTorch has `valid` and, where it strides by one, `same`; the others are its convolution of what was padded."""
+    x, weight = drawn(2, 2 * groups, *size), drawn(groups, 2, *kernel, seed=1)
+    parameters = {"strides": strides, "dilations": dilations, "groups": groups, "pad_type": kind}
+    reach = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    if kind == "valid" and any(r > side for r, side in zip(reach, size, strict=True)):
+        with pytest.raises(ValueError, match="larger than the padded input"):
+            run("conv", x=x, weight=weight, **parameters)
+        return
+    given_x, given_weight = torch.from_numpy(x), torch.from_numpy(weight)
+    total = [max(0, (-(-n // s) - 1) * s + r - n) for n, s, r in zip(size, strides, reach, strict=True)]
+    pairs = [(one // 2, one - one // 2) for one in ([0, 0] if kind == "valid" else total)]
+    (top, bottom), (left, right) = [pair[::-1] if kind == "same_lower" else pair for pair in pairs]
+    padded = torch.nn.functional.pad(given_x, (left, right, top, bottom))
+    expected = torch.nn.functional.conv2d(padded, given_weight, None, strides, 0, dilations, groups)
+    if kind == "same" and strides == (1, 1):
+        named = torch.nn.functional.conv2d(given_x, given_weight, None, 1, "same", dilations, groups)
+        np.testing.assert_allclose(expected.numpy(), named.numpy(), atol=1e-4)
+    np.testing.assert_allclose(run("conv", x=x, weight=weight, **parameters), expected.numpy(), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -136,7 +166,9 @@ def test_the_error_function_is_float32_s() -> None:
 @quick
 @given(tensors(most=4), st.data())
 def test_reduce_mean(x: Float, data: st.DataObject) -> None:
-    axes = data.draw(st.lists(st.integers(0, x.ndim - 1), min_size=1, unique=True))
+    chosen = data.draw(st.lists(st.integers(0, x.ndim - 1), min_size=1, unique=True))
+    # Core ML counts from the end too.
+    axes = [axis - x.ndim if data.draw(st.booleans()) else axis for axis in chosen]
     for keep in (True, False):
         expected = torch.from_numpy(x).mean(axes, keepdim=keep).numpy()
         np.testing.assert_allclose(
@@ -194,6 +226,22 @@ def test_quantize_and_dequantize(x: Float, scale: float, zero: int, signed: bool
     expected = torch.fake_quantize_per_tensor_affine(torch.from_numpy(x), scale, zero, low, high)
     # PyTorch multiplies by the reciprocal: a code may differ where the quotient lies between two.
     np.testing.assert_allclose(found, expected.numpy(), atol=1.001 * scale)
+
+
+@quick
+@given(tensors(least=2), st.data())
+def test_quantize_along_an_axis(x: Float, data: st.DataObject) -> None:
+    axis = data.draw(st.integers(0, x.ndim - 1))
+    scale = np.abs(drawn(x.shape[axis])) + np.float32(2**-6)
+    zero = np.arange(x.shape[axis]).astype(np.int8)
+    codes = run("quantize", input=x, scale=scale, zero_point=zero, axis=np.int32(axis), output_dtype="int8")
+    found = run("dequantize", input=codes, scale=scale, zero_point=zero, axis=np.int32(axis))
+    expected = torch.fake_quantize_per_channel_affine(
+        torch.from_numpy(x), torch.from_numpy(scale), torch.from_numpy(zero.astype(np.int32)), axis, *limits("int8")
+    )
+    # PyTorch multiplies by the reciprocal: a code may differ where the quotient lies between two.
+    np.testing.assert_allclose(found, expected.numpy(), atol=1.001 * float(scale.max()))
+    assert (np.abs(found - expected.numpy()) < 1e-5).mean() > 0.9 or x.size < 20
 
 
 def limits(name: str) -> tuple[int, int]:
