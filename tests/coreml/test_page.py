@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import numpy as np
 
 from dmformer.bundle import Bundle
 from dmformer.runtimes.coreml.plan import INT8, sizes_of
 from tests.embedding.documents import blocks_of, run_page
-from tests.support import ROOT
+from tests.support import ROOT, random_images
 
 PAGE = ROOT / "docs" / "coreml.md"
 
 
-def test_every_command_runs(tmp_path: Path) -> None:
+def test_every_command_runs(weights: Path, labelled: Path, tmp_path: Path) -> None:
+    shutil.copy(weights, tmp_path / "best.safetensors")
+    shutil.copy(labelled, tmp_path / "val.npz")
+    np.savez(tmp_path / "train.npz", images=random_images(256))
     assert [block.skipped for block in blocks_of(PAGE)] == ["installs", None, None]
     done = run_page(PAGE, tmp_path, COLUMNS="200")
     assert done.returncode == 0, done.stdout
