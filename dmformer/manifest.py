@@ -204,7 +204,7 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _input_is_the_preprocessing_s(self) -> Manifest:
-        spec, pixels = self.preprocessing, self.input.dtype == "uint8"
+        spec, pixels = self.preprocessing, self.takes_pixels
         if (self.input.layout == "NHWC") != pixels:
             raise ValueError(f"the input is {self.input.dtype} in {self.input.layout}: pixels, and only they, are NHWC")
         given = (*spec.size, spec.channels) if pixels else spec.shape
@@ -216,6 +216,11 @@ class Manifest(Strict):
     def takes_pixels(self) -> bool:
         """Whether the normalization is inside the engine, which then takes uint8 ``[N, H, W, C]``."""
         return self.input.dtype == "uint8"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The labels, or the classes' numbers where there are none."""
+        return self.labels or tuple(str(index) for index in range(self.source.config.num_classes))
 
     def file_with_role(self, role: str) -> str | None:
         """The path of the first file with ``role``, or None."""

@@ -79,7 +79,7 @@ def check(bundle: Bundle) -> None:
 def parameters(bundle: Bundle) -> str:
     """The header that is made from the manifest: the only source that differs from bundle to bundle."""
     manifest = bundle.manifest
-    labels = manifest.labels or tuple(str(index) for index in range(manifest.output.shape[1] or 0))
+    labels = manifest.class_names
     return f"""\
 // Made by `dmformer embed` from the bundle's manifest: what belongs to one bundle is here and nowhere else.
 #pragma once

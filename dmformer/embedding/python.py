@@ -53,7 +53,7 @@ def parameters(bundle: Bundle) -> str:
     """The module ``parameters.py``: constants alone, so that nothing in a manifest becomes code."""
     manifest = bundle.manifest
     spec = manifest.preprocessing
-    labels = manifest.labels or tuple(str(index) for index in range(manifest.source.config.num_classes))
+    labels = manifest.class_names
     values: dict[str, Any] = {
         "ENGINE_FILE": f"engine/{manifest.file_with_role('engine')}",
         "INPUT": manifest.input.name,

@@ -108,7 +108,7 @@ def parameters(bundle: Bundle) -> str:
         UsageError: The manifest names compute units that are not known, or its engine lies in no package.
     """
     manifest = bundle.manifest
-    labels = manifest.labels or tuple(str(index) for index in range(manifest.output.shape[1] or 0))
+    labels = manifest.class_names
     values = "\n".join(f"            {text(label)}," for label in labels)
     return f"""\
 // Made by `dmformer embed` from the bundle's manifest: what belongs to one bundle is here and nowhere else.

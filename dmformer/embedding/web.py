@@ -49,7 +49,7 @@ PNG is decoded by `png.js`, JPEG by the browser. Browsers from 2023 on have what
 def parameters(bundle: Bundle) -> str:
     """The module ``parameters.js``: constants alone, written as JSON in ASCII, so that nothing becomes code."""
     manifest = bundle.manifest
-    labels = manifest.labels or tuple(str(index) for index in range(manifest.output.shape[1] or 0))
+    labels = manifest.class_names
     values: dict[str, Any] = {
         "NAME": manifest.name,
         "PRECISION": manifest.precision.requested.upper(),

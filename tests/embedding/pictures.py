@@ -50,6 +50,25 @@ def spec_of(generator: np.random.Generator, index: int) -> Preprocessing:
     )
 
 
+def small_cases() -> list[tuple[NDArray[np.uint8], Preprocessing]]:
+    """432 images and parameters: every combination of resize, filter and order, twelve times."""
+    generator = np.random.default_rng(7)
+    cases = []
+    for index in range(432):
+        width, height = (int(side) for side in generator.integers(1, 150, 2))
+        image = picture(width, height, (1, 3, 4)[index % 7 % 3], index)
+        cases.append((image, spec_of(generator, index)))
+    return cases
+
+
+def large_cases() -> list[tuple[NDArray[np.uint8], Preprocessing]]:
+    """Large and elongated images, each by every filter."""
+    shapes = [(1, 3000), (3000, 1), (1999, 1501), (640, 481), (7, 2049)]
+    images = [picture(width, height, seed=index) for index, (width, height) in enumerate(shapes)]
+    specs = [Preprocessing(size=(24, 32), interpolation=name) for name in FILTERS]
+    return [(image, spec) for image in images for spec in specs]
+
+
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Of an interlaced PNG: where each pass begins and how far it steps, first across, then down."""
 

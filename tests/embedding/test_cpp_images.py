@@ -10,7 +10,7 @@ from PIL import Image
 
 from dmformer.preprocessing import Preprocessing, load_image, preprocess
 from tests.embedding.cpp_programs import Driver, line_of, needs_compiler
-from tests.embedding.pictures import FILTERS, damaged, picture, save_jpegs, save_pngs, spec_of
+from tests.embedding.pictures import damaged, large_cases, save_jpegs, save_pngs, small_cases
 
 pytestmark = needs_compiler
 MIB = 1 << 20
@@ -22,21 +22,13 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
 
 
 def test_preprocessing_is_python_s_to_the_last_bit(driver: Driver) -> None:
-    generator = np.random.default_rng(7)
-    cases = []
-    for index in range(432):
-        width, height = (int(side) for side in generator.integers(1, 150, 2))
-        image = picture(width, height, (1, 3, 4)[index % 7 % 3], index)
-        cases.append((image, spec_of(generator, index)))
+    cases = small_cases()
     for (image, spec), found in zip(cases, driver.tensors(cases), strict=True):
         assert np.array_equal(found, preprocess(image, spec)), (image.shape, spec)
 
 
 def test_large_and_elongated_images_too(driver: Driver) -> None:
-    shapes = [(1, 3000), (3000, 1), (1999, 1501), (640, 481), (7, 2049)]
-    images = [picture(width, height, seed=index) for index, (width, height) in enumerate(shapes)]
-    specs = [Preprocessing(size=(24, 32), interpolation=name) for name in FILTERS]
-    cases = [(image, spec) for image in images for spec in specs]
+    cases = large_cases()
     for (image, spec), found in zip(cases, driver.tensors(cases), strict=True):
         assert np.array_equal(found, preprocess(image, spec)), (image.shape, spec.interpolation)
 

@@ -22,7 +22,7 @@ from dmformer.embedding.languages import TEMPLATES
 from dmformer.embedding.web import preprocessing_values
 from dmformer.preprocessing import Preprocessing, load_image, preprocess
 from tests.embedding.browser import Browser, Page, served
-from tests.embedding.pictures import FILTERS, damaged, picture, save_jpegs, save_pngs, spec_of, write_png
+from tests.embedding.pictures import damaged, large_cases, picture, save_jpegs, save_pngs, small_cases, write_png
 
 Pixels = NDArray[np.uint8]
 MIB = 1 << 20
@@ -112,20 +112,13 @@ def driver(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_preprocessing_is_python_s_to_the_last_bit(driver: Driver) -> None:
-    generator = np.random.default_rng(7)
-    cases = []
-    for index in range(432):
-        width, height = (int(side) for side in generator.integers(1, 150, 2))
-        cases.append((picture(width, height, (1, 3, 4)[index % 7 % 3], index), spec_of(generator, index)))
+    cases = small_cases()
     for (image, spec), found in zip(cases, driver.tensors(cases), strict=True):
         assert np.array_equal(found, preprocess(image, spec)), (image.shape, spec)
 
 
 def test_large_and_elongated_images_too(driver: Driver) -> None:
-    shapes = [(1, 3000), (3000, 1), (1999, 1501), (640, 481), (7, 2049)]
-    images = [picture(width, height, seed=index) for index, (width, height) in enumerate(shapes)]
-    specs = [Preprocessing(size=(24, 32), interpolation=name) for name in FILTERS]
-    cases = [(image, spec) for image in images for spec in specs]
+    cases = large_cases()
     for (image, spec), found in zip(cases, driver.tensors(cases), strict=True):
         assert np.array_equal(found, preprocess(image, spec)), (image.shape, spec.interpolation)
 

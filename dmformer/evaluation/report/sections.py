@@ -27,12 +27,10 @@ def latency(document: Document, name: str) -> Html:
         latency_table(results),
     ]
     devices = [found for found in results if not found.evaluated]
-    figures = [
-        figure(
-            "How long a call takes", charts.latency_chart(f"{name}-latency", devices), "Every measured call is in it."
-        )
-    ]
-    figures = figures if devices else []
+    figures = []
+    if devices:
+        chart = charts.latency_chart(f"{name}-latency", devices)
+        figures.append(figure("How long a call takes", chart, "Every measured call is in it."))
     if any(found.speedup for found in results):
         reference = ", ".join(sorted({found.reference for found in results if found.reference}))
         figures.append(
