@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install system demo test lint types types-tensorrt unit schema train figures clean
+.PHONY: help install system demo test lint types types-tensorrt unit schema train figures campaign clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,10 @@ figures: $(INSTALLED)  ## Print every figure of the README (about half an hour)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.fp32_speed
+
+campaign: $(INSTALLED)  ## Hostile inputs and kills, through the command line (about half an hour)
+	$(BIN)/python -m benchmarks.hostile
+	$(BIN)/python -m benchmarks.kills
 
 clean:  ## Remove what was built
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache
