@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class ArrayDataset:
         all_labels: int64 [M], or None.
         positions: Which of the M images belong to the set, in order; None for all.
         classes: Class names by label, or None.
+        notes: Nothing is left aside unsaid.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ArrayDataset:
     all_labels: NDArray[np.int64] | None = None
     positions: tuple[int, ...] | None = None
     classes: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -89,7 +91,7 @@ class ArrayDataset:
 
     def select(self, indices: Sequence[int]) -> ArrayDataset:
         positions = tuple(self._position(index) for index in indices)
-        return ArrayDataset(self.name, self.images, self.all_labels, positions, self.classes)
+        return replace(self, positions=positions)
 
     def digest(self) -> str:
         digest = hashlib.sha256(repr((self.images.shape[1:], self.labelled)).encode())

@@ -37,6 +37,7 @@ class Dataset(Protocol):
         classes: Class names by label where the source has them (class folders), else None.
         labels: int64 [N], one label per image, or None.
         labelled: Whether ``labels`` is there.
+        notes: What was left aside or taken for granted when it was opened, one line each.
     """
 
     @property
@@ -50,6 +51,9 @@ class Dataset(Protocol):
 
     @property
     def labelled(self) -> bool: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     def __len__(self) -> int: ...
 

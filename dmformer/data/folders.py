@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.data.dataset import Sample, loaded_hashes
+from dmformer.data.dataset import Dataset, Sample, loaded_hashes
 from dmformer.data.images import EXTENSIONS, load_image
+from dmformer.data.tree import Tree, listed, nfc, read_tree
 from dmformer.errors import DataError
 
 _CHUNK = 1 << 20
-_SHOWN = 5
 _MAX_DIGITS = 10
+_FAR_BETTER = 0.2
+"""How much more of the answers must be right for another order of the classes to be spoken of."""
+
+_SPLITS = frozenset(
+    {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "evaluation", "holdout"}
+)
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,16 @@ class FolderDataset:
         files: Paths relative to ``root``, with ``/``.
         file_labels: One label per file, or None.
         classes: Class names by label, or None.
+        notes: What was left aside or taken for granted, one line each.
+        text_labels: The labels that the folders' numbers would give in their order as text, where that is another.
     """
 
     root: Path
     files: tuple[str, ...]
     file_labels: tuple[int, ...] | None = None
     classes: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    text_labels: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -60,14 +69,17 @@ class FolderDataset:
         return Sample(load_image(self.root / self.files[index]), label, self.files[index])
 
     def select(self, indices: Sequence[int]) -> FolderDataset:
-        labels = None if self.file_labels is None else tuple(self.file_labels[index] for index in indices)
-        return FolderDataset(self.root, tuple(self.files[index] for index in indices), labels, self.classes)
+        def chosen(labels: tuple[int, ...] | None) -> tuple[int, ...] | None:
+            return None if labels is None else tuple(labels[index] for index in indices)
+
+        files = tuple(self.files[index] for index in indices)
+        return replace(self, files=files, file_labels=chosen(self.file_labels), text_labels=chosen(self.text_labels))
 
     def digest(self) -> str:
         digest = hashlib.sha256()
         labels = self.file_labels or (None,) * len(self)
         for file, label in sorted(zip(self.files, labels, strict=True), key=lambda pair: pair[0]):
-            head = f"{file}\0{label}\0".encode("utf-8", "surrogateescape")
+            head = f"{nfc(file)}\0{label}\0".encode("utf-8", "surrogateescape")
             digest.update(head + _file_digest(self.root / file))
         return digest.hexdigest()
 
@@ -91,9 +103,9 @@ def _file_digest(path: Path) -> bytes:
 def open_folder(root: Path, labels: Sequence[str] | None = None) -> FolderDataset:
     """Find the images of a folder.
 
-    Subfolders with images in them are classes. They are matched to ``labels`` by name or, if all their names
-    are whole numbers, taken as indices; without ``labels``, other names are numbered in sorted order. A folder
-    without such subfolders is flat: no labels. Hidden files and folders are ignored.
+    Subfolders with images in them are classes. They are matched to ``labels`` by name or, if their names are whole
+    numbers, taken as indices; without ``labels``, other names are numbered in sorted order. Names are compared in
+    composed Unicode. A folder without such subfolders is flat: no labels. What is left aside is in the notes.
 
     Args:
         root: The folder.
@@ -101,78 +113,120 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> FolderDatase
 
     Raises:
         DataError: The folder cannot be read or has no images, images lie both beside and in class folders,
-            or class folders do not match ``labels``.
+            its subfolders are the splits of a data set, or class folders do not match ``labels``.
     """
-    loose, folders = _list(root)
-    by_class = {folder: _walk(root, folder) for folder in folders}
-    if not any(by_class.values()):
-        if not loose:
-            raise DataError(
-                f"{root}: no images found",
-                f"Put images ({', '.join(sorted(EXTENSIONS))}) into it, flat or in one subfolder per class.",
-            )
-        return FolderDataset(root, tuple(loose))
-    if loose:
+    tree = _with_images(root)
+    if not tree.classes:
+        return FolderDataset(root, tuple(tree.loose), notes=tree.notes())
+    if tree.loose:
         raise DataError(
-            f"{root}: images lie both in the folder ({loose[0]}) and in subfolders ({folders[0]})",
+            f"{root}: images lie both in the folder ({tree.loose[0]}) and in subfolders ({tree.classes[0]})",
             "Keep them either flat or all in class subfolders.",
         )
-    index_of, classes = _match_classes(root, folders, labels)
-    pairs = [(file, index_of[folder]) for folder, files in by_class.items() for file in files]
-    return FolderDataset(root, tuple(file for file, _ in pairs), tuple(label for _, label in pairs), classes)
+    _refuse_splits(tree, labels)
+    index_of, classes = _match_classes(tree, labels)
+    pairs = [(file, folder) for folder in tree.classes for file in tree.folders[folder]]
+    files = tuple(file for file, _ in pairs)
+    found = FolderDataset(root, files, tuple(index_of[folder] for _, folder in pairs), classes, tree.notes())
+    return _with_text_order(found, index_of, [folder for _, folder in pairs])
 
 
-def _list(root: Path) -> tuple[list[str], list[str]]:
-    try:
-        entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-        folders = [entry.name for entry in entries if entry.is_dir()]
-    except OSError as error:
-        raise _unreadable(root, error) from error
-    taken = set(folders)
-    return [entry.name for entry in entries if entry.name not in taken and _is_image(entry.name)], folders
+def open_images(root: Path) -> FolderDataset:
+    """All images under a folder, however they lie, without labels.
+
+    Raises:
+        DataError: The folder cannot be read or has no images.
+    """
+    tree = _with_images(root)
+    files = (*tree.loose, *(file for folder in tree.classes for file in tree.folders[folder]))
+    return FolderDataset(root, files, notes=tree.notes())
 
 
-def _walk(root: Path, folder: str) -> list[str]:
-    def fail(error: OSError) -> None:
-        raise _unreadable(root / folder, error) from error
-
-    found: list[str] = []
-    for parent, subfolders, files in os.walk(root / folder, onerror=fail):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [(Path(parent) / name).relative_to(root).as_posix() for name in files if _is_image(name)]
-    return sorted(found)
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+def _with_images(root: Path) -> Tree:
+    tree = read_tree(root)
+    if not tree.loose and not any(tree.folders.values()):
+        raise DataError(
+            "; ".join((f"{root}: no images found", *tree.notes())),
+            f"Put images ({', '.join(sorted(EXTENSIONS))}) into it, flat or in one subfolder per class.",
+        )
+    return tree
 
 
-def _unreadable(folder: Path, error: OSError) -> DataError:
-    return DataError(f"{folder}: cannot be listed: {error.strerror or error}", "Check the folder's permissions.")
+def _refuse_splits(tree: Tree, labels: Sequence[str] | None) -> None:
+    splits = [folder for folder in tree.classes if folder.casefold() in _SPLITS]
+    others = [folder for folder in splits if not folder.casefold().startswith("train")]
+    known = {nfc(label) for label in labels or ()}
+    # One name may be a class among others; a training set beside another split is not.
+    certain = len(splits) == len(tree.classes) or 0 < len(others) < len(splits)
+    if certain and not known.issuperset(splits):
+        raise DataError(
+            f"{tree.root}: {listed(splits)} are splits of a data set, not classes",
+            f"Give one of them: {tree.root / (others or splits)[0]}",
+        )
 
 
-def _match_classes(
-    root: Path, folders: list[str], labels: Sequence[str] | None
-) -> tuple[dict[str, int], tuple[str, ...] | None]:
-    numbered = all(folder.isascii() and folder.isdigit() and len(folder) < _MAX_DIGITS for folder in folders)
+def _match_classes(tree: Tree, labels: Sequence[str] | None) -> tuple[dict[str, int], tuple[str, ...] | None]:
+    folders = tree.classes
+    by_number = {folder: int(folder) for folder in folders if _is_number(folder)}
     if labels is None:
-        if numbered:
-            return {folder: int(folder) for folder in folders}, None
-        return {folder: index for index, folder in enumerate(folders)}, tuple(folders)
-    counts = Counter(labels)
-    by_name = {label: index for index, label in enumerate(labels) if counts[label] == 1}
-    if numbered and not by_name.keys() >= set(folders):
-        by_name = {folder: int(folder) for folder in folders if int(folder) < len(labels)}
-    strangers = [folder for folder in folders if folder not in by_name]
+        if len(by_number) == len(folders):
+            return by_number, None
+        names = sorted({nfc(folder) for folder in folders})
+        return {folder: names.index(nfc(folder)) for folder in folders}, tuple(names)
+    counts = Counter(map(nfc, labels))
+    unique = {nfc(label): index for index, label in enumerate(labels) if counts[nfc(label)] == 1}
+    by_name = {folder: unique[nfc(folder)] for folder in folders if nfc(folder) in unique}
+    in_range = {folder: index for folder, index in by_number.items() if index < len(labels)}
+    # Whichever reading fits more of them: then those left over are the strangers.
+    matched = by_name if len(by_name) >= len(in_range) else in_range
+    strangers = [folder for folder in folders if folder not in matched]
     if strangers:
-        raise _mismatch(root, strangers, labels)
-    return {folder: by_name[folder] for folder in folders}, tuple(labels)
+        raise _mismatch(tree.root, strangers, labels)
+    return matched, tuple(labels)
+
+
+def _is_number(folder: str) -> bool:
+    return folder.isascii() and folder.isdigit() and len(folder) < _MAX_DIGITS
 
 
 def _mismatch(root: Path, strangers: list[str], labels: Sequence[str]) -> DataError:
-    shown = ", ".join(repr(name) for name in strangers[:_SHOWN]) + (", ..." if len(strangers) > _SHOWN else "")
-    known = ", ".join(repr(name) for name in labels[:_SHOWN]) + (", ..." if len(labels) > _SHOWN else "")
     return DataError(
-        f"{root}: {len(strangers)} class folders do not match exactly one label of the model: {shown}",
-        f"The model's {len(labels)} labels are {known}: name the folders so, or by index (0 to {len(labels) - 1}).",
+        f"{root}: {len(strangers)} class folders do not match exactly one label of the model: {listed(strangers)}",
+        f"The model's {len(labels)} labels are {listed(labels)}: name the folders so, or by index "
+        f"(0 to {len(labels) - 1}).",
+    )
+
+
+def _with_text_order(dataset: FolderDataset, index_of: dict[str, int], folders: list[str]) -> FolderDataset:
+    """Remembers the other order that numbers may be meant in: torchvision's ImageFolder sorts names as text."""
+    order = {folder: position for position, folder in enumerate(sorted(index_of))}
+    differing = [folder for folder in sorted(index_of) if order[folder] != index_of[folder]]
+    if not differing or any(not _is_number(folder) or int(folder) != index_of[folder] for folder in index_of):
+        return dataset
+    folder = differing[0]
+    note = (
+        f"{dataset.name}: the folders' numbers are taken as class indices: {folder!r} is class {index_of[folder]}; "
+        f"sorted as text, as by torchvision's ImageFolder, it would be class {order[folder]}"
+    )
+    return replace(dataset, notes=(*dataset.notes, note), text_labels=tuple(order[name] for name in folders))
+
+
+def better_order(dataset: Dataset, indices: Sequence[int], answers: NDArray[np.int64]) -> str | None:
+    """Says so where numbered folders fit a model's answers far better in their order as text.
+
+    Args:
+        dataset: What was asked.
+        indices: Which of its images.
+        answers: The class that the model gave for each of them, int64 [N].
+    """
+    if not isinstance(dataset, FolderDataset) or dataset.text_labels is None or dataset.labels is None:
+        return None
+    rows = np.asarray(indices, dtype=np.int64)
+    taken = float(np.mean(dataset.labels[rows] == answers))
+    as_text = float(np.mean(np.array(dataset.text_labels)[rows] == answers))
+    if as_text < taken + _FAR_BETTER:
+        return None
+    return (
+        f"{dataset.name}: {taken:.0%} of the answers are right with the folders' numbers as class indices, but "
+        f"{as_text:.0%} with the folders sorted as text: rename them to the model's class index or label"
     )

@@ -5,25 +5,48 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dmformer.errors import DataError, TooLargeError
 
 MAX_PIXELS = 64_000_000
 """Default limit of width times height; Pillow's own, near 179 million, holds beside it."""
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
-"""File name endings, in lower case, that count as an image in a folder."""
+_ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),  # MPO: the stereo and preview variant of phones
+    "PNG": (".png", ".apng"),
+    "BMP": (".bmp", ".dib"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+}
 
 # A closed list, because Pillow would hand a PostScript file, whatever its name, to an interpreter.
-# JPEG includes MPO, the stereo and preview variant that phones write.
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+# Older versions of Pillow, and some builds of it, do not know AVIF and refuse the word.
+_FORMATS = tuple(form for form in _ENDINGS if form != "AVIF" or find_spec("PIL._avif") is not None)
+
+EXTENSIONS = frozenset(ending for form in _FORMATS for ending in _ENDINGS[form])
+"""File name endings, in lower case, that count as an image in a folder."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF's orientation -> what brings the image upright (Exif 2.32, tag 0x0112)."""
 
 # Pillow's decoders let any of these out when a file is damaged.
 _DECODE_ERRORS = (
@@ -43,7 +66,7 @@ _DECODE_ERRORS = (
     Image.DecompressionBombError,
 )
 
-_HINT = "Give a readable JPEG, PNG, BMP, WebP, TIFF, GIF or PPM image, or remove the file."
+_HINT = "Give a readable JPEG, PNG, BMP, WebP, TIFF, GIF, PPM or AVIF image, or remove the file."
 
 
 def load_image(
@@ -53,7 +76,8 @@ def load_image(
 
     The EXIF orientation is applied. Grey, palette, CMYK and 1-bit images are converted as Pillow's
     ``convert("RGB")`` does; an alpha channel is dropped, not blended, as training pipelines do. 16-bit
-    grey is divided by 257, not clipped. Of an animation the first frame counts.
+    grey is divided by 257, not clipped; where no value needs more than 8 bits, the values are taken as they are.
+    Of an animation the first frame counts.
 
     Args:
         source: A path, the bytes of an image file, a Pillow image (left as it is), or a uint8 array of
@@ -75,7 +99,12 @@ def load_image(
         return _open(BytesIO(source), "the given image bytes", max_pixels)
     path = Path(source)
     _check_regular(path)
-    return _open(path, str(path), max_pixels)
+    try:
+        # Not the path: Pillow maps such a file into memory, and forgets to turn what it maps.
+        with path.open("rb") as file:
+            return _open(file, str(path), max_pixels)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened: {_one_line(error)}", _HINT) from error
 
 
 def _check_regular(path: Path) -> None:
@@ -89,7 +118,7 @@ def _check_regular(path: Path) -> None:
     raise DataError(f"{path}: {found}", _HINT)
 
 
-def _open(file: Path | BytesIO, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _open(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             # Pillow warns about size (checked in _decode) and odd metadata; neither concerns the pixels.
@@ -104,7 +133,7 @@ def _open(file: Path | BytesIO, name: str, max_pixels: int) -> NDArray[np.uint8]
 def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     _check_pixels(image.width, image.height, name, max_pixels)
     try:
-        upright = ImageOps.exif_transpose(image)
+        upright = _turned_upright(image)
         if upright.mode.startswith("I"):
             upright = _sixteen_to_eight_bit(upright, name)
         if upright.mode == "F":
@@ -114,10 +143,42 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]
         raise DataError(f"{name}: cannot be decoded: {_one_line(error)}", _HINT) from error
 
 
+def _turned_upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF orientation shows it. No other tag is looked at, and EXIF is never written again."""
+    image.load()  # A TIFF file is turned by Pillow as it is loaded, which removes the tag.
+    try:
+        orientation = _orientation(image.info.get("exif", b"")) or image.getexif().get(ExifTags.Base.Orientation)
+    except _DECODE_ERRORS:
+        return image  # The pixels are whole; what is said about them cannot be read.
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(exif: bytes) -> int | None:
+    """The orientation where it stands as the standard wants it: Pillow stops at the first damaged tag before it."""
+    body = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(body[:2])
+    if order is None:
+        return None
+    try:
+        (start,) = struct.unpack_from(f"{order}L", body, 4)
+        (count,) = struct.unpack_from(f"{order}H", body, start)
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, value = struct.unpack_from(f"{order}HH4xH", body, place)
+            if (tag, kind) == (ExifTags.Base.Orientation, 3):
+                return int(value)
+    except struct.error:
+        pass
+    return None
+
+
 def _sixteen_to_eight_bit(image: Image.Image, name: str) -> Image.Image:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise DataError(f"{name}: pixel values go beyond 16 bits", "Save the image with 8 bits per channel.")
+    if values.max() <= 255:
+        # Values of 8 bits in a file of 16: divided, the whole picture would be black.
+        return Image.fromarray(values.astype(np.uint8))
     # Adding half of 257 rounds to the nearest, without a copy in floating point.
     return Image.fromarray(((values.astype(np.int32) + 128) // 257).astype(np.uint8))
 
@@ -154,7 +215,7 @@ def _check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise TooLargeError(
             f"{name}: {width}x{height} pixels are more than the limit of {max_pixels}",
-            "Give a smaller version of the image, or raise max_pixels.",
+            "Give a smaller version of the image; from Python, load_image and Classifier take another max_pixels.",
         )
 
 

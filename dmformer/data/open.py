@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dmformer.data.arrays import open_npz
 from dmformer.data.dataset import Dataset
-from dmformer.data.folders import open_folder
+from dmformer.data.folders import open_folder, open_images
 from dmformer.data.idx import is_images_name, open_idx
 from dmformer.errors import DataError
 
@@ -31,10 +31,22 @@ def open_dataset(path: Path | str, labels: Sequence[str] | None = None) -> Datas
     Raises:
         DataError: Nothing is there, the form is none of these, or the content is damaged.
     """
-    path = Path(path)
+    return _open(Path(path), lambda folder: open_folder(folder, labels))
+
+
+def open_unlabelled(path: Path | str) -> Dataset:
+    """Open a set of which only the images matter: of a folder, all images in it, however they lie.
+
+    Raises:
+        DataError: As `open_dataset` does, but for what concerns classes.
+    """
+    return _open(Path(path), open_images)
+
+
+def _open(path: Path, open_directory: Callable[[Path], Dataset]) -> Dataset:
     try:
         if path.is_dir():
-            return _open_directory(path, labels)
+            return _open_directory(path, open_directory)
         if path.is_file():
             return _open_file(path)
         found = "not a file or folder" if path.exists() else "no such file or folder"
@@ -43,12 +55,12 @@ def open_dataset(path: Path | str, labels: Sequence[str] | None = None) -> Datas
     raise DataError(f"{path}: {found}", ACCEPTED_FORMS)
 
 
-def _open_directory(path: Path, labels: Sequence[str] | None) -> Dataset:
+def _open_directory(path: Path, open_directory: Callable[[Path], Dataset]) -> Dataset:
     found = sorted(entry for entry in path.iterdir() if is_images_name(entry.name) and entry.is_file())
     if len(found) > 1:
         names = ", ".join(entry.name for entry in found)
         raise DataError(f"{path}: holds several IDX images files: {names}", "Give the path of the one to use.")
-    return open_idx(found[0]) if found else open_folder(path, labels)
+    return open_idx(found[0]) if found else open_directory(path)
 
 
 def _open_file(path: Path) -> Dataset:
@@ -77,7 +89,7 @@ def check_labels(dataset: Dataset, num_classes: int) -> None:
     if dataset.classes is not None and len(dataset.classes) != num_classes:
         raise DataError(
             f"{dataset.name}: classes that do not match the labels: the dataset has {len(dataset.classes)} classes "
-            f"but the model has {num_classes}",
+            f"but the model has {num_classes}; {'; '.join((_ends(dataset.classes), *dataset.notes))}",
             "Give a dataset of the model's classes, or name the class folders by the model's class index.",
         )
     for label in (int(labels.min()), int(labels.max())):
@@ -87,3 +99,7 @@ def check_labels(dataset: Dataset, num_classes: int) -> None:
                 f"but the model has {num_classes} classes",
                 f"Labels count from 0 to {num_classes - 1}.",
             )
+
+
+def _ends(classes: Sequence[str]) -> str:
+    return f"its classes are {', '.join(map(repr, classes[:3]))} to {classes[-1]!r}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.data.dataset import Dataset, UnreadableLog, iterate_batches
+from dmformer.data.folders import better_order
 from dmformer.engine_input import EngineInput, from_tensors
 from dmformer.errors import BundleError, EngineError
 from dmformer.evaluation.metrics import TOP, Logits, compare, right_percent
@@ -178,11 +179,15 @@ def run_dataset(
     log = UnreadableLog()
     batches = iterate_batches(dataset, bundle.manifest.preprocessing, size, log=log)
     found, labels = [], []
+    indices: list[int] = []
     for batch in progress.track(batches, f"verifying {bundle.manifest.target}", -(-len(dataset) // size)):
         found.append(run_all(bundle, session, batch.tensor))
         labels.append(batch.labels)
+        indices.extend(batch.indices)
     if log.entries:
         progress.say(f"skipped {len(log)} unreadable images: {log.describe()}")
+    if said := better_order(dataset, indices, np.concatenate(found).argmax(axis=1)):
+        progress.say(said)
     known = [part for part in labels if part is not None]
     return np.concatenate(found), np.concatenate(known) if known else None
 

@@ -15,7 +15,7 @@ from dmformer.calibration.cache import Cache, cache_key, default_directory
 from dmformer.calibration.collect import REVISION, CalibrationSet, calibrate, check_count
 from dmformer.calibration.ranges import Ranges, graph_digest, load_ranges
 from dmformer.data.dataset import Dataset, content_hash, iterate_batches, subset
-from dmformer.data.open import open_dataset
+from dmformer.data.open import open_dataset, open_unlabelled
 from dmformer.errors import UsageError
 from dmformer.host import package_version
 from dmformer.pipeline.options import Int8Options
@@ -110,7 +110,7 @@ def images_to_scan(
     """
     source = data
     if options.calibration is not None or embedded:
-        source = open_dataset(options.calibration or assets.CALIBRATION_IMAGES)
+        source = open_unlabelled(options.calibration or assets.CALIBRATION_IMAGES)
     return None if source is None else read_set(subset(source, options.images), preprocessing)
 
 
@@ -119,7 +119,10 @@ def calibration_source(
 ) -> Dataset | None:
     """The set that calibration images are taken from; None for random numbers."""
     if options.calibration is not None:
-        return open_dataset(options.calibration)
+        source = open_unlabelled(options.calibration)
+        for note in source.notes:
+            progress.say(note)
+        return source
     if embedded:
         progress.say("no calibration images given: using the embedded ones, from Fashion-MNIST's training set")
         return open_dataset(assets.CALIBRATION_IMAGES)

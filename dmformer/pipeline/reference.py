@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dmformer.data.dataset import Dataset, UnreadableLog, iterate_batches, subset
+from dmformer.data.folders import better_order
 from dmformer.errors import DataError
 from dmformer.evaluation.verify import Answers
 from dmformer.golden import Golden
@@ -82,4 +83,6 @@ def answer(reference: DMFormer, dataset: Dataset, preprocessing: Preprocessing, 
     if log.entries:
         progress.say(f"skipped {len(log)} unreadable images: {log.describe()}")
     known = [part for part in labels if part is not None]
+    if said := better_order(dataset, indices, np.concatenate(logits).argmax(axis=1)):
+        progress.say(said)
     return Answers(dataset, np.concatenate(logits), np.concatenate(known) if known else None, tuple(indices))

@@ -57,8 +57,7 @@ def open_sources(
     if size is not None:
         checkpoint = replace(checkpoint, preprocessing=checkpoint.preprocessing.resized_to(size))
     dataset, said = resolve_dataset(checkpoint, data, embedded)
-    if said:
-        notes.append(said)
+    notes += [*([said] if said else []), *(dataset.notes if dataset is not None else ())]
     if dataset is not None and max_images is not None and max_images < len(dataset):
         dataset = subset(dataset, max_images)
         notes.append(f"verifying on {max_images} images, spread evenly over the set")

@@ -69,6 +69,8 @@ def choose_dataset(bundle: Bundle, options: VerifyOptions, progress: Progress) -
         return None
     dataset = open_dataset(options.data or assets.TEST_IMAGES, bundle.manifest.labels)
     check_labels(dataset, bundle.manifest.source.config.num_classes)
+    for note in dataset.notes:
+        progress.say(note)
     if options.data is None:
         progress.say("no data given: verifying on the embedded Fashion-MNIST test set")
     if options.max_images is not None and options.max_images < len(dataset):

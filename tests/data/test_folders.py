@@ -105,10 +105,10 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "cat/1.png")
 
-    def deny(self: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def deny(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(Path, "iterdir", deny)
+    monkeypatch.setattr("os.scandir", deny)
     with pytest.raises(DataError, match="cannot be listed: Permission denied"):
         open_folder(tmp_path)
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 MAX_PIXELS = 64_000_000
 # A closed list, because Pillow would hand a PostScript file, whatever its name, to an interpreter.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageError(ValueError):
@@ -27,18 +37,49 @@ def load_image(path: str | Path) -> np.ndarray:
         with warnings.catch_warnings():
             # Pillow warns about odd metadata, which does not concern the pixels, and about size, which is checked here.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            # Not the path: Pillow maps such a file into memory, and forgets to turn what it maps.
+            with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageError(f"{image.width}x{image.height} pixels are more than the limit of {MAX_PIXELS}")
-                return to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(turned_upright(image))
     except Exception as error:  # a damaged file lets any exception out of Pillow's decoders
         raise ImageError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
+def turned_upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        orientation = orientation_of(image.info.get("exif", b"")) or image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # the pixels are whole; what is said about them cannot be read
+        return image
+    turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def orientation_of(exif: bytes) -> int | None:
+    """The orientation where it stands as the standard wants it: Pillow stops at the first damaged tag before it."""
+    body = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(body[:2])
+    if order is None:
+        return None
+    try:
+        (start,) = struct.unpack_from(f"{order}L", body, 4)
+        (count,) = struct.unpack_from(f"{order}H", body, start)
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, value = struct.unpack_from(f"{order}HH4xH", body, place)
+            if (tag, kind) == (ExifTags.Base.Orientation, 3):
+                return int(value)
+    except struct.error:
+        pass
+    return None
+
+
 def to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
-        # 16-bit grey becomes 8-bit by division, not by clipping; half of 257 rounds to the nearest.
-        image = Image.fromarray(((np.asarray(image).astype(np.int32) + 128) // 257).astype(np.uint8))
+        # 16-bit grey becomes 8-bit by division, not by clipping; half of 257 rounds to the nearest. Values that need no
+        # more than 8 bits are taken as they are: divided, the whole picture would be black.
+        values = np.asarray(image).astype(np.int32)
+        image = Image.fromarray((values if values.max() <= 255 else (values + 128) // 257).astype(np.uint8))
     elif image.mode == "F":
         raise ImageError("pixels are floating point numbers")
     return np.array(image.convert("RGB"), dtype=np.uint8)
