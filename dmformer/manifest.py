@@ -72,12 +72,15 @@ class PrecisionRecord(Strict):
         stored: The dtype of the weights in the engine file.
         executes: What the runtime computes in on the machine that built the bundle, as it reports it.
         groups: Precision per layer group where it is not the same everywhere.
+        isa: The instruction set that the integers of an INT8 engine were chosen for, as ``--cpu-isa`` names it; None
+            where that is the builder's.
     """
 
     requested: Precision
     stored: str
     executes: str
     groups: dict[str, str] = {}
+    isa: str | None = None
 
 
 class RuntimeRecord(Strict):
