@@ -165,9 +165,12 @@ class Proof(Strict):
     Attributes:
         by: What was run: the ``engine`` itself, or where that cannot run its numerical ``twin``, a graph that rounds
             every tensor as the engine does, in ONNX Runtime.
+        executes: What the engine computed in where it was run, as the runtime reports it there; None says what
+            `PrecisionRecord` does.
     """
 
     by: Literal["engine", "twin"] = "engine"
+    executes: str | None = None
     passed: bool
     tolerance: Tolerance
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
