@@ -31,6 +31,19 @@ ISA_FLAGS: dict[str, tuple[str, ...]] = {
 }
 """Instruction sets that matter to INT8 and half precision, with the flags Linux shows for them."""
 
+INT8_ISAS: dict[str, tuple[str, ...]] = {
+    "amx": ("amx-int8",),
+    "avx512-vnni": ("avx512-vnni",),
+    "avx2-vnni": ("avx-vnni",),
+    "arm64-i8mm": ("arm-i8mm",),
+    "arm64-dotprod": ("arm-dotprod",),
+    "avx512": ("avx512",),
+    "avx2": ("avx2",),
+}
+"""What the INT8 emitters call a CPU (``dmformer.export.qdq.scheme.CPU_ISAS``), the fastest first, and what it has."""
+DOT_PRODUCTS = ("avx512-vnni", "avx-vnni", "amx-int8", "arm-dotprod", "arm-i8mm")
+"""Those of `ISA_FLAGS` that add 8-bit products without saturating."""
+
 EXPORT_PACKAGES = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors")
 PACKAGES = (*EXPORT_PACKAGES, "openvino", "coremltools", "numpy", "pillow", "pydantic")
 
@@ -127,18 +140,9 @@ def package_version(name: str) -> str | None:
 
 def int8_isa() -> str:
     """This machine's instruction set as the INT8 emitters name it (``dmformer.export.qdq.scheme.CPU_ISAS``)."""
-    names = {
-        "amx-int8": "amx",
-        "avx512-vnni": "avx512-vnni",
-        "avx-vnni": "avx2-vnni",
-        "arm-i8mm": "arm64-i8mm",
-        "arm-dotprod": "arm64-dotprod",
-        "avx512": "avx512",
-        "avx2": "avx2",
-    }
     found = cpu().isa
     default = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "avx2"
-    return next((name for flag, name in names.items() if flag in found), default)
+    return next((name for name, needed in INT8_ISAS.items() if set(needed) <= set(found)), default)
 
 
 def int8_advice(isa: tuple[str, ...]) -> str:

@@ -72,12 +72,15 @@ class PrecisionRecord(Strict):
         stored: The dtype of the weights in the engine file.
         executes: What the runtime computes in on the machine that built the bundle, as it reports it.
         groups: Precision per layer group where it is not the same everywhere.
+        isa: The instruction set that the integers of an INT8 engine were chosen for, as ``--cpu-isa`` names it; None
+            where that is the builder's.
     """
 
     requested: Precision
     stored: str
     executes: str
     groups: dict[str, str] = {}
+    isa: str | None = None
 
 
 class RuntimeRecord(Strict):
@@ -162,9 +165,12 @@ class Proof(Strict):
     Attributes:
         by: What was run: the ``engine`` itself, or where that cannot run its numerical ``twin``, a graph that rounds
             every tensor as the engine does, in ONNX Runtime.
+        executes: What the engine computed in where it was run, as the runtime reports it there; None says what
+            `PrecisionRecord` does.
     """
 
     by: Literal["engine", "twin"] = "engine"
+    executes: str | None = None
     passed: bool
     tolerance: Tolerance
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]

@@ -29,7 +29,7 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
     return {
         "target": bundle.manifest.target,
         "precision": bundle.manifest.precision.requested,
-        "executes": bundle.manifest.precision.executes,
+        "executes": proof.executes or bundle.manifest.precision.executes,
         "path": str(bundle.path),
         "verified": proof.passed,
         "verified_by": proof.by,

@@ -31,7 +31,7 @@ def predict(
     json: options.Json = False,
 ) -> int:
     """Classify images with a bundle: the most likely classes with their labels and probabilities."""
-    from dmformer.cli.output import print_json
+    from dmformer.cli.output import TerminalProgress, print_json
     from dmformer.evaluation.classifier import Classifier
 
     with Classifier(bundle or only_bundle(Path("build")), threads=threads, device=device) as classifier:
@@ -41,6 +41,7 @@ def predict(
             "dmformer.predict/1",
             {
                 "bundle": str(classifier.bundle.path),
+                "executes": classifier.execution.precision,
                 "images": [
                     {"path": str(path), "classes": [vars(guess) for guess in best]}
                     for path, best in zip(images, guesses, strict=True)
@@ -49,6 +50,8 @@ def predict(
         )
     else:
         show(images, guesses)
+        target, precision = classifier.bundle.manifest.target, classifier.execution.precision
+        TerminalProgress().say(f"{target} executes {precision} here")
     return 0
 
 

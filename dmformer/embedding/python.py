@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from dmformer import host
 from dmformer.bundle import Bundle
 from dmformer.embedding.languages import Content, Step, template_files
+from dmformer.runtimes.fitting import needed_isas
 
 ENGINES = {"onnx": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 """Target -> the folder of templates, which is also the package, that runs its engine."""
@@ -45,8 +47,8 @@ class Python:
         )
 
     def notes(self, bundle: Bundle) -> str:
-        return """`preprocessing.py`, `images.py`, `inference.py` and `engine.py` are what an application takes over;
-`parameters.py` is all that differs between two bundles of one runtime. dmformer itself is not needed."""
+        return """`preprocessing.py`, `images.py`, `inference.py`, `machine.py` and `engine.py` are what an application
+takes over; `parameters.py` is all that differs between two bundles of one runtime. dmformer itself is not needed."""
 
 
 def parameters(bundle: Bundle) -> str:
@@ -61,6 +63,7 @@ def parameters(bundle: Bundle) -> str:
         "OUTPUT": manifest.output.name,
         "BATCH": manifest.input.shape[0],
         "OPTIONS": dict(sorted(manifest.runtime.options.items())),
+        "CPU_FLAGS": tuple(host.ISA_FLAGS[name][-1] for name in host.DOT_PRODUCTS) if needed_isas(manifest) else (),
         "SIZE": spec.size,
         "RESIZE": spec.resize,
         "SHORTER_SIDE": spec.shorter_side,

@@ -38,6 +38,7 @@ class Classifier:
     Attributes:
         bundle: The bundle, checked.
         classes: Number of classes.
+        execution: What the engine runs on and computes in on this machine, as its runtime reports it.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Classifier:
         self.classes = self.bundle.manifest.source.config.num_classes
         self._timeout, self._max_pixels = timeout, max_pixels
         self._pool = SessionPool(self.bundle, sessions, SessionOptions(threads, device))
+        self.execution = self._pool.execution
 
     def predict(self, images: ImageSource | Iterable[ImageSource], top_k: int = 5) -> list[tuple[Guess, ...]]:
         """The most likely classes of each image, best first.

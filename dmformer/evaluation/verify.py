@@ -76,6 +76,7 @@ def verify(
     asked = tolerance or asked_at_export(bundle)
     problems = preprocessing_problems(bundle, golden)
     with open_bundle(bundle, options) as session:
+        executes = session.execution.precision
         comparisons = [compare_golden(bundle, session, golden)]
         problems += worse_than_proven(bundle, session, comparisons[0])
         if answers is not None:
@@ -85,7 +86,13 @@ def verify(
     largest = max(comparisons, key=lambda comparison: comparison.images)
     for comparison in comparisons:
         problems += failures(comparison, asked, comparison is largest)
-    return Proof(passed=not problems, tolerance=asked, comparisons=tuple(comparisons), failures=tuple(problems))
+    return Proof(
+        executes=executes,
+        passed=not problems,
+        tolerance=asked,
+        comparisons=tuple(comparisons),
+        failures=tuple(problems),
+    )
 
 
 def asked_at_export(bundle: Bundle) -> Tolerance:
@@ -231,12 +238,13 @@ def run_batches(bundle: Bundle, session: Session, images: EngineInput) -> Logits
         missing = size - len(part) if fixed else 0
         padded = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
         output = session.run(np.ascontiguousarray(padded))[bundle.manifest.output.name]
+        if output.shape != (len(padded), bundle.manifest.output.shape[1]):
+            raise EngineError(
+                f"{bundle.path}: the engine gives {output.shape} for {len(padded)} images, "
+                f"the manifest says {bundle.manifest.output.shape}"
+            )
         parts.append(np.asarray(output, np.float32)[: len(part)])
     found = np.concatenate(parts)
-    if found.ndim != 2 or found.shape[1] != bundle.manifest.output.shape[1]:
-        raise EngineError(
-            f"{bundle.path}: the engine gives {found.shape}, the manifest says {bundle.manifest.output.shape}"
-        )
     if not np.isfinite(found).all():
         raise EngineError(f"{bundle.path}: the engine gives values that are not finite", "export it with --fp32")
     return found

@@ -142,7 +142,11 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         name=checkpoint.name,
         target=target,
         precision=PrecisionRecord(
-            requested=options.precision, stored=STORED[options.precision], executes="unknown", groups=groups
+            requested=options.precision,
+            stored=STORED[options.precision],
+            executes="unknown",
+            groups=groups,
+            isa=options.int8.cpu_isa if target == "onnxruntime" and options.precision == "int8" else None,
         ),
         files={},
         input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle, assemble
 from dmformer.errors import MissingBackendError, UsageError
 from dmformer.golden import Golden
-from dmformer.manifest import Manifest, PrecisionRecord, RuntimeRecord
+from dmformer.manifest import Manifest, RuntimeRecord
 
 Array = NDArray[np.generic]
 MAKERS = {"float32": "dmformer.preprocessing.preprocess_batch", "uint8": "dmformer.preprocessing.fit_batch"}
@@ -186,12 +186,7 @@ class NativeRuntime(ABC):
 
 def completed(draft: Manifest, name: str, request: EngineRequest, report: EngineReport) -> Manifest:
     """The manifest with what only the finished build knows."""
-    precision = PrecisionRecord(
-        requested=draft.precision.requested,
-        stored=request.stored,
-        executes=report.executes,
-        groups=draft.precision.groups,
-    )
+    precision = draft.precision.model_copy(update={"stored": request.stored, "executes": report.executes})
     runtime = RuntimeRecord(name=name, version=report.version, options=report.options)
     return draft.model_copy(
         update={"precision": precision, "runtime": runtime, "not_deterministic": tuple(report.not_deterministic)}

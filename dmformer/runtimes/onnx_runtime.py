@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
-from dmformer.manifest import TensorSpec
+from dmformer.manifest import Manifest
 from dmformer.runtimes.base import (
     Array,
     EngineReport,
@@ -25,37 +25,42 @@ from dmformer.runtimes.base import (
     only_cpu,
     short_reason,
 )
+from dmformer.runtimes.inspection.onnx_wire import operators
+from dmformer.runtimes.interface import Tensor, check_interface, check_operators
 
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CPUExecutionProvider"
+AGAIN = "export it again"
+ELEMENTS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 
 
 class OnnxRuntimeSession(Session):
     """An ONNX file opened by ONNX Runtime on the CPU provider, which is asserted to be the active one."""
 
-    def __init__(self, path: Path, given: TensorSpec, precision: str, options: SessionOptions) -> None:
+    def __init__(self, path: Path, manifest: Manifest, options: SessionOptions) -> None:
         import onnxruntime
 
         only_cpu(options, "onnxruntime")
         try:
+            check_operators(operators(path.read_bytes()))
             self._session = onnxruntime.InferenceSession(
                 str(path), session_options(options.threads), providers=[PROVIDER]
             )
+            check_interface(_tensors(self._session.get_inputs()), _tensors(self._session.get_outputs()), manifest)
         except Exception as error:
-            raise EngineError(
-                f"{path}: ONNX Runtime cannot load it ({short_reason(error)})", "export it again"
-            ) from error
+            raise EngineError(f"{path}: ONNX Runtime cannot load it ({short_reason(error)})", AGAIN) from error
         active = self._session.get_providers()
         if active != [PROVIDER]:
             raise EngineError(f"{path}: runs on {active}, not on {PROVIDER} alone", "install plain onnxruntime")
-        self.execution = Execution(PROVIDER, precision)
-        self._shape, self._dtype = given.shape, given.dtype
-        self._input = self._session.get_inputs()[0].name
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.execution = Execution(PROVIDER, manifest.precision.executes)
+        self._path, self._input, self._output = path, manifest.input, manifest.output.name
 
     def run(self, batch: NDArray[Any]) -> dict[str, Array]:
-        check_batch(batch, self._shape, self._dtype)
-        return dict(zip(self._outputs, self._session.run(None, {self._input: batch}), strict=True))
+        check_batch(batch, self._input.shape, self._input.dtype)
+        try:
+            return {self._output: self._session.run([self._output], {self._input.name: batch})[0]}
+        except Exception as error:
+            raise EngineError(f"{self._path}: ONNX Runtime cannot run it ({short_reason(error)})", AGAIN) from error
 
     def close(self) -> None:
         self.__dict__.pop("_session", None)
@@ -89,8 +94,19 @@ class OnnxRuntime(NativeRuntime):
         )
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
-        manifest = bundle.manifest
-        return OnnxRuntimeSession(bundle.file("engine"), manifest.input, manifest.precision.executes, options)
+        return OnnxRuntimeSession(bundle.file("engine"), bundle.manifest, options)
+
+
+def _tensors(nodes: list[Any]) -> list[Tensor]:
+    """Inputs or outputs as ONNX Runtime tells them: an open size is a name or None."""
+    return [
+        Tensor(
+            frozenset([node.name]),
+            tuple(size if isinstance(size, int) else None for size in node.shape),
+            ELEMENTS.get(node.type, node.type),
+        )
+        for node in nodes
+    ]
 
 
 def _executes(precision: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,44 +27,55 @@ from dmformer.runtimes.base import (
     only_cpu,
     short_reason,
 )
+from dmformer.runtimes.interface import Tensor, check_interface, check_operators
 
 ENGINE_FILE = "model.xml"
 WEIGHTS_FILE = "model.bin"
 PRECISION_HINT = "INFERENCE_PRECISION_HINT"
-NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
+AGAIN = "export it again"
+NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
+"""OpenVINO's types as this project calls them; of 8-bit ones, what layers compute in."""
+ELEMENTS = {"f32": "float32", "f16": "float16", "u8": "uint8"}
+CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
 class OpenVinoSession(Session):
     """A compiled OpenVINO model with one inference request for each stream."""
 
-    def __init__(self, path: Path, bundle: Bundle, options: SessionOptions) -> None:
+    def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
         import openvino
 
         only_cpu(options, "openvino")
-        config = {"PERFORMANCE_HINT": "LATENCY", **bundle.manifest.runtime.options}
+        path, manifest = bundle.file("engine"), bundle.manifest
+        config = {"PERFORMANCE_HINT": "LATENCY", **manifest.runtime.options}
         if options.threads:
             config["INFERENCE_NUM_THREADS"] = str(options.threads * options.streams)
         if options.streams > 1:
             config["NUM_STREAMS"] = str(options.streams)
         try:
-            self._compiled = openvino.Core().compile_model(str(path), "CPU", config)
-        except RuntimeError as error:
-            raise EngineError(f"{path}: OpenVINO cannot load it ({short_reason(error)})", "export it again") from error
+            core = openvino.Core()
+            model = core.read_model(str(path))
+            check_operators(operation.get_type_name() for operation in model.get_ops())
+            check_interface(_tensors(model.inputs), _tensors(model.outputs), manifest)
+            self._compiled = core.compile_model(model, "CPU", config)
+        except Exception as error:
+            raise EngineError(f"{path}: OpenVINO cannot load it ({short_reason(error)})", AGAIN) from error
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(options.streams):
             self._idle.put(self._compiled.create_infer_request())
-        self._shape, self._dtype = bundle.manifest.input.shape, bundle.manifest.input.dtype
-        self._outputs = [bundle.manifest.output.name]
-        self.execution = Execution("CPU", executed_precision(self._compiled, bundle.manifest.precision.requested))
+        self._path, self._input, self._output = path, manifest.input, manifest.output.name
+        self.execution = Execution("CPU", executed_precision(self._compiled, manifest.precision.requested))
 
     def run(self, batch: NDArray[Any]) -> dict[str, Array]:
-        check_batch(batch, self._shape, self._dtype)
+        check_batch(batch, self._input.shape, self._input.dtype)
         request = self._idle.get()
         try:
             results = request.infer([batch], share_inputs=True, share_outputs=False)
+        except Exception as error:
+            raise EngineError(f"{self._path}: OpenVINO cannot run it ({short_reason(error)})", AGAIN) from error
         finally:
             self._idle.put(request)
-        return dict(zip(self._outputs, results.to_tuple(), strict=True))
+        return {self._output: results.to_tuple()[0]}
 
     def close(self) -> None:
         self.__dict__.pop("_idle", None)
@@ -99,11 +113,64 @@ class OpenVinoRuntime(NativeRuntime):
         )
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
-        return OpenVinoSession(bundle.file("engine"), bundle, options)
+        return OpenVinoSession(bundle, options)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a compiled model: its type, the primitive chosen for it, and the type that it works on."""
+
+    kind: str
+    primitive: str
+    precision: str
 
 
 def executed_precision(compiled: Any, requested: str) -> str:
-    """What a compiled model computes in, as OpenVINO reports it: INT8 layers beside the float precision of the rest."""
-    hint = compiled.get_property(PRECISION_HINT).get_type_name()
-    floating = NAMES.get(hint, hint)
-    return f"int8 with {floating}" if requested == "int8" else floating
+    """What a compiled model computes in on this machine, as OpenVINO reports it."""
+    return precision_of_layers(_layers(compiled), compiled.get_property(PRECISION_HINT).get_type_name(), requested)
+
+
+def precision_of_layers(layers: Sequence[Layer], hint: str, requested: str) -> str:
+    """What a network's convolutions are computed in.
+
+    Args:
+        layers: Of the compiled model.
+        hint: The float type that OpenVINO was asked for: it counts where no convolution is in floating point.
+        requested: The bundle's precision. An INT8 engine of which fewer than half of the convolutions are computed in
+            integers says how many are.
+    """
+    counts = Counter(primitive_type(layer.primitive, layer.precision) for layer in layers if layer.kind in CONVOLUTIONS)
+    total, integers = counts.total(), counts.pop("int8", 0)
+    floating = counts.most_common(1)[0][0] if counts else NAMES.get(hint, hint)
+    if requested != "int8":
+        return floating
+    if total == 0 or 2 * integers >= total:
+        return f"int8 with {floating}"
+    return f"{floating} (int8: {integers or 'none'} of {total} convolutions)"
+
+
+def primitive_type(primitive: str, precision: str = "") -> str:
+    """What a primitive computes in, from its name (``brgconv_avx512_1x1_I8``), or else from the type it works on."""
+    last = primitive.rpartition("_")[2].lower()
+    return NAMES.get(last) or NAMES.get(precision, precision) or last
+
+
+def _layers(compiled: Any) -> list[Layer]:
+    found = []
+    for operation in compiled.get_runtime_model().get_ops():
+        facts = operation.get_rt_info()
+        keys = ("layerType", "primitiveType", "runtimePrecision")
+        found.append(Layer(*(str(facts[key].value) if key in facts else "" for key in keys)))
+    return found
+
+
+def _tensors(ports: Sequence[Any]) -> list[Tensor]:
+    """Inputs or outputs as OpenVINO tells them."""
+    return [
+        Tensor(
+            frozenset(port.names),
+            tuple(size.get_length() if size.is_static else None for size in port.partial_shape),
+            ELEMENTS.get(port.element_type.get_type_name(), port.element_type.get_type_name()),
+        )
+        for port in ports
+    ]

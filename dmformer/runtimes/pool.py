@@ -19,6 +19,9 @@ MAX_SESSIONS = 256
 class SessionPool:
     """Sessions of one bundle, all opened at the start. Thread-safe.
 
+    Attributes:
+        execution: What each of them runs on.
+
     Sessions of their own rather than one that many threads run: that holds for every runtime, also for those whose
     sessions are not made for several threads. Each holds its own copy of the engine in memory.
     """
@@ -45,6 +48,7 @@ class SessionPool:
         with ExitStack() as opened:
             self._idle = [opened.enter_context(open_bundle(bundle, each)) for _ in range(count)]
             opened.pop_all()
+        self.execution = self._idle[0].execution
 
     @contextmanager
     def lend(self, timeout: float | None) -> Iterator[Session]:

@@ -8,6 +8,7 @@ from typing import cast
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, UsageError
 from dmformer.runtimes.base import Runtime, Session, SessionOptions, require
+from dmformer.runtimes.fitting import check_machine
 
 RUNTIMES: dict[str, str] = {
     "onnx": "dmformer.runtimes.onnx_file:OnnxFileRuntime",
@@ -32,6 +33,17 @@ def get_runtime(name: str) -> Runtime:
     return cast(Runtime, getattr(import_module(module), attribute)())
 
 
+def fits_here(bundle: Bundle) -> None:
+    """Raises where a bundle cannot run here, or would run wrongly. Opens nothing.
+
+    Raises:
+        MissingBackendError: Its runtime is not installed; the hint is the install command.
+        EngineError: It was made for another GPU, or its INT8 for another CPU.
+    """
+    require(get_runtime(bundle.manifest.target))
+    check_machine(bundle)
+
+
 def open_bundle(bundle: Bundle | str, options: SessionOptions | None = None) -> Session:
     """Opens a bundle's engine with the runtime it was built for.
 
@@ -42,10 +54,11 @@ def open_bundle(bundle: Bundle | str, options: SessionOptions | None = None) -> 
     Raises:
         BundleError: The bundle is damaged.
         MissingBackendError: Its runtime is not installed; the hint is the install command.
+        EngineError: It was made for another machine, or is no engine of this manifest.
     """
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    fits_here(loaded)
     runtime = get_runtime(loaded.manifest.target)
-    require(runtime)
     try:
         return runtime.open(loaded, options or SessionOptions())
     except ImportError as error:

@@ -16,7 +16,7 @@ from PIL import Image
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineCrashError, EngineError, MissingBackendError, UsageError
 from dmformer.evaluation.latency.bench import bench
-from dmformer.evaluation.latency.candidates import Candidate, candidates_of, fits_here
+from dmformer.evaluation.latency.candidates import Candidate, candidates_of
 from dmformer.evaluation.latency.document import Document, read_document
 from dmformer.evaluation.latency.process import WorkerProcess
 from dmformer.evaluation.latency.settings import Settings
@@ -84,30 +84,6 @@ def test_batches_of_a_dynamic_bundle(exported: Exported) -> None:
 def test_another_batch_than_the_fixed_one_is_refused(exported: Exported) -> None:
     with pytest.raises(UsageError, match="takes batches of 1, not of 4"):
         candidates_of([Bundle.load(exported("onnxruntime"))], [4])
-
-
-def test_int8_for_another_cpu_is_refused(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = Bundle.load(exported("onnxruntime"))
-    manifest = bundle.manifest
-    other = manifest.model_copy(
-        update={
-            "precision": manifest.precision.model_copy(update={"requested": "int8"}),
-            "host": manifest.host.model_copy(update={"cpu_isa": ("avx512-vnni",)}),
-        }
-    )
-    from dmformer import host
-
-    monkeypatch.setattr(host, "cpu", lambda: host.Cpu("Old CPU", ("avx2",), 2))
-    with pytest.raises(EngineError, match="avx512-vnni") as caught:
-        fits_here(replace(bundle, manifest=other))
-    assert "--int8" in (caught.value.hint or "")
-
-
-def test_a_bundle_for_another_gpu_is_refused(exported: Exported) -> None:
-    bundle = Bundle.load(exported("onnxruntime"))
-    other = bundle.manifest.model_copy(update={"host": bundle.manifest.host.model_copy(update={"gpu": "Abacus 9000"})})
-    with pytest.raises(EngineError, match="Abacus 9000"):
-        fits_here(replace(bundle, manifest=other))
 
 
 def for_another_gpu(source: Path, folder: Path, name: str) -> Path:

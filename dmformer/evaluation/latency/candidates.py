@@ -6,14 +6,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from dmformer import host
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, MissingBackendError, UsageError
-from dmformer.runtimes.base import require
-from dmformer.runtimes.registry import get_runtime
+from dmformer.runtimes.registry import fits_here
 
 Kind = Literal["bundle", "pytorch", "pytorch-compile"]
-DOT_PRODUCTS = ("avx512-vnni", "avx-vnni", "amx-int8", "arm-dotprod", "arm-i8mm")
 
 
 @dataclass(frozen=True)
@@ -108,21 +105,3 @@ def with_unique_names(candidates: list[Candidate]) -> list[Candidate]:
         count = seen[candidate.name]
         unique.append(candidate if count == 1 else replace(candidate, name=f"{candidate.name} ({count})"))
     return unique
-
-
-def fits_here(bundle: Bundle) -> None:
-    """Raises where a bundle cannot run here, or would run wrongly: another GPU, or INT8 for another CPU."""
-    require(get_runtime(bundle.manifest.target))
-    built, here = bundle.manifest.host, host.cpu()
-    again = f"export it again on this machine: dmformer export --target {bundle.manifest.target}"
-    if built.gpu is not None and built.gpu != (host.nvidia_gpu() or ""):
-        raise EngineError(f"{bundle.path}: was built for the GPU {built.gpu}, which is not here", again)
-    if bundle.manifest.precision.requested != "int8":
-        return
-    had = [name for name in DOT_PRODUCTS if name in built.cpu_isa]
-    if had and not set(DOT_PRODUCTS) & set(here.isa):
-        raise EngineError(
-            f"{bundle.path}: its INT8 is for a CPU with {', '.join(had)}, and {here.name} has none of them: "
-            "sums would saturate",
-            f"{again} --int8",
-        )

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-ModelField = {"ir_version": 1, "graph": 7, "opset": 8}
+ModelField = {"ir_version": 1, "graph": 7, "opset": 8, "functions": 25}
 GraphField = {"node": 1, "name": 2, "initializer": 5, "input": 11, "output": 12}
 NodeField = {"input": 1, "output": 2, "name": 3, "op_type": 4}
+FUNCTION_NODE = 7
 ELEMENT = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6}
 IR_VERSION, OPSET = 8, 17
 
@@ -95,6 +96,24 @@ def node_outputs(model: bytes) -> dict[str, str]:
                 name = next((value for key, value in named if key == NodeField["name"]), "")
                 if name and outputs:
                     found[name] = outputs[0]
+    return found
+
+
+def operators(model: bytes) -> set[str]:
+    """The operators of a serialized model's graph and functions; not of graphs inside of operators.
+
+    Raises:
+        ValueError: It is no protobuf.
+    """
+    found = set()
+    for number, part in fields(model):
+        if not isinstance(part, bytes) or number not in (ModelField["graph"], ModelField["functions"]):
+            continue
+        of_nodes = GraphField["node"] if number == ModelField["graph"] else FUNCTION_NODE
+        for inner, node in fields(part):
+            if inner == of_nodes and isinstance(node, bytes):
+                kinds = [value for key, value in fields(node) if key == NodeField["op_type"]]
+                found |= {kind.decode(errors="replace") for kind in kinds if isinstance(kind, bytes)}
     return found
 
 

@@ -14,10 +14,9 @@ from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
 from dmformer.runtimes.inspection.base import LayerTime, Tap
-from dmformer.runtimes.openvino import PRECISION_HINT
+from dmformer.runtimes.openvino import PRECISION_HINT, primitive_type
 
 WARM_RUNS = 2
-TYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 BIAS_SUFFIX = "/WithoutBiases"
 QUANTIZER = ":0/dequantize"
 LAST_NODE = "head"
@@ -105,17 +104,11 @@ def _name_of(node: str, known: Container[str], output: str) -> str | None:
     return next((name for name in candidates if name in known), None)
 
 
-def precision_of(implementation: str) -> str:
-    """What a primitive computes in, from its name: ``brgconv_avx512_1x1_I8``."""
-    kind = implementation.rpartition("_")[2].lower()
-    return TYPES.get(kind, kind)
-
-
 def _layer(entries: list[Any]) -> LayerTime:
     entry = entries[-1]
     return LayerTime(
         entry.node_name.removesuffix(BIAS_SUFFIX),
         entry.node_type,
-        precision_of(entry.exec_type),
+        primitive_type(entry.exec_type),
         statistics.median(run.real_time.total_seconds() for run in entries) * 1e3,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from machine import check_machine
 from parameters import ENGINE_FILE, INPUT, OUTPUT
 
 PROVIDER = "CPUExecutionProvider"
@@ -17,6 +18,7 @@ class Engine:
 
     def __init__(self, threads: int = 0) -> None:
         """Opens the engine. ``threads`` are those inside one inference; 0 leaves the choice to ONNX Runtime."""
+        check_machine()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         path = Path(__file__).parent / ENGINE_FILE

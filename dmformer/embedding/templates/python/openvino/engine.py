@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
+from machine import check_machine
 from parameters import ENGINE_FILE, OPTIONS
 
 
@@ -15,6 +16,7 @@ class Engine:
 
     def __init__(self, threads: int = 0) -> None:
         """Opens the engine. ``threads`` are those inside one inference; 0 leaves the choice to OpenVINO."""
+        check_machine()
         config = {"PERFORMANCE_HINT": "LATENCY", **OPTIONS}
         if threads:
             config["INFERENCE_NUM_THREADS"] = str(threads)
