@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import Content, Step, check_dtypes, template_files
-from dmformer.errors import UsageError
+from dmformer.embedding import escape
+from dmformer.embedding.languages import Content, Step, engine_file, passed_on, template_files
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
 
@@ -21,8 +21,6 @@ VARIANTS = {
 INPUTS = {"float32": "float", "uint8": "std::uint8_t"}
 """C++'s name for what an engine may take."""
 PARAMETERS_FILE = "include/dmformer/preprocessing_parameters.h"
-GOES_WITH_OPENVINO = ("openvino",)
-"""Targets whose manifest's runtime options are given to the runtime as they are."""
 
 IMAGES = "JPEG and PNG are decoded by libjpeg-turbo and libpng: `apt-get install cmake g++ libjpeg-dev libpng-dev`."
 NOTES = {
@@ -49,10 +47,10 @@ class Cpp:
     name = "cpp"
     title = "C++17"
     targets = tuple(VARIANTS)
+    inputs = tuple(INPUTS)
     resources = "."
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        check(bundle)
         sources = template_files("cpp/common") | template_files(f"cpp/{VARIANTS[bundle.manifest.target]}")
         return {**sources, PARAMETERS_FILE: parameters(bundle).encode()}
 
@@ -66,14 +64,6 @@ class Cpp:
 
     def notes(self, bundle: Bundle) -> str:
         return f"{IMAGES}\n\n{NOTES[VARIANTS[bundle.manifest.target]]}"
-
-
-def check(bundle: Bundle) -> None:
-    """Raises `UsageError` where the sources could not open the engine."""
-    manifest = bundle.manifest
-    if manifest.file_with_role("engine") is None:
-        raise UsageError(f"{bundle.path}: its engine is not built yet", f"dmformer build {bundle.path}, on the device")
-    check_dtypes(bundle, Cpp.name, tuple(INPUTS))
 
 
 def parameters(bundle: Bundle) -> str:
@@ -104,9 +94,9 @@ inline const Preprocessing& preprocessing() {{
   return value;
 }}
 
-constexpr const char* kEngineFile = {text(manifest.file_with_role("engine") or "")};
-constexpr const char* kInputName = {text(manifest.input.name)};
-constexpr const char* kOutputName = {text(manifest.output.name)};
+constexpr const char* kEngineFile = {escape.cpp(engine_file(bundle))};
+constexpr const char* kInputName = {escape.cpp(manifest.input.name)};
+constexpr const char* kOutputName = {escape.cpp(manifest.output.name)};
 constexpr int kBatch = {manifest.input.shape[0] or 0};  // Of a fixed batch; 0 is an open one.
 constexpr int kClasses = {manifest.output.shape[1]};
 
@@ -121,8 +111,8 @@ inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{o
 
 def opened_with(manifest: Manifest) -> str:
     """What the runtime must be opened with, as the pairs of a C++ initializer."""
-    options = manifest.runtime.options if manifest.target in GOES_WITH_OPENVINO else {}
-    return ", ".join(f"{{{text(key)}, {text(value)}}}" for key, value in sorted(options.items()))
+    options = passed_on(manifest).items()
+    return ", ".join(f"{{{escape.cpp(name)}, {escape.cpp(value)}}}" for name, value in options)
 
 
 def table(labels: Sequence[str]) -> str:
@@ -130,7 +120,7 @@ def table(labels: Sequence[str]) -> str:
     return f"""\
 inline const char* label(int index) {{
   static const char* const labels[kClasses] = {{
-{"".join(f"      {text(label)},{chr(10)}" for label in labels)}  }};
+{"".join(f"      {escape.cpp(label)},{chr(10)}" for label in labels)}  }};
   return labels[index];
 }}"""
 
@@ -152,9 +142,3 @@ def initializer(spec: Preprocessing) -> str:
 def floats(values: Sequence[float]) -> str:
     """Rounded to float from double, as NumPy does it, by C++ itself."""
     return "{" + ", ".join(f"static_cast<float>({float(value)!r})" for value in values) + "}"
-
-
-def text(value: str) -> str:
-    """A C++ string literal of UTF-8, whatever the text is: what is not plain is written in octal."""
-    plain = set(range(32, 127)) - set(b'"\\?')
-    return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in value.encode()) + '"'

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from typing import Protocol, cast
 
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
+from dmformer.manifest import Manifest
+from dmformer.runtimes.openvino import NAMES, PRECISION_HINT
 
 LANGUAGES: dict[str, str] = {
     "python": "dmformer.embedding.python:Python",
@@ -21,6 +24,9 @@ LANGUAGES: dict[str, str] = {
 
 TEMPLATES = Path(__file__).parent / "templates"
 """A folder for each language: source files that compile as they are."""
+
+MAX_ELEMENTS = 1 << 28
+"""Of a batch: a project fills up the whole of a fixed one, and a gigabyte is more than any exporter makes."""
 
 Content = bytes | Path
 """What a file of a project holds: these bytes, or those of that file."""
@@ -53,6 +59,10 @@ class Language(Protocol):
     @property
     def targets(self) -> tuple[str, ...]:
         """The targets of the bundles that it can run."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The dtypes that its sources can give an engine."""
 
     @property
     def resources(self) -> str:
@@ -98,22 +108,45 @@ def template_files(folder: str) -> dict[str, Content]:
     }
 
 
-def check_dtypes(bundle: Bundle, language: str, inputs: tuple[str, ...] = ("float32",)) -> None:
-    """Raises `UsageError` where the engine takes or gives what a language's sources cannot handle.
+def engine_file(bundle: Bundle) -> str:
+    """The path of the engine in the bundle.
 
-    Args:
-        bundle: Its manifest says what.
-        language: The language's name.
-        inputs: What its sources can give an engine.
+    Raises:
+        UsageError: It has none.
     """
+    name = bundle.manifest.file_with_role("engine")
+    if name is None and bundle.manifest.target == "tensorrt":
+        raise UsageError(f"{bundle.path}: its engine is not built yet", f"dmformer build {bundle.path}, on the device")
+    if name is None:
+        raise UsageError(f"{bundle.path}: it has no engine", "export it again")
+    return name
+
+
+def passed_on(manifest: Manifest) -> dict[str, str]:
+    """The runtime's options that a project opens its engine with: those alone that an exporter writes.
+
+    OpenVINO has others by which it would read and write wherever a manifest says.
+    """
+    hint = manifest.runtime.options.get(PRECISION_HINT)
+    return {PRECISION_HINT: hint} if manifest.target == "openvino" and hint in NAMES else {}
+
+
+def check_engine(bundle: Bundle, language: Language) -> None:
+    """Raises `UsageError` where the engine takes or gives what a language's sources cannot handle."""
     manifest = bundle.manifest
-    if manifest.input.dtype not in inputs:
+    if manifest.input.dtype not in language.inputs:
         raise UsageError(
-            f"{bundle.path}: its engine takes {manifest.input.dtype}, and {language} gives {' or '.join(inputs)}",
-            f"export it without --embed-preprocessing; {language} does the preprocessing itself",
+            f"{bundle.path}: its engine takes {manifest.input.dtype}, "
+            f"and {language.name} gives {' or '.join(language.inputs)}",
+            f"export it without --embed-preprocessing; {language.name} does the preprocessing itself",
         )
     if manifest.output.dtype != "float32":
         raise UsageError(
-            f"{bundle.path}: its engine gives {manifest.output.dtype}, and {language} reads float32",
+            f"{bundle.path}: its engine gives {manifest.output.dtype}, and {language.name} reads float32",
             "export it with float32 output",
+        )
+    if prod(side or 1 for side in manifest.input.shape) > MAX_ELEMENTS:
+        raise UsageError(
+            f"{bundle.path}: its engine takes {manifest.input.shape}, more than {MAX_ELEMENTS} values at once",
+            "export it with a smaller --batch",
         )

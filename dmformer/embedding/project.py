@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import LANGUAGES, Content, Language, Step, get_language
+from dmformer.embedding.languages import LANGUAGES, Content, Language, Step, check_engine, get_language
 from dmformer.embedding.readme import readme
 from dmformer.embedding.samples import FOLDER, golden_files
 from dmformer.errors import UsageError
@@ -50,12 +50,13 @@ def embed(bundle: Bundle, language: str, output: Path, force: bool = False) -> P
         force: Replace a project there, with whatever was added to it. Nothing else is ever replaced.
 
     Raises:
-        UsageError: No such language, or it cannot run the bundle's target.
+        UsageError: No such language, or it cannot run the bundle's target or what its engine takes.
         BundleError: The golden samples are damaged.
         OutputError: ``output`` exists, or cannot be written.
     """
     chosen = get_language(language)
     check_target(bundle, chosen)
+    check_engine(bundle, chosen)
     with staged(output, force, PROJECT) as staging:
         files = project_files(bundle, chosen)
         for name, content in files.items():

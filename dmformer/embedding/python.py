@@ -8,13 +8,13 @@ from typing import Any
 
 from dmformer import host
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import Content, Step, template_files
+from dmformer.embedding import escape
+from dmformer.embedding.languages import Content, Step, engine_file, passed_on, template_files
 from dmformer.runtimes.fitting import needed_isas
 
 ENGINES = {"onnx": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 """Target -> the folder of templates, which is also the package, that runs its engine."""
 
-SHORT = 4
 HEAD = '''"""What this engine needs to know, written by dmformer from the bundle's manifest."""
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Python:
     name = "python"
     title = "Python"
     targets = tuple(ENGINES)
+    inputs = ("float32", "uint8")
     resources = "."
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
@@ -57,12 +58,12 @@ def parameters(bundle: Bundle) -> str:
     spec = manifest.preprocessing
     labels = manifest.class_names
     values: dict[str, Any] = {
-        "ENGINE_FILE": f"engine/{manifest.file_with_role('engine')}",
+        "ENGINE_FILE": f"engine/{engine_file(bundle)}",
         "INPUT": manifest.input.name,
         "INPUT_DTYPE": manifest.input.dtype,
         "OUTPUT": manifest.output.name,
         "BATCH": manifest.input.shape[0],
-        "OPTIONS": dict(sorted(manifest.runtime.options.items())),
+        "OPTIONS": passed_on(manifest),
         "CPU_FLAGS": tuple(host.ISA_FLAGS[name][-1] for name in host.DOT_PRODUCTS) if needed_isas(manifest) else (),
         "SIZE": spec.size,
         "RESIZE": spec.resize,
@@ -74,14 +75,7 @@ def parameters(bundle: Bundle) -> str:
         "FILL": spec.fill,
         "LABELS": labels,
     }
-    return HEAD + "".join(f"{name} = {literal(value)}\n" for name, value in values.items())
-
-
-def literal(value: Any) -> str:
-    """A literal that reads back as the same value, whatever a label holds; a long tuple has a line for each item."""
-    if isinstance(value, tuple) and len(value) > SHORT:
-        return "(\n" + "".join(f"    {item!a},\n" for item in value) + ")"
-    return ascii(value)
+    return HEAD + "".join(f"{name} = {escape.python(value)}\n" for name, value in values.items())
 
 
 def requirements(bundle: Bundle, runtime: str) -> str:

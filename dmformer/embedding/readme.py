@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from dmformer.bundle import Bundle
+from dmformer.embedding.escape import markdown
 from dmformer.embedding.languages import Language
 from dmformer.manifest import Manifest
 
@@ -12,10 +11,11 @@ from dmformer.manifest import Manifest
 def readme(bundle: Bundle, language: Language) -> str:
     """Short Markdown; names from the manifest are made harmless."""
     manifest = bundle.manifest
+    runtime = markdown(manifest.runtime.name)
     commands = "\n".join(f"$ {step.command}    # {step.why}" for step in language.steps(bundle))
-    return f"""# {plain(manifest.name)} in {language.title}
+    return f"""# {markdown(manifest.name)} in {language.title}
 
-{manifest.precision.requested.upper()} engine for {plain(manifest.runtime.name)}, made by dmformer. It takes images of
+{manifest.precision.requested.upper()} engine for {runtime}, made by dmformer. It takes images of
 any size and answers with one of {manifest.output.shape[1]} classes.
 
 ```console
@@ -46,8 +46,3 @@ def describe(manifest: Manifest) -> str:
         f"{spec.channel_order}, {sizes[spec.resize]}, {spec.interpolation} with antialiasing as Pillow's, "
         f"divided by 255, mean {list(spec.mean)}, deviation {list(spec.std)}{inside}."
     )
-
-
-def plain(text: str) -> str:
-    """A name from a file as harmless text: what Markdown would take for its own becomes an underscore."""
-    return re.sub(r"[^\w .+-]", "_", text)

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import Content, Step, check_dtypes, template_files
+from dmformer.embedding.escape import shell, swift
+from dmformer.embedding.languages import Content, Step, engine_file, template_files
 from dmformer.errors import UsageError
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
@@ -29,10 +30,10 @@ class Swift:
     name = "swift"
     title = "Swift"
     targets = ("coreml",)
+    inputs = ("float32",)
     resources = RESOURCES
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        check_dtypes(bundle, self.name)
         return {
             **template_files("swift"),
             "Package.swift": package(bundle).encode(),
@@ -47,14 +48,14 @@ class Swift:
         )
 
     def notes(self, bundle: Bundle) -> str:
-        name = package_name(bundle)
+        path = shell(f"{RESOURCES}/engine/{package_name(bundle)}")
         return f"""**Not run here**: there was no Mac where dmformer is tested, so these sources were never compiled.
 
 Add the folder to an application in Xcode as a local package and take its product `DMFormer`. The engine is compiled at
 the first use, which takes seconds at each start; to do it ahead of time:
 
 ```console
-$ xcrun coremlcompiler compile {RESOURCES}/engine/{name} {RESOURCES}/engine
+$ xcrun coremlcompiler compile {path} {RESOURCES}/engine
 ```
 
 `Parameters.swift` and `Package.swift` are generated and all that differs from bundle to bundle. Without Core ML, as on
@@ -67,7 +68,7 @@ def package_name(bundle: Bundle) -> str:
     Raises:
         UsageError: The engine lies in no package.
     """
-    name = (bundle.manifest.file_with_role("engine") or "").partition("/")[0]
+    name = engine_file(bundle).partition("/")[0]
     if not name.endswith(PACKAGE_SUFFIX):
         raise UsageError(f"{bundle.path}: its engine lies in no {PACKAGE_SUFFIX}", "export it again")
     return name
@@ -109,7 +110,7 @@ def parameters(bundle: Bundle) -> str:
     """
     manifest = bundle.manifest
     labels = manifest.class_names
-    values = "\n".join(f"            {text(label)}," for label in labels)
+    values = "\n".join(f"            {swift(label)}," for label in labels)
     return f"""\
 // Made by `dmformer embed` from the bundle's manifest: what belongs to one bundle is here and nowhere else.
 #if canImport(CoreML)
@@ -119,9 +120,9 @@ import CoreML
 public enum Parameters {{
 {initializer(manifest.preprocessing)}
 
-    static let package = {text(package_name(bundle))}
-    static let input = {text(manifest.input.name)}
-    static let output = {text(manifest.output.name)}
+    static let package = {swift(package_name(bundle))}
+    static let input = {swift(manifest.input.name)}
+    static let output = {swift(manifest.output.name)}
     /// Whether the package takes an image and normalizes it itself, or a preprocessed tensor.
     static let takesImage = {"true" if manifest.runtime.options.get("input") == "image" else "false"}
     /// Of a fixed batch; 0 is one of several sizes, of which 1 is one.
@@ -166,9 +167,3 @@ def initializer(spec: Preprocessing) -> str:
 def floats(values: Sequence[float]) -> str:
     """Rounded to float from double, as NumPy does it, by Swift itself."""
     return "[" + ", ".join(f"Float(Double({json.dumps(float(value))}))" for value in values) + "]"
-
-
-def text(value: str) -> str:
-    """A Swift string literal in ASCII, whatever the text is: a backslash in it begins no interpolation."""
-    plain = set(map(chr, range(32, 127))) - set('"\\')
-    return '"' + "".join(letter if letter in plain else f"\\u{{{ord(letter):X}}}" for letter in value) + '"'

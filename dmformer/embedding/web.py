@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import Content, Step, check_dtypes, template_files
+from dmformer.embedding.escape import javascript, url
+from dmformer.embedding.languages import Content, Step, engine_file, template_files
 from dmformer.preprocessing import Preprocessing
 
 RESOURCES = "site"
@@ -20,10 +20,10 @@ class Web:
     name = "web"
     title = "the browser"
     targets = ("onnxruntime", "onnx")
+    inputs = ("float32", "uint8")
     resources = RESOURCES
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        check_dtypes(bundle, self.name, ("float32", "uint8"))
         return {**template_files("web"), f"{RESOURCES}/parameters.js": parameters(bundle).encode()}
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
@@ -53,7 +53,7 @@ def parameters(bundle: Bundle) -> str:
     values: dict[str, Any] = {
         "NAME": manifest.name,
         "PRECISION": manifest.precision.requested.upper(),
-        "ENGINE_FILE": f"engine/{manifest.file_with_role('engine')}",
+        "ENGINE_FILE": url(f"engine/{engine_file(bundle)}"),
         "INPUT": manifest.input.name,
         "INPUT_SHAPE": manifest.input.shape[1:],
         "OUTPUT": manifest.output.name,
@@ -62,7 +62,7 @@ def parameters(bundle: Bundle) -> str:
         "LABELS": labels,
     }
     head = "// Made by `dmformer embed` from the bundle's manifest: all that differs from bundle to bundle.\n"
-    return head + "".join(f"export const {name} = {json.dumps(value, indent=2)};\n" for name, value in values.items())
+    return head + "".join(f"export const {name} = {javascript(value)};\n" for name, value in values.items())
 
 
 def preprocessing_values(spec: Preprocessing, dtype: str) -> dict[str, Any]:

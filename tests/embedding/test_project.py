@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dmformer.bundle import Bundle
+from dmformer.embedding import cpp, python
 from dmformer.embedding.languages import LANGUAGES, Content, Step, template_files
 from dmformer.embedding.project import embed
 from dmformer.embedding.samples import tolerance_of
 from dmformer.errors import BundleError, UsageError
 from dmformer.preprocessing import preprocess
+from dmformer.runtimes.openvino import NAMES, PRECISION_HINT
 from tests.support import edit_manifest, invoke, one_line, snapshot, world
 
 Exported = Callable[..., Path]
@@ -27,6 +34,7 @@ class Plain:
     name = "plain"
     title = "Plain"
     targets = ("onnxruntime", "onnx")
+    inputs = ("float32", "uint8")
     resources = "res"
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
@@ -167,3 +175,47 @@ def test_an_unknown_language_is_refused_by_the_library_too(exported: Exported, t
 
 def test_templates_of_no_language_are_none() -> None:
     assert template_files("cobol") == {}
+
+
+ABLE = [("python", "onnxruntime"), ("cpp", "onnxruntime"), ("web", "onnxruntime"), ("python", "openvino")]
+
+
+def no_engine(manifest: dict[str, Any]) -> None:
+    for entry in manifest["files"].values():
+        entry["role"] = entry["role"].replace("engine", "graph")
+
+
+UNFIT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "no engine": (no_engine, "it has no engine"),
+    "half floats": (lambda m: m["input"].update(dtype="float16"), "takes float16"),
+    "half floats out": (lambda m: m["output"].update(dtype="float16"), "gives float16"),
+    "a batch of 2^24": (lambda m: m["input"]["shape"].__setitem__(0, 1 << 24), ""),
+    "a batch of 400,000": (lambda m: m["input"]["shape"].__setitem__(0, 400_000), ""),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+@pytest.mark.parametrize(("language", "target"), ABLE)
+def test_a_bundle_that_a_project_could_not_run_is_refused(
+    exported: Exported, tmp_path: Path, capsys: Capture, language: str, target: str, case: str
+) -> None:
+    change, words = UNFIT[case]
+    bundle = Path(shutil.copytree(exported(target), tmp_path / "bundle"))
+    edit_manifest(bundle, change)
+    assert words in refused(capsys, tmp_path, bundle, "--lang", language, "-o", tmp_path / "project")[0]
+
+
+@given(st.dictionaries(st.text(max_size=30) | st.just(PRECISION_HINT), st.text(max_size=9) | st.sampled_from([*NAMES])))
+@settings(max_examples=50, deadline=None)
+def test_no_option_of_a_manifest_is_passed_on_but_those_that_exporters_write(
+    exported: Exported, options: dict[str, str]
+) -> None:
+    bundle = Bundle.load(exported("openvino"))
+    options |= {"CACHE_DIR": "/somewhere", "LOG_LEVEL": "x"}
+    runtime = bundle.manifest.runtime.model_copy(update={"options": options})
+    changed = replace(bundle, manifest=bundle.manifest.model_copy(update={"runtime": runtime}))
+    hint = options.get(PRECISION_HINT)
+    allowed = {PRECISION_HINT: hint} if hint in NAMES else {}
+    assert f"\nOPTIONS = {allowed!a}\n" in python.parameters(changed)
+    pairs = "".join(f'{{"{name}", "{value}"}}' for name, value in allowed.items())
+    assert f"options() {{ return {{{pairs}}}; }}" in cpp.parameters(changed)

@@ -15,7 +15,7 @@ import tree_sitter_swift
 from dmformer.bundle import Bundle
 from dmformer.embedding.languages import TEMPLATES
 from dmformer.embedding.project import embed
-from dmformer.embedding.swift import PARAMETERS_FILE, RESOURCES, floats, package, parameters, text
+from dmformer.embedding.swift import PARAMETERS_FILE, RESOURCES, floats, package, parameters
 from dmformer.errors import UsageError
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
@@ -146,7 +146,6 @@ def test_nothing_in_a_manifest_becomes_code(changed: Path) -> None:
     assert not faults(source.encode())
     found = re.findall(r'^ {8,}"(.*)",$', source, re.M)
     assert [re.sub(r"\\u\{([0-9A-F]+)\}", lambda code: chr(int(code[1], 16)), label) for label in found] == labels
-    assert text("\\(x)") == '"\\u{5C}(x)"'
 
 
 def test_floats_are_those_of_numpy() -> None:
