@@ -6,21 +6,19 @@ against PyTorch.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmformer.data.npz import Archive, ArchiveError, opened
 from dmformer.errors import BundleError
 
 GOLDEN_FILE = "golden.npz"
 MAX_GOLDEN_BYTES = 1 << 30
-DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged or hostile archive may raise."""
+_MAX_SAMPLES = 1 << 15
+_ARRAYS = ("tensors", "logits", "labels", "names")
 
 
 @dataclass(frozen=True)
@@ -60,17 +58,18 @@ class Golden:
             BundleError: The file is not such an npz, is larger than a gibibyte, or its arrays do not fit together.
         """
         try:
-            _check_size(path)
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: _array(archive[key], key) for key in archive.files}
-            golden = cls(
-                images=tuple(arrays[key] for key in sorted(arrays) if key.startswith("image_")),
-                tensors=arrays["tensors"],
-                logits=arrays["logits"],
-                labels=arrays["labels"],
-                names=tuple(str(name) for name in arrays["names"].reshape(-1)),
-            )
-        except DAMAGE as error:
+            with opened(path, _MAX_SAMPLES) as archive:
+                _check(archive)
+                images = sorted((key for key in archive.headers if key.startswith("image_")), key=_number)
+                arrays = {key: archive.read(key, MAX_GOLDEN_BYTES) for key in (*_ARRAYS, *images)}
+                golden = cls(
+                    images=tuple(arrays[key] for key in images),
+                    tensors=arrays["tensors"],
+                    logits=arrays["logits"],
+                    labels=arrays["labels"],
+                    names=tuple(str(name) for name in arrays["names"].reshape(-1)),
+                )
+        except ArchiveError as error:
             raise BundleError(
                 f"{path}: the golden samples cannot be read ({error})", "export the bundle again"
             ) from error
@@ -92,20 +91,25 @@ class Golden:
             if {len(self.tensors), len(self.logits), len(self.labels), len(self.names)} != {count}
             else "",
         ]
+        if not any(problems) and not (np.isfinite(self.tensors).all() and np.isfinite(self.logits).all()):
+            problems = ["tensors or logits are not finite"]
         found = next((problem for problem in problems if problem), None)
         if found:
             raise BundleError(f"{path}: the golden samples are damaged: {found}", "export the bundle again")
 
 
-def _array(value: Any, key: str) -> NDArray[Any]:
-    # numpy gives the raw bytes of a member that is no array.
-    if not isinstance(value, np.ndarray) or (key != "names" and value.ndim == 0):
-        raise ValueError(f"{key} is no array")
-    return value
-
-
-def _check_size(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        total = sum(entry.file_size for entry in archive.infolist())
+def _check(archive: Archive) -> None:
+    missing = [key for key in _ARRAYS if key not in archive.headers]
+    flat = [key for key, header in archive.headers.items() if key != "names" and not header.shape]
+    total = sum(header.nbytes for header in archive.headers.values())
+    if missing:
+        raise ArchiveError(f"{missing[0]} is missing")
+    if flat:
+        raise ArchiveError(f"{flat[0][:80]!r} is no array")
     if total > MAX_GOLDEN_BYTES:
-        raise ValueError(f"{total} bytes unpacked are more than the {MAX_GOLDEN_BYTES} allowed")
+        raise ArchiveError(f"{total} bytes unpacked are more than the {MAX_GOLDEN_BYTES} allowed")
+
+
+def _number(key: str) -> tuple[int, str]:
+    # As text, image_1000 would come before image_101.
+    return len(key), key

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import lzma
-import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,31 +13,22 @@ from numpy.typing import NDArray
 
 from dmformer.data.dataset import Sample, loaded_hashes
 from dmformer.data.images import load_image
+from dmformer.data.npz import ArchiveError, Header, opened
+from dmformer.data.tree import SHOWN
 from dmformer.errors import DataError
 
 MAX_BYTES = 2**31
 """Default limit of an array's size in memory."""
 
 _MAX_MEMBERS = 64
-_IMAGE_KEYS = ("images", "x", "x_test")
-_LABEL_KEYS = ("labels", "y", "y_test")
+_KEYS = {
+    "images": "labels", "x": "y", "x_test": "y_test", "test_images": "test_labels", "x_val": "y_val",
+    "val_images": "val_labels", "data": "labels", "image": "label", "imgs": "labels", "pixels": "labels",
+    "arr_0": "arr_1",
+}  # fmt: skip
+"""Names of the images -> of their labels, in the order in which they are looked for, whatever their case."""
+_LABEL_KEYS = ("labels", "y", "y_test", "label", "targets", "target")
 _FORM = "Give an .npz with uint8 `images` [N, H, W] or [N, H, W, C] and, optionally, integer `labels` [N]."
-
-# What zipfile, its decompressors and NumPy's header parser let out on a damaged file.
-_READ_ERRORS = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +41,7 @@ class ArrayDataset:
         all_labels: int64 [M], or None.
         positions: Which of the M images belong to the set, in order; None for all.
         classes: Class names by label, or None.
-        notes: Nothing is left aside unsaid.
+        notes: What was left aside, one line each.
     """
 
     name: str
@@ -137,21 +123,12 @@ def _check_images(source: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
         raise DataError(f"{source}: images have shape {shape}, neither [N, H, W] nor [N, H, W, C]", _FORM)
 
 
-@dataclass(frozen=True)
-class _Header:
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-
 def open_npz(path: Path, max_bytes: int = MAX_BYTES) -> ArrayDataset:
     """Read images and labels from an ``.npz``; nothing in it is unpickled.
 
-    Images are under ``images``, ``x`` or ``x_test``, or the only uint8 array with three or four dimensions;
-    labels under ``labels``, ``y`` or ``y_test``. Sizes are checked in the headers before anything is read.
+    Images are under ``images``, ``x``, ``x_test`` or another usual name, or the only uint8 array with three or four
+    dimensions; labels under ``labels``, ``y``, ``y_test`` and the like. The notes name arrays that are left aside.
+    Sizes are checked in the headers before anything is read.
 
     Args:
         path: The file.
@@ -161,58 +138,40 @@ def open_npz(path: Path, max_bytes: int = MAX_BYTES) -> ArrayDataset:
         DataError: The file is damaged or too large, or its arrays are none of the above.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            headers = _headers(archive)
+        with opened(path, _MAX_MEMBERS) as archive:
+            headers = archive.headers
             image_key = _image_key(path, headers)
-            label_key = next((key for key in _LABEL_KEYS if key in headers), None)
+            label_key = _label_key(image_key, headers)
             _check_images(f"{path}: {image_key}", headers[image_key].shape, headers[image_key].dtype)
-            images = _read(path, archive, image_key, headers[image_key], max_bytes)
-            labels = None if label_key is None else _read(path, archive, label_key, headers[label_key], max_bytes)
-    except _READ_ERRORS as error:
-        raise DataError(f"{path}: cannot be read: {' '.join(str(error).split()) or 'damaged'}", _FORM) from error
-    return array_dataset(str(path), path.stem, images, labels)
+            images = archive.read(image_key, max_bytes)
+            labels = None if label_key is None else archive.read(label_key, max_bytes)
+    except ArchiveError as error:
+        raise DataError(f"{path}: cannot be read: {error}", _FORM) from error
+    aside = {key: header for key, header in headers.items() if key not in {image_key, label_key}}
+    taken = f"images from {image_key!r}, " + ("no labels" if label_key is None else f"labels from {label_key!r}")
+    notes = (f"{path.name}: {taken}; left aside: {_found(aside)}",) if aside else ()
+    return replace(array_dataset(str(path), path.stem, images, labels), notes=notes)
 
 
-def _headers(archive: zipfile.ZipFile) -> dict[str, _Header]:
-    names = [name for name in archive.namelist() if name.endswith(".npy")]
-    if len(names) > _MAX_MEMBERS:
-        raise ValueError(f"{len(names)} arrays are more than {_MAX_MEMBERS}")
-    return {name.removesuffix(".npy"): _header(archive, name) for name in names}
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> _Header:
-    with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
-            raise ValueError(f"{name} has .npy version {version}, which is not known")
-    return _Header(shape, dtype)
-
-
-def _image_key(path: Path, headers: Mapping[str, _Header]) -> str:
-    for key in _IMAGE_KEYS:
-        if key in headers:
-            return key
+def _image_key(path: Path, headers: Mapping[str, Header]) -> str:
+    named = {key.casefold(): key for key in headers}
     candidates = [key for key, head in headers.items() if head.dtype == np.uint8 and len(head.shape) in (3, 4)]
-    if len(candidates) != 1:
-        found = ", ".join(f"{key} {head.dtype}{list(head.shape)}" for key, head in headers.items()) or "no arrays"
-        raise DataError(f"{path}: which array holds the images is not clear; found {found}", _FORM)
-    return candidates[0]
+    known = [named[name] for name in _KEYS if name in named]
+    # A usual name counts most where what stands there can be images.
+    chosen = next((key for key in known if key in candidates), None) or next(iter(known), None)
+    if chosen is None and len(candidates) == 1:
+        return candidates[0]
+    if chosen is None:
+        raise DataError(f"{path}: which array holds the images is not clear; found {_found(headers)}", _FORM)
+    return chosen
 
 
-def _read(path: Path, archive: zipfile.ZipFile, key: str, header: _Header, max_bytes: int) -> NDArray[Any]:
-    if header.dtype.hasobject:
-        raise DataError(f"{path}: {key} holds pickled Python objects, which are never loaded", _FORM)
-    if min(header.shape, default=0) < 0 or header.nbytes > max_bytes:
-        raise DataError(
-            f"{path}: {key} declares {header.nbytes} bytes, and the limit is {max_bytes}",
-            "Use fewer images, or a folder of image files, which is read one at a time.",
-        )
-    if header.nbytes > archive.getinfo(f"{key}.npy").file_size:
-        raise DataError(f"{path}: {key} declares more data than the file holds", "The file is damaged: copy it again.")
-    with archive.open(f"{key}.npy") as file:
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+def _label_key(image_key: str, headers: Mapping[str, Header]) -> str | None:
+    named = {key.casefold(): key for key in headers if key != image_key}
+    wanted = (_KEYS.get(image_key.casefold(), "labels"), *_LABEL_KEYS)
+    return next((named[name] for name in wanted if name in named), None)
+
+
+def _found(headers: Mapping[str, Header]) -> str:
+    shown = [f"{key[:80]!r} {header}" for key, header in list(headers.items())[:SHOWN]]
+    return ", ".join(shown + ["..."] * (len(headers) > SHOWN)) or "no arrays"

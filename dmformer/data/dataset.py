@@ -174,6 +174,24 @@ def iterate_batches(
     return _batches(_Reader(dataset, preprocessing, chosen, limit, log), batch_size)
 
 
+def readable_indices(dataset: Dataset, log: UnreadableLog) -> Iterator[int]:
+    """The indices of the images that can be decoded; the others are logged.
+
+    Raises:
+        DataError: More are unreadable than `iterate_batches` skips.
+    """
+    limit = max(3, len(dataset) // 100)
+    for index in range(len(dataset)):
+        try:
+            dataset.load(index)
+        except DataError as error:
+            log.entries.append(Unreadable(dataset.sample_name(index), error.message))
+            if len(log) > limit or len(log) == len(dataset):
+                raise too_many(dataset, len(dataset), limit, log) from error
+            continue
+        yield index
+
+
 @dataclass(frozen=True)
 class _Reader:
     dataset: Dataset
@@ -192,15 +210,17 @@ class _Reader:
                 self.log.entries.append(Unreadable(self.dataset.sample_name(index), error.message))
                 skipped = len(self.log) - before
                 if skipped > self.limit or skipped == len(self.indices):
-                    raise self._too_many(skipped) from error
+                    raise too_many(self.dataset, len(self.indices), self.limit, self.log) from error
                 continue
             yield index, tensor, sample
 
-    def _too_many(self, skipped: int) -> DataError:
-        return DataError(
-            f"{self.dataset.name}: {skipped} of {len(self.indices)} images cannot be read: {self.log.describe()}",
-            f"Remove or replace the damaged images; up to {self.limit} would be skipped.",
-        )
+
+def too_many(dataset: Dataset, asked: int, limit: int, log: UnreadableLog) -> DataError:
+    """What is raised where more images are unreadable than may be skipped."""
+    return DataError(
+        f"{dataset.name}: {len(log)} of {asked} images cannot be read: {log.describe()}",
+        f"Remove or replace the damaged images; up to {limit} would be skipped.",
+    )
 
 
 def _batches(reader: _Reader, batch_size: int) -> Iterator[Batch]:

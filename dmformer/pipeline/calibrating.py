@@ -14,13 +14,13 @@ from dmformer import __version__, assets
 from dmformer.calibration.cache import Cache, cache_key, default_directory
 from dmformer.calibration.collect import REVISION, CalibrationSet, calibrate, check_count
 from dmformer.calibration.ranges import Ranges, graph_digest, load_ranges
-from dmformer.data.dataset import Dataset, content_hash, iterate_batches, subset
+from dmformer.data.dataset import Dataset, UnreadableLog, content_hash, iterate_batches, readable_indices, subset
 from dmformer.data.open import open_dataset, open_unlabelled
 from dmformer.errors import UsageError
 from dmformer.host import package_version
 from dmformer.pipeline.options import Int8Options
 from dmformer.preprocessing import Preprocessing
-from dmformer.progress import Progress
+from dmformer.progress import Progress, Silent
 
 if TYPE_CHECKING:
     import onnx
@@ -85,8 +85,24 @@ def calibration_set(
         return None, random_set(preprocessing, options.images)
     for note in check_count(len(source), options.images, source.name):
         progress.say(note)
-    chosen = subset(source, options.images)
+    # On labelled images of --data the reference has run, and has named the damaged ones.
+    told = source is data and source.labelled
+    chosen = readable(subset(source, options.images), Silent() if told else progress)
     return chosen, read_set(chosen, preprocessing)
+
+
+def readable(dataset: Dataset, progress: Progress) -> Dataset:
+    """The images of a set that can be read: each is decoded once, so that every later pass skips and counts alike.
+
+    Raises:
+        DataError: More than a few cannot be read.
+    """
+    log = UnreadableLog()
+    found = tuple(readable_indices(dataset, log))
+    if not log:
+        return dataset
+    progress.say(f"calibration: skipped {len(log)} unreadable images: {log.describe()}")
+    return dataset.select(found)
 
 
 def read_set(dataset: Dataset, preprocessing: Preprocessing) -> CalibrationSet:

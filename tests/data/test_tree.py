@@ -34,7 +34,7 @@ def grow(root: Path, generator: np.random.Generator, names: list[str]) -> tuple[
     images: dict[str, str] = {}
     others = hidden = 0
     for name in names:
-        folder = unicodedata.normalize(str(generator.choice(["NFC", "NFD"])), name)
+        folder = unicodedata.normalize("NFD" if generator.random() < 0.5 else "NFC", name)
         put(root, f"{folder}/first.png", f"{folder}/deep/er/b.JPE")
         images |= {f"{folder}/first.png": name, f"{folder}/deep/er/b.JPE": name}
         for kind in generator.choice(["text", "heic", "hidden", "system", "link", "loop", "empty", "cut"], 4):
