@@ -254,3 +254,15 @@ def test_an_engine_that_takes_pixels_answers_as_python_does(tmp_path: Path) -> N
     (wrong ^ 2).tofile(project / "golden" / "002.input.u8")
     done = execute(programs / "self-test", "--threads", "1")
     assert (done.returncode, done.stdout[:22]) == (1, "preprocessing: DIFFERS")
+
+
+@needs_compiler
+def test_a_project_is_found_in_a_folder_with_spaces(exported: Exported, tmp_path: Path) -> None:
+    folder = tmp_path / "a b (c) é" / "project"
+    path = embed(Bundle.load(exported("openvino")), "cpp", folder).path
+    configured = execute("cmake", "-S", ".", "-B", "build", cwd=path)
+    assert configured.returncode == 0, configured.stdout + configured.stderr
+    compiled = execute("make", "src/main.cpp.o", cwd=path / "build")
+    assert compiled.returncode == 0, compiled.stderr
+    (program,) = (path / "build").rglob("main.cpp.o")
+    assert str(path).encode() in program.read_bytes()

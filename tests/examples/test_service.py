@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import runpy
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -97,9 +99,9 @@ def no_image_field() -> dict[str, Any]:
     return {"files": {"picture": ("photo", encoded(), "image/jpeg")}}
 
 
-def large_png() -> bytes:
+def large_png(side: int = 10_000) -> bytes:
     file = BytesIO()
-    Image.new("1", (10_000, 10_000)).save(file, "PNG")
+    Image.new("1", (side, side)).save(file, "PNG")
     return file.getvalue()
 
 
@@ -119,13 +121,15 @@ def in_pieces(count: int) -> Iterator[bytes]:
         (400, "not an image", {"content": b"hello", "headers": JPEG}),
         (400, "not an image", {"content": b"", "headers": JPEG}),
         (413, "10000x10000 pixels", {"content": large_png(), "headers": JPEG}),
+        (413, "3000x3000 pixels", {"content": large_png(3000), "headers": JPEG}),
         (413, "larger than 200000 bytes", {"content": b"\0" * (MAX_BYTES + 1), "headers": JPEG}),
         (413, "larger than 200000 bytes", {"content": in_pieces(30), "headers": JPEG}),
         (413, "larger than 200000 bytes", {"files": {"image": ("big", b"\0" * MAX_BYTES, "image/jpeg")}}),
     ],
     ids=[
         "wrong type", "no type", "wrong type in a form", "no such field", "no form", "broken file", "no image",
-        "nothing", "100 megapixels", "too many bytes", "too many bytes in pieces", "too many bytes in a form",
+        "nothing", "100 megapixels", "9 megapixels", "too many bytes", "too many bytes in pieces",
+        "too many bytes in a form",
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_and_the_service_lives_on(
@@ -177,3 +181,93 @@ def test_a_service_without_a_free_session_says_503(exported: Exported) -> None:
         assert statuses == {200, 503}
     finally:
         stopped(process)
+
+
+def peak_memory(process: subprocess.Popen[str]) -> int:
+    """The most bytes that a process ever held."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) << 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="its memory is read from /proc")
+@pytest.mark.parametrize("form", [False, True], ids=["body", "form"])
+def test_many_large_pictures_cost_the_memory_of_as_many_as_there_are_sessions(exported: Exported, form: bool) -> None:
+    process, url = started(exported("onnxruntime"), "--sessions", "1")
+    try:
+        image, side = large_png(2800), 2800
+        what: dict[str, Any] = {"files": {"image": ("x", image, "image/png")}} if form else {"content": image}
+        headers = {} if form else {"Content-Type": "image/png"}
+
+        async def ask(count: int) -> list[int]:
+            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
+                asked = (client.post("/classify", headers=headers, **what) for _ in range(count))
+                return [response.status_code for response in await asyncio.gather(*asked)]
+
+        assert asyncio.run(ask(1)) == [200]
+        one = peak_memory(process)
+        assert asyncio.run(ask(12)) == [200] * 12
+        assert peak_memory(process) - one < 8 * side * side, "less than decoding one more picture"
+    finally:
+        stopped(process)
+
+
+def connection(url: str, sent: bytes = b"") -> socket.socket:
+    address = httpx.URL(url)
+    client = socket.create_connection((address.host, address.port or 0), timeout=PATIENCE)
+    client.sendall(sent)
+    return client
+
+
+BEGUN = b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\nxxx"
+
+
+def test_clients_that_leave_or_drip_cost_nothing_and_write_no_traceback(exported: Exported) -> None:
+    process, url = started(exported("onnxruntime"), "--body-timeout", "0.5")
+    try:
+        for _ in range(5):
+            connection(url, BEGUN).close()
+        with connection(url, BEGUN) as slow:
+            answer = slow.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 408"), answer
+        assert httpx.post(f"{url}/classify", content=encoded(), headers=JPEG).status_code == 200
+    finally:
+        said = stopped(process)
+    assert "Traceback" not in said, said
+
+
+def test_more_connections_than_allowed_are_told_so(exported: Exported) -> None:
+    process, url = started(exported("onnxruntime"), "--max-connections", "4")
+    try:
+        held = [connection(url) for _ in range(4)]
+        assert httpx.post(f"{url}/classify", content=encoded(), headers=JPEG).status_code == 503
+        for client in held:
+            client.close()
+    finally:
+        stopped(process)
+
+
+def test_bodies_that_wait_are_bounded_together() -> None:
+    limit = runpy.run_path(str(SERVICE))["BodyLimit"]
+
+    async def reading(_: Any, receive: Any, __: Any) -> None:
+        while (await receive()).get("more_body"):
+            await asyncio.sleep(0)
+
+    def request() -> Any:
+        pieces = iter([{"type": "http.request", "body": b"x" * 50, "more_body": more} for more in (True, True, False)])
+
+        async def receive() -> Any:
+            await asyncio.sleep(0)
+            return next(pieces)
+
+        return receive
+
+    async def ask(bounded: Any, count: int) -> list[Any]:
+        scope = {"type": "http", "headers": []}
+        asked = (bounded(scope, request(), None) for _ in range(count))
+        return [getattr(found, "status_code", 200) for found in await asyncio.gather(*asked, return_exceptions=True)]
+
+    bounded = limit(reading, max_bytes=200, max_seconds=PATIENCE, max_held=300)
+    assert 503 in asyncio.run(ask(bounded, 5))
+    assert asyncio.run(ask(bounded, 2)) == [200, 200], "what was held is given back"
