@@ -53,9 +53,7 @@ def test_another_way_of_resizing_drops_the_shorter_side_of_the_checkpoint() -> N
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    mean=st.lists(st.floats(0.01, 1), min_size=3, max_size=3), std=st.lists(st.floats(0.04, 1), min_size=3, max_size=3)
-)
+@given(mean=st.tuples(*[st.floats(0.01, 1)] * 3), std=st.tuples(*[st.floats(0.04, 1)] * 3))
 def test_values_of_pixels_are_told_from_values_of_zero_to_one(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     def text(values: tuple[float, ...], factor: float) -> str:
         return ",".join(str(value * factor) for value in values)
