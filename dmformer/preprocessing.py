@@ -35,6 +35,8 @@ __all__ = [
 MAX_SIDE = 8192
 _MAX_RESIZED_PIXELS = 2**27  # An extreme aspect ratio could ask for any amount of memory otherwise.
 _IMAGENET_CROP_RATIO = 0.875
+_LARGEST_MEAN, _LARGEST_STD = 2.0, 8.0
+"""No data of 0..1 has a mean beyond 1 or a deviation beyond a half; no usual data of 0..255 stays below these."""
 _PIXEL_TOLERANCE = 0.02
 """How far from a whole number a pixel may come out when the normalization is undone in float32."""
 
@@ -88,6 +90,14 @@ class Preprocessing(BaseModel):
             raise ValueError(
                 f"channel order {self.channel_order!r} has {expected} channels, but mean and std have {self.channels}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _values_are_of_zero_to_one(self) -> Preprocessing:
+        if max(map(abs, self.mean)) > _LARGEST_MEAN or max(self.std) > _LARGEST_STD:
+            # Not converted: beside a deviation of 1, or where only one of the two was given, nobody knows the unit.
+            given = f"mean {self.mean} and std {self.std}".replace("(", "").replace(",)", "").replace(")", "")
+            raise ValueError(f"{given} look like values of pixels 0..255; divide both by 255: values of 0..1 are meant")
         return self
 
     @model_validator(mode="after")

@@ -198,6 +198,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
     )
     source = weights_options.with_preprocessing(
         weights_options.choose_weights(weights, preset, random_weights, labels, dilation),
+        size=chosen.size,
         mean=mean,
         std=std,
         resize=resize,

@@ -88,11 +88,15 @@ def choose_weights(
     return load_checkpoint(weights, labels=labels, dilations=dilation)
 
 
-def with_preprocessing(checkpoint: Checkpoint | None, **given: Any) -> Checkpoint | None:
+def with_preprocessing(
+    checkpoint: Checkpoint | None, size: tuple[int, int] | None = None, **given: Any
+) -> Checkpoint | None:
     """The checkpoint with the preprocessing that the options ask for.
 
     Args:
         checkpoint: What `choose_weights` gave.
+        size: Height and width that were asked for: the options are meant for this size, and what the checkpoint
+            itself says is scaled to it.
         given: Fields of `Preprocessing`; None leaves the checkpoint's. Mean and std as text with commas.
 
     Raises:
@@ -103,8 +107,6 @@ def with_preprocessing(checkpoint: Checkpoint | None, **given: Any) -> Checkpoin
         return checkpoint
     if checkpoint is None:
         raise UsageError("preprocessing options describe a weights file, and none was given", "name the file")
-    from dataclasses import replace
-
     from pydantic import ValidationError
 
     from dmformer.preprocessing import Preprocessing
@@ -112,15 +114,18 @@ def with_preprocessing(checkpoint: Checkpoint | None, **given: Any) -> Checkpoin
     for name in ("mean", "std"):
         if name in wanted:
             wanted[name] = parse_floats(f"--{name}", wanted[name])
+    own = checkpoint.preprocessing if size is None else checkpoint.preprocessing.resized_to(size)
+    if wanted.get("resize", own.resize) != "shorter":
+        own = own.model_copy(update={"resize_to": None})  # It belonged to the checkpoint's own way of resizing.
     try:
-        spec = Preprocessing.model_validate({**checkpoint.preprocessing.model_dump(), **wanted})
+        spec = Preprocessing.model_validate({**own.model_dump(), **wanted})
     except ValidationError as error:
         raise UsageError(f"preprocessing is not possible: {error.errors()[0]['msg']}", "see --help") from error
     if spec.channels != checkpoint.config.in_channels:
         raise UsageError(
             f"preprocessing for {spec.channels} channels, but the network takes {checkpoint.config.in_channels}"
         )
-    return replace(checkpoint, preprocessing=spec)
+    return checkpoint.with_preprocessing(spec, {*wanted, *(() if size is None else ("size",))})
 
 
 def parse_floats(option: str, text: str) -> tuple[float, ...]:

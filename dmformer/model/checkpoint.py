@@ -10,8 +10,8 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import safetensors.torch
@@ -30,11 +30,10 @@ from dmformer.model.description import (
     read_description,
     read_labels,
 )
+from dmformer.model.inputs import DEFAULT_SIZE, assumption, choose_preprocessing, default_preprocessing
 from dmformer.model.network import DMFormer
 from dmformer.model.state_dicts import METADATA_KEY, checked_state, expected_shapes, read_weights, sorted_bytes
 from dmformer.preprocessing import Preprocessing
-
-DEFAULT_SIZE = (224, 224)
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Checkpoint:
         name: A short name fit for a file name: from the metadata or the file's stem.
         digest: SHA-256 (hex) of the file's bytes; of names, shapes and values for random weights.
         notes: What was assumed or inferred, in words for the user.
+        assumed: Fields of ``preprocessing`` that nobody gave; ``notes`` says them in words.
     """
 
     config: ModelConfig
@@ -59,6 +59,14 @@ class Checkpoint:
     name: str
     digest: str
     notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+    def with_preprocessing(self, spec: Preprocessing, given: Collection[str]) -> Checkpoint:
+        """The same with other preprocessing, of which the fields ``given`` are assumed no more."""
+        left = tuple(name for name in self.assumed if name not in given)
+        before = assumption(self.preprocessing, self.assumed)
+        notes = (*(note for note in self.notes if note not in before), *assumption(spec, left))
+        return replace(self, preprocessing=spec, notes=notes, assumed=left)
 
     def build(self) -> DMFormer:
         """The network with copies of these weights: float32, eval mode, no gradients."""
@@ -104,8 +112,8 @@ def load_checkpoint(
     notes += assumed
     state, casts = checked_state(weights.tensors, config, str(path))
     notes += casts
-    prepared, assumed = _preprocessing(preprocessing, described.preprocessing, config, str(path))
-    notes += assumed
+    prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
+    notes += assumption(prepared, open_fields)
     return Checkpoint(
         config=config,
         state=state,
@@ -114,6 +122,7 @@ def load_checkpoint(
         name=_name(described.name or path.stem),
         digest=_file_digest(path),
         notes=tuple(notes),
+        assumed=open_fields,
     )
 
 
@@ -168,7 +177,7 @@ def random_checkpoint(
     return Checkpoint(
         config=config,
         state=state,
-        preprocessing=_default_preprocessing(sides, config),
+        preprocessing=default_preprocessing(sides, config),
         labels=None,
         name=_name(name or f"dmformer-{preset if isinstance(preset, str) else 'custom'}"),
         digest=_digest(sorted_bytes(state)),
@@ -193,34 +202,6 @@ def _configuration(
         return ModelConfig.model_validate({**config.model_dump(), "dilations": tuple(dilations)}), notes
     except ValidationError as error:
         raise UsageError(f"dilations {tuple(dilations)}: {first_problem(error)}") from error
-
-
-def _default_preprocessing(size: tuple[int, int], config: ModelConfig) -> Preprocessing:
-    """ImageNet's for colour images, mean and deviation of one half for grey ones."""
-    if config.in_channels == 3:
-        return Preprocessing(size=size)
-    if config.in_channels == 1:
-        return Preprocessing(size=size, mean=(0.5,), std=(0.5,), channel_order="grey")
-    raise UsageError(f"the network takes {config.in_channels} channels, but images have 1 (grey) or 3 (colour)")
-
-
-def _preprocessing(
-    given: Preprocessing | None, described: Preprocessing | None, config: ModelConfig, source: str
-) -> tuple[Preprocessing, list[str]]:
-    """The preprocessing to use, checked against the network, and what was assumed."""
-    chosen = given or described
-    if chosen is None:
-        chosen = _default_preprocessing(DEFAULT_SIZE, config)
-        kind = "ImageNet's preprocessing" if config.in_channels == 3 else "grey with mean and deviation 0.5"
-        return chosen, [f"an input of {chosen.size[0]}x{chosen.size[1]} and {kind} are assumed"]
-    kind_of_error = UsageError if given else CheckpointError
-    if any(side < TOTAL_STRIDE or side % TOTAL_STRIDE for side in chosen.size):
-        raise kind_of_error(f"{source}: input size {tuple(chosen.size)} is not divisible by {TOTAL_STRIDE}")
-    if chosen.channels != config.in_channels:
-        raise kind_of_error(
-            f"{source}: preprocessing for {chosen.channels} channels, but the network takes {config.in_channels}"
-        )
-    return chosen, []
 
 
 def _labels(

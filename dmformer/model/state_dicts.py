@@ -22,6 +22,7 @@ from torch import Tensor
 from dmformer.errors import CheckpointError
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
+from dmformer.model.trainers import find_state, printable, strip_prefixes
 
 MAX_FILE_BYTES = 8 * 2**30
 METADATA_KEY = "dmformer"
@@ -31,10 +32,6 @@ differ from run to run."""
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
 
-AVERAGED_KEYS = ("state_dict_ema", "model_ema", "ema", "params_ema")
-PLAIN_KEYS = ("state_dict", "model", "module", "params")
-PREFIXES = ("module.", "backbone.", "_orig_mod.", "model.")
-MAX_NESTING = 4
 MAX_LISTED = 8
 
 _ZIP_START = b"PK\x03\x04"
@@ -71,7 +68,7 @@ def read_weights(path: Path) -> RawWeights:
         notes: list[str] = []
     else:
         metadata = None
-        found, notes = _find_state(_read_torch(path))
+        found, notes = find_state(_read_torch(path))
     if not found:
         raise CheckpointError(f"{path}: no weights in it", "Give the file that holds the model's state_dict.")
     return RawWeights(_plain_names(found, path), metadata, tuple(notes))
@@ -150,33 +147,19 @@ def _needs_unpickling(path: Path) -> CheckpointError:
         f"{path}: holds Python objects, and loading them could run any code; only tensors are read",
         # A fixed name, not the file's: nobody should paste a command that a stranger's file name is part of.
         "Where you trust the file, save its weights alone, then load those: "
-        "python -c \"import torch; c = torch.load('checkpoint.pt', weights_only=False, map_location='cpu'); "
-        "c = c.get('state_dict', c.get('model', c)) if isinstance(c, dict) else c; "
-        "torch.save(c.state_dict() if hasattr(c, 'state_dict') else c, 'weights.pt')\"",
+        # Everything keeps its place, modules as their tensors, so that the choice stays the loader's.
+        'python -c "import torch; s = lambda v: v if isinstance(v, torch.Tensor) else s(v.state_dict()) '
+        "if isinstance(v, torch.nn.Module) else {k: s(v[k]) for k in v if isinstance(k, str)} "
+        "if isinstance(v, dict) else None; "
+        "torch.save(s(torch.load('checkpoint.pt', weights_only=False, map_location='cpu')), 'weights.pt')\"",
     )
-
-
-def _find_state(content: object, depth: int = 0) -> tuple[dict[str, Tensor], list[str]]:
-    """The innermost mapping of tensors, averaged weights first, with a note where that was a choice."""
-    if not isinstance(content, Mapping) or depth > MAX_NESTING:
-        return {}, []
-    nested = {key: _find_state(content[key], depth + 1) for key in (*AVERAGED_KEYS, *PLAIN_KEYS) if key in content}
-    filled = [key for key in nested if nested[key][0]]
-    if not filled:
-        return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}, []
-    tensors, notes = nested[filled[0]]
-    if len(filled) > 1:
-        kind = "averaged (EMA) " if filled[0] in AVERAGED_KEYS else ""
-        others = ", ".join(repr(key) for key in filled[1:])
-        notes = [*notes, f"the {kind}weights under {filled[0]!r} are used, not those under {others}"]
-    return tensors, notes
 
 
 def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Names without trainers' prefixes, without counters that no inference needs."""
     plain: dict[str, Tensor] = {}
     for given, tensor in tensors.items():
-        name = _strip_prefixes(given)
+        name = strip_prefixes(given)
         if name.endswith("num_batches_tracked") or name == "n_averaged":
             continue
         if name in plain:
@@ -186,13 +169,6 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
             )
         plain[name] = tensor
     return plain
-
-
-def _strip_prefixes(name: str) -> str:
-    # No name of DMFormer begins with one of these, so stripping cannot go too far.
-    while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
-        name = name[len(prefix) :]
-    return name
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -272,13 +248,6 @@ def _cast(name: str, tensor: Tensor, source: str) -> Tensor:
     if name.endswith("running_var") and bool((cast < 0).any()):
         raise CheckpointError(f"{source}: {name} holds negative variances", "The file is damaged: copy it again.")
     return cast
-
-
-def printable(text: str, limit: int = 160) -> str:
-    """Foreign text for a message: one line, no control characters, not endless."""
-    line = " ".join(text.split())
-    safe = "".join(char if char.isprintable() else "?" for char in line[: limit + 1])
-    return safe if len(line) <= limit else f"{safe[:limit]}..."
 
 
 def sorted_bytes(state: Mapping[str, Tensor]) -> Iterable[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,12 +50,12 @@ def open_sources(
         DataError: The images cannot be used, or their classes are not the model's.
     """
     checkpoint = resolve_checkpoint(weights)
+    if size is not None:
+        checkpoint = checkpoint.with_preprocessing(checkpoint.preprocessing.resized_to(size), ("size",))
     notes = list(checkpoint.notes)
     embedded = weights is None
     if embedded:
         notes.append("no weights given: using the embedded tiny DMFormer, trained on Fashion-MNIST")
-    if size is not None:
-        checkpoint = replace(checkpoint, preprocessing=checkpoint.preprocessing.resized_to(size))
     dataset, said = resolve_dataset(checkpoint, data, embedded)
     notes += [*([said] if said else []), *(dataset.notes if dataset is not None else ())]
     if dataset is not None and max_images is not None and max_images < len(dataset):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from typing import Any
+
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.model.config import ModelConfig
+
+State = dict[str, Tensor]
 
 
 def small_config(**changes: object) -> ModelConfig:
@@ -48,3 +53,24 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         norm=draw(st.sampled_from(["batch", "none"])),
         layer_scale=draw(st.booleans()),
     )
+
+
+def nested(state: State, other: State) -> dict[str, Any]:
+    """What trainers save, by form: ``state`` is what is meant, ``other`` is what is passed over."""
+    return {
+        "bare": state,
+        "ordered": OrderedDict(state),
+        "state_dict": {"state_dict": state, "epoch": 3, "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}}},
+        "model": {"model": state, "loss": torch.tensor(0.5)},
+        "module": {"module": state},
+        "params": {"params": state, "ema": None},
+        "deep": {"model": {"state_dict": state}},
+        "surplus": {**state, "epoch": 4, "arch": "dmformer"},
+        "ddp": {f"module.{name}": value for name, value in state.items()},
+        "compiled": {"model": {f"module._orig_mod.{name}": value for name, value in state.items()}},
+        "lightning": {"state_dict": {f"model.backbone.{name}": value for name, value in state.items()}},
+        "ema": {"model": other, "ema": {"module": state, "decay": 0.99}},
+        "model_ema": {"state_dict": other, "model_ema": state},
+        "state_dict_ema": {"state_dict": other, "state_dict_ema": state},
+        "averaged": {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in state.items()}},
+    }

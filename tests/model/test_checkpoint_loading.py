@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 import safetensors.torch
 import torch
 from hypothesis import given, settings
-from torch import Tensor
 
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.model.canonical import assert_equal, canonicalize
@@ -21,9 +19,7 @@ from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkp
 from dmformer.model.config import PRESETS, ModelConfig
 from dmformer.model.state_dicts import expected_shapes
 from dmformer.preprocessing import Preprocessing
-from tests.model.small_models import configs, images, small_checkpoint, small_config
-
-State = dict[str, Tensor]
+from tests.model.small_models import configs, images, nested, small_checkpoint, small_config
 
 
 def same_state(left: Checkpoint, right: Checkpoint) -> bool:
@@ -68,26 +64,6 @@ def test_a_canonical_checkpoint_loads(tmp_path: Path) -> None:
     loaded = load_checkpoint(tmp_path / "folded.pt")
     assert loaded.config.is_canonical
     assert_equal(folded, loaded.build(), images(folded.config), 0)
-
-
-def nested(state: State, average: State) -> dict[str, Any]:
-    return {
-        "bare": state,
-        "ordered": OrderedDict(state),
-        "state_dict": {"state_dict": state, "epoch": 3, "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}}},
-        "model": {"model": state, "loss": torch.tensor(0.5)},
-        "module": {"module": state},
-        "params": {"params": state, "ema": None},
-        "deep": {"model": {"state_dict": state}},
-        "surplus": {**state, "epoch": 4, "arch": "dmformer"},
-        "ddp": {f"module.{name}": value for name, value in state.items()},
-        "compiled": {"model": {f"module._orig_mod.{name}": value for name, value in state.items()}},
-        "lightning": {"state_dict": {f"model.backbone.{name}": value for name, value in state.items()}},
-        "ema": {"model": average, "ema": {"module": state, "decay": 0.99}},
-        "model_ema": {"state_dict": average, "model_ema": state},
-        "state_dict_ema": {"state_dict": average, "state_dict_ema": state},
-        "averaged": {"n_averaged": torch.tensor(3), **{f"module.{name}": value for name, value in state.items()}},
-    }
 
 
 @pytest.mark.parametrize("form", sorted(nested({}, {})))

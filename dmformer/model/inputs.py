@@ -1,0 +1,56 @@
+"""How a checkpoint's images become its input: what was given, what is assumed, and the note that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dmformer.errors import CheckpointError, UsageError
+from dmformer.model.config import TOTAL_STRIDE, ModelConfig
+from dmformer.preprocessing import Preprocessing
+
+DEFAULT_SIZE = (224, 224)
+FIELDS = tuple(Preprocessing.model_fields)
+
+
+def default_preprocessing(size: tuple[int, int], config: ModelConfig) -> Preprocessing:
+    """ImageNet's for colour images, mean and deviation of one half for grey ones."""
+    if config.in_channels == 3:
+        return Preprocessing(size=size)
+    if config.in_channels == 1:
+        return Preprocessing(size=size, mean=(0.5,), std=(0.5,), channel_order="grey")
+    raise UsageError(f"the network takes {config.in_channels} channels, but images have 1 (grey) or 3 (colour)")
+
+
+def choose_preprocessing(
+    given: Preprocessing | None, described: Preprocessing | None, config: ModelConfig, source: str
+) -> tuple[Preprocessing, tuple[str, ...]]:
+    """The preprocessing to use, checked against the network, and the fields that are assumed."""
+    chosen = given or described
+    if chosen is None:
+        return default_preprocessing(DEFAULT_SIZE, config), FIELDS
+    kind_of_error = UsageError if given else CheckpointError
+    if any(side < TOTAL_STRIDE or side % TOTAL_STRIDE for side in chosen.size):
+        raise kind_of_error(f"{source}: input size {tuple(chosen.size)} is not divisible by {TOTAL_STRIDE}")
+    if chosen.channels != config.in_channels:
+        raise kind_of_error(
+            f"{source}: preprocessing for {chosen.channels} channels, but the network takes {config.in_channels}"
+        )
+    return chosen, ()
+
+
+def assumption(spec: Preprocessing, assumed: Iterable[str]) -> tuple[str, ...]:
+    """The note that names every assumed value that has an effect; none where nothing is assumed."""
+    open_fields = set(assumed)
+    if open_fields == set(FIELDS):
+        kind = "ImageNet's preprocessing" if spec.channels == 3 else "grey with mean and deviation 0.5"
+        return (f"an input of {spec.size[0]}x{spec.size[1]} and {kind} are assumed",)
+    values = {
+        **spec.model_dump(include={"resize", "interpolation", "channel_order"}),
+        "size": "x".join(map(str, spec.size)),
+        "mean": ",".join(map(str, spec.mean)),
+        "std": ",".join(map(str, spec.std)),
+        **({"resize_to": spec.shorter_side} if spec.resize == "shorter" else {}),
+        **({"fill": spec.fill} if spec.resize == "letterbox" else {}),
+    }
+    said = [f"{name} {values[name]}" for name in FIELDS if name in values and name in open_fields]
+    return (f"of the preprocessing, these are assumed: {'; '.join(said)}",) if said else ()

@@ -1,0 +1,103 @@
+"""What trainers wrap weights in: which of several sets of tensors in one file is meant, and what was passed over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+AVERAGED_KEYS = (
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+    "params_ema",
+    "ema_model",
+    "ema_state_dict",
+    "swa_state_dict",
+    "shadow",
+)
+PLAIN_KEYS = ("state_dict", "model", "module", "params", "teacher")
+"""The last is an average (mean teacher, DINO) or another network (distillation): taken where nothing else is there."""
+SWAPPED_KEYS = {"message_hub": "ema_state_dict", "averaging_state": "current_model_state"}
+"""Marks of trainers (MMEngine, Lightning) that put the average into ``state_dict``, and where the plain weights go."""
+PREFIXES = ("module.", "backbone.", "_orig_mod.", "model.")
+MAX_NESTING = 4
+_AVERAGE = re.compile("ema|swa|averag|avg|teacher|shadow", re.IGNORECASE)
+
+Found = tuple[dict[str, Tensor], list[str]]
+
+
+def find_state(content: object, depth: int = 0) -> Found:
+    """The innermost mapping of tensors, averaged weights first, with a note on every choice."""
+    if not isinstance(content, Mapping) or depth > MAX_NESTING:
+        return {}, []
+    swapped = [pair for pair in SWAPPED_KEYS.items() if all(key in content for key in (*pair, "state_dict"))]
+    passed = {plain for _, plain in swapped}
+    keys = [key for key in (*AVERAGED_KEYS, *PLAIN_KEYS) if key in content and key not in passed]
+    nested = {key: find_state(content[key], depth + 1) for key in keys}
+    filled = [key for key in keys if nested[key][0]]
+    if not filled:
+        return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}, []
+    notes = [f"the averaged weights under 'state_dict' are used ({mark!r} tells)" for mark, _ in swapped]
+    notes += _set_aside(nested, filled)
+    key = filled[0]
+    tensors, inner = nested[key]
+    if len(filled) > 1 or key == "teacher":
+        kind = "averaged (EMA) " if key in AVERAGED_KEYS else ""
+        rest = ", ".join(repr(other) for other in filled[1:]) or "any other name"
+        notes.append(f"the {kind}weights under {key!r} are used, not those under {rest}")
+    others = {key: content[key] for key in content if key not in (*filled, *passed, *(mark for mark, _ in swapped))}
+    return tensors, [*inner, *notes, *_not_looked_at(others, depth)]
+
+
+def _set_aside(nested: Mapping[str, Found], filled: list[str]) -> list[str]:
+    """Takes averages off the list that lack tensors of the plain weights, as those of parameters alone do."""
+    notes: list[str] = []
+    plain = next((key for key in filled if key in PLAIN_KEYS), None)
+    if plain is None:
+        return notes
+    for key in [key for key in filled if key in AVERAGED_KEYS]:
+        if missing := _names(nested[plain][0]) - _names(nested[key][0]):
+            filled.remove(key)
+            notes.append(f"the averaged weights under {key!r} are not used: {len(missing)} tensors are missing in them")
+    return notes
+
+
+def _not_looked_at(others: Mapping[Any, object], depth: int) -> list[str]:
+    """A note for whatever else may be an average by its name, and holds tensors."""
+    holding = [
+        printable(key, 40)
+        for key, value in others.items()
+        if isinstance(key, str)
+        and _AVERAGE.search(key)
+        and (_lists_tensors(value) or (key not in AVERAGED_KEYS and find_state(value, depth + 1)[0]))
+    ]
+    shown = ", ".join(repr(key) for key in holding[:4])
+    return [f"what is under {shown} may be averaged weights: not used"] if holding else []
+
+
+def _lists_tensors(value: object) -> bool:
+    """Whether tensors without names are in a value, as torch_ema writes them."""
+    parts = value.values() if isinstance(value, Mapping) else [value]
+    return any(isinstance(part, (list, tuple)) and any(isinstance(item, Tensor) for item in part) for part in parts)
+
+
+def _names(tensors: Mapping[str, Tensor]) -> set[str]:
+    return {strip_prefixes(name) for name in tensors if not name.endswith("num_batches_tracked")} - {"n_averaged"}
+
+
+def strip_prefixes(name: str) -> str:
+    """A tensor's name without what trainers put in front."""
+    # No name of DMFormer begins with one of these, so stripping cannot go too far.
+    while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
+        name = name[len(prefix) :]
+    return name
+
+
+def printable(text: str, limit: int = 160) -> str:
+    """Foreign text for a message: one line, no control characters, not endless."""
+    line = " ".join(text.split())
+    safe = "".join(char if char.isprintable() else "?" for char in line[: limit + 1])
+    return safe if len(line) <= limit else f"{safe[:limit]}..."
