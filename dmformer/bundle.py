@@ -18,7 +18,9 @@ from dmformer.errors import BundleError
 from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import SCHEMA, FileEntry, Manifest, Proof
 from dmformer.staging import MANIFEST_FILE, PARTIAL
+from dmformer.texts import problem_in
 
+AGAIN = "export the bundle again"
 MAX_MANIFEST_BYTES = 16 << 20
 CHUNK = 1 << 20
 
@@ -134,15 +136,18 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise BundleError(
-            f"{path}: its schema is {schema!r}, this version reads {SCHEMA!r}",
+            f"{path}: its schema is {ascii(schema)[:80]}, this version reads {SCHEMA!r}",
             "upgrade dmformer, or export the bundle again with this version",
         )
+    problem = problem_in(document)
+    if problem:
+        raise BundleError(f"{path}: {problem}", AGAIN)
     try:
         return Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path}: {where}: {first['msg']}", "export the bundle again") from error
+        raise BundleError(f"{path}: {where[:200]}: {first['msg'][:300]}", AGAIN) from error
 
 
 def check_files(bundle: Bundle) -> None:

@@ -7,6 +7,8 @@ JSON Schema; a test keeps the two equal.
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -14,11 +16,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from dmformer.model.config import ModelConfig
 from dmformer.preprocessing import Preprocessing
+from dmformer.runtime_options import check_options
+from dmformer.texts import plain_document
 
 SCHEMA = "dmformer.bundle/1"
 
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+MAX_ELEMENTS = 1 << 28
+"""Of one input: a GiB of float32."""
+SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
+"""Names that need no quoting in any shell, source or document: all that exporters write."""
 
 Dimension = Annotated[int, Field(ge=1, le=1 << 24)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -29,10 +38,19 @@ def _stays_inside(path: str) -> str:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or not pure.parts or ":" in path:
         raise ValueError(f"the path {path!r} leaves the bundle")
+    if not SAFE_PATH.fullmatch(path):
+        raise ValueError(f"the path {path!r} is none that dmformer writes")
     return path
 
 
 RelativePath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_stays_inside)]
+
+
+def check_elements(shape: tuple[int | None, ...]) -> None:
+    """Raises `ValueError` where one input would take more memory than any engine's."""
+    elements = math.prod(size or 1 for size in shape)
+    if elements > MAX_ELEMENTS:
+        raise ValueError(f"an input of {elements} values: {MAX_ELEMENTS} are allowed")
 
 
 class Strict(BaseModel):
@@ -213,9 +231,17 @@ class Manifest(Strict):
         spec, pixels = self.preprocessing, self.takes_pixels
         if (self.input.layout == "NHWC") != pixels:
             raise ValueError(f"the input is {self.input.dtype} in {self.input.layout}: pixels, and only they, are NHWC")
+        if self.input.dtype == "float16" or self.output.dtype != "float32":
+            raise ValueError(f"no engine takes {self.input.dtype} and gives {self.output.dtype}")
+        check_elements(self.input.shape)
         given = (*spec.size, spec.channels) if pixels else spec.shape
         if self.input.shape[1:] != given:
             raise ValueError(f"the input {self.input.shape} is not what preprocessing gives {given}")
+        return self
+
+    @model_validator(mode="after")
+    def _options_are_those_of_a_build(self) -> Manifest:
+        check_options(self.target, self.runtime.options)
         return self
 
     @property
@@ -233,7 +259,8 @@ class Manifest(Strict):
         return next((path for path, entry in sorted(self.files.items()) if entry.role == role), None)
 
     def to_json(self) -> str:
-        """The text of ``manifest.json``: sorted, indented, ending in a newline."""
+        """The text of ``manifest.json``: sorted, indented, ending in a newline; texts are made safe to print."""
         import json
 
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2, sort_keys=True) + "\n"
+        document = plain_document(self.model_dump(mode="json", by_alias=True))
+        return json.dumps(document, indent=2, sort_keys=True) + "\n"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+MEASURED_S, LONG_S = 2.0, 30.0
+"""After how long the rest is foretold, and from how much on it is worth a line."""
 
 
 class Progress(Protocol):
@@ -26,3 +29,33 @@ class Silent:
 
     def say(self, message: str) -> None:
         pass
+
+
+def foretold(
+    items: Iterable[T],
+    total: int,
+    what: str,
+    progress: Progress,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[T]:
+    """Passes batches of images through, and says after the first few how long all will take, where that is long.
+
+    Args:
+        items: The batches.
+        total: How many there are.
+        what: What is done with them.
+        progress: Told once.
+        clock: Seconds.
+    """
+    start, told = clock(), False
+    for done, item in enumerate(items, 1):
+        yield item
+        taken = clock() - start
+        if not told and taken >= MEASURED_S:
+            told, whole = True, taken / done * total
+            if whole >= LONG_S:
+                progress.say(f"{what}: about {_duration(whole)}; --max-images takes fewer images")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -21,7 +21,7 @@ from dmformer.evaluation.tolerances import DEFAULTS, failures
 from dmformer.golden import Golden
 from dmformer.manifest import Comparison, Proof, Tolerance
 from dmformer.preprocessing import preprocess
-from dmformer.progress import Progress, Silent
+from dmformer.progress import Progress, Silent, foretold
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
 
@@ -187,7 +187,8 @@ def run_dataset(
     batches = iterate_batches(dataset, bundle.manifest.preprocessing, size, log=log)
     found, labels = [], []
     indices: list[int] = []
-    for batch in progress.track(batches, f"verifying {bundle.manifest.target}", -(-len(dataset) // size)):
+    what, total = f"verifying {bundle.manifest.target}", -(-len(dataset) // size)
+    for batch in progress.track(foretold(batches, total, what, progress), what, total):
         found.append(run_all(bundle, session, batch.tensor))
         labels.append(batch.labels)
         indices.extend(batch.indices)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from dmformer.model.inputs import DEFAULT_SIZE, assumption, choose_preprocessing
 from dmformer.model.network import DMFormer
 from dmformer.model.state_dicts import METADATA_KEY, checked_state, expected_shapes, read_weights, sorted_bytes
 from dmformer.preprocessing import Preprocessing
+from dmformer.texts import is_plain
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _labels(
     if len(labels) != config.num_classes:
         raise kind_of_error(f"{source}: {len(labels)} labels for {config.num_classes} classes")
     # Labels are printed: no terminal control sequences, and one line each.
-    if any(unicodedata.category(char) in ("Cc", "Cs") for label in labels for char in label):
+    if not all(map(is_plain, labels)):
         raise kind_of_error(f"{source}: control characters in a label", "Give plain text, one line for each label.")
     return labels
 

@@ -13,6 +13,7 @@ from dmformer.errors import MissingBackendError, RejectedError, UsageError
 from dmformer.evaluation.verify import Answers
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
+from dmformer.manifest import check_elements
 from dmformer.pipeline.coreml_export import TARGET as COREML
 from dmformer.pipeline.coreml_export import check_coreml, label_of, make_coreml, needs_ranges, plan_for
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, graph_for, publish
@@ -156,6 +157,10 @@ def graph_options(checkpoint: Checkpoint, options: ExportOptions) -> GraphOption
     from dmformer.export.from_torch import GraphOptions
 
     size = checkpoint.preprocessing.size
+    try:
+        check_elements((options.batch, *checkpoint.preprocessing.shape))
+    except ValueError as error:
+        raise UsageError(f"a batch of {options.batch} is {error}", "give a smaller --batch or --imgsz") from error
     return GraphOptions(size, options.batch, options.dynamic, options.opset, options.simplify)
 
 

@@ -13,7 +13,7 @@ from dmformer.errors import DataError
 from dmformer.evaluation.verify import Answers
 from dmformer.golden import Golden
 from dmformer.preprocessing import Preprocessing, preprocess
-from dmformer.progress import Progress
+from dmformer.progress import Progress, foretold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +76,8 @@ def answer(reference: DMFormer, dataset: Dataset, preprocessing: Preprocessing, 
     batches = iterate_batches(dataset, preprocessing, REFERENCE_BATCH, log=log)
     logits, labels = [], []
     indices: list[int] = []
-    for batch in progress.track(batches, "PyTorch reference", -(-len(dataset) // REFERENCE_BATCH)):
+    what, total = "PyTorch reference", -(-len(dataset) // REFERENCE_BATCH)
+    for batch in progress.track(foretold(batches, total, what, progress), what, total):
         logits.append(infer(reference, batch.tensor))
         labels.append(batch.labels)
         indices.extend(batch.indices)

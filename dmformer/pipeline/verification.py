@@ -11,11 +11,12 @@ from dmformer.bundle import Bundle
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import check_labels, open_dataset
 from dmformer.errors import CheckpointError, DataError, MissingBackendError, UsageError
-from dmformer.evaluation.verify import Answers, verify
+from dmformer.evaluation.verify import Answers, fitting_golden, verify
 from dmformer.manifest import Proof, Tolerance
 from dmformer.pipeline.sources import is_of_embedded_checkpoint
 from dmformer.progress import Progress
 from dmformer.runtimes.base import SessionOptions
+from dmformer.runtimes.registry import open_bundle
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,13 @@ def verify_bundle(bundle: Bundle, options: VerifyOptions, progress: Progress) ->
         DataError: The images cannot be used.
         DmformerError: See `dmformer.errors`.
     """
+    # What is cheap to find out comes before images are read and PyTorch runs on them.
+    fitting_golden(bundle)
+    with open_bundle(bundle, options.session):
+        pass
     dataset = choose_dataset(bundle, options, progress)
+    if dataset is not None:
+        progress.say(f"verifying on {len(dataset):,} images of {dataset.name}")
     weights = choose_weights(bundle, options, dataset, progress)
     answers = None
     if weights is not None and dataset is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from dmformer.errors import CheckpointError, DataError, DmformerError, UsageErro
 from dmformer.manifest import Tolerance
 from dmformer.model.checkpoint import random_checkpoint, save_checkpoint
 from dmformer.pipeline.verification import VerifyOptions, verify_bundle
-from dmformer.progress import Silent
-from tests.support import TINY, random_images
+from dmformer.progress import Silent, foretold
+from dmformer.summary import summarize
+from tests.support import TINY, edit_manifest, random_images
 
 Exported = Callable[..., Path]
 
@@ -68,3 +71,64 @@ def test_nothing_in_a_bundle_is_changed_by_verifying_it(exported: Exported, tmp_
     with pytest.raises(DmformerError):
         check(tmp_path / "bundle", data=tmp_path / "nowhere")
     assert snapshot(tmp_path / "bundle") == before
+
+
+class Notes(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def test_the_number_of_images_is_said_first(exported: Exported, labelled: Path) -> None:
+    notes = Notes()
+    verify_bundle(Bundle.load(exported("onnxruntime")), VerifyOptions(data=labelled, max_images=5), notes)
+    assert notes.lines[0].startswith("verifying on 5 images of ")
+
+
+def test_the_data_set_is_named_also_where_it_is_smaller_than_the_golden_samples(
+    exported: Exported, labelled: Path
+) -> None:
+    bundle = Bundle.load(exported("onnxruntime"))
+    record = summarize(bundle, verify_bundle(bundle, VerifyOptions(data=labelled, max_images=5), Silent()))
+    assert record["images"] == 5
+    assert record["data"] != "golden samples"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "total", "expected"),
+    [
+        (1.0, 10, []),
+        (1.0, 100, ["x: about 100 s; --max-images takes fewer images"]),
+        (60.0, 90, ["x: about 90 min; --max-images takes fewer images"]),
+        (0.001, 1000, []),
+    ],
+)
+def test_a_long_run_is_foretold_once_by_its_first_batches(seconds: float, total: int, expected: list[str]) -> None:
+    notes, clock = Notes(), count(step=seconds)
+    assert list(foretold(range(total), total, "x", notes, lambda: next(clock))) == list(range(total))
+    assert notes.lines == expected
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda manifest: manifest["output"].update(name="nope"),
+        lambda manifest: manifest["host"].update(gpu="Abacus 9000"),
+        lambda manifest: (
+            manifest["preprocessing"].update(size=[64, 64], resize_to=None),
+            manifest["input"]["shape"].__setitem__(slice(2, 4), [64, 64]),
+        ),
+    ],
+    ids=["another engine", "another machine", "other golden samples"],
+)
+def test_a_bundle_that_cannot_run_here_is_refused_before_the_images_are_looked_for(
+    copied: Path, tmp_path: Path, damage: Callable[[dict[str, Any]], object]
+) -> None:
+    edit_manifest(copied, damage)
+    with pytest.raises(DmformerError) as caught:
+        check(copied, data=tmp_path / "missing")
+    assert not isinstance(caught.value, DataError)

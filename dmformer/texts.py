@@ -1,0 +1,57 @@
+"""Text that is safe to print: of labels, names, versions and notes that come from files."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Controls that let text around them be shown in another order."""
+MAX_TEXT = 1024
+MAX_DEPTH = 32
+"""Of a document that is read: far more than any of ours has."""
+
+
+def unsafe(char: str) -> bool:
+    """Whether a character may reach a terminal as a command: controls, line breaks, lone surrogates, reversals."""
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in REVERSING
+
+
+def is_plain(text: str) -> bool:
+    """Whether text is safe to print on a line."""
+    return not any(map(unsafe, text)) if not (text.isascii() and text.isprintable()) else True
+
+
+def plain(text: str) -> str:
+    """Text that is safe to print on a line, of at most 1024 characters; the rest is replaced."""
+    short = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "\u2026"
+    return short if is_plain(short) else "".join("\ufffd" if unsafe(char) else char for char in short)
+
+
+def plain_document(value: Any) -> Any:
+    """A JSON document with every text in it, keys too, safe to print."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, dict):
+        return {plain(key): plain_document(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain_document(item) for item in value]
+    return value
+
+
+def problem_in(document: Any) -> str | None:
+    """What is wrong with the texts of a JSON document that somebody else wrote, or None: one short line."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        texts = [value for value in level if isinstance(value, str)]
+        texts += [key for value in level if isinstance(value, dict) for key in value]
+        for text in texts:
+            if len(text) > MAX_TEXT:
+                return f"a text of {len(text)} characters ({text[:20]!a}...): {MAX_TEXT} are allowed"
+            if not is_plain(text):
+                return f"control characters in a text ({text[:40]!a})"
+        inner = [value for value in level if isinstance(value, dict | list)]
+        level = [item for value in inner for item in (value.values() if isinstance(value, dict) else value)]
+        if not level:
+            return None
+    return f"it is nested more than {MAX_DEPTH} deep"
