@@ -71,7 +71,9 @@ def check_name(out: Path, html: bool) -> None:
         OutputError: It has no name, or another suffix; a device or a FIFO may be called anything.
     """
     from dmformer.errors import OutputError
+    from dmformer.files import utf8_name
 
+    utf8_name(out, "choose another OUT")
     special = out.exists() and not (out.is_file() or out.is_dir())
     if not out.name or (html and not special and out.suffix.lower() not in PAGES):
         raise OutputError(f"{out}: is no name of a page", "write: dmformer report report.html bench.json")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dmformer.errors import UsageError
 from dmformer.evaluation.report.charts import require_matplotlib
-from dmformer.files import check_output, marked, write_output
+from dmformer.files import check_output, marked, utf8_name, write_output
 
 if TYPE_CHECKING:
     from dmformer.calibration.sensitivity import Sensitivity
@@ -58,6 +58,7 @@ def draw_sensitivity(results: Sequence[Sensitivity], title: str, path: Path) -> 
 
 def check_picture(path: Path, inputs: Sequence[Path] = ()) -> None:
     """Fails before any work where the picture could not be drawn; raises as `draw_sensitivity` does."""
+    utf8_name(path, f"choose another {OPTION}")
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: no kind of picture that is known", f"use one of {', '.join(SUFFIXES)}")
     require_matplotlib()
