@@ -2,7 +2,7 @@
 
 The work happens in a hidden sibling whose name ends in ``.partial``; a finished directory is renamed into
 place. A run that is killed leaves at most such a sibling, which nothing loads and which the next run to
-the same destination removes.
+the same destination removes. A folder that is in use is locked: see `dmformer.locks`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,25 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from dmformer.errors import OutputError
+from dmformer.files import utf8_name
+from dmformer.locks import is_locked, is_old, lock, unlock
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
 MANIFEST_FILE = "manifest.json"
+BYTECODE = {"__pycache__"}
+"""What Python writes into a project by running it is nobody's work."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,24 @@ class Kind:
 
     def marks(self, directory: Path) -> bool:
         """Whether a directory is one of these: web applications have a ``manifest.json`` too."""
+        return str(self._document(directory).get("schema")).startswith(self.family)
+
+    def strangers(self, directory: Path) -> Iterator[str]:
+        """Files and links that the document does not list: somebody put them there."""
+        listed = self._document(directory).get("files")
+        known = {self.file, *(map(str, listed) if isinstance(listed, dict | list) else ())}
+        for folder, folders, files in os.walk(directory):
+            folders[:] = sorted(set(folders) - BYTECODE)
+            links = [name for name in folders if (Path(folder) / name).is_symlink()]
+            names = [(Path(folder) / name).relative_to(directory).as_posix() for name in sorted(files) + links]
+            yield from (name for name in names if name not in known)
+
+    def _document(self, directory: Path) -> dict[str, Any]:
         try:
             document = json.loads((directory / self.file).read_bytes())
         except (OSError, ValueError, RecursionError):
-            return False
-        return isinstance(document, dict) and str(document.get("schema")).startswith(self.family)
+            return {}
+        return document if isinstance(document, dict) else {}
 
 
 BUNDLE = Kind("bundle", MANIFEST_FILE, "dmformer.bundle/")
@@ -89,14 +109,18 @@ def _swap(directory: Path, target: Path) -> None:
     """
     if _exchange(directory, target):
         return
-    replaced = target.with_name(f".{target.name}.{os.getpid()}{REPLACED}{PARTIAL}")
-    target.rename(replaced)
+    replaced = target.with_name(f".{target.name}.{secrets.token_hex(8)}{REPLACED}{PARTIAL}")
+    held = lock(target)
     try:
-        directory.rename(target)
-    except OSError:
-        replaced.rename(target)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
+        target.rename(replaced)
+        try:
+            directory.rename(target)
+        except OSError:
+            replaced.rename(target)
+            raise
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        unlock(held)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -119,6 +143,12 @@ def refuse_to_replace(target: Path, kind: Kind = BUNDLE) -> None:
             f"{target}: holds other files and no {kind.word}",
             f"choose another --output; --force replaces {kind.word}s only",
         )
+    if others := list(islice(kind.strangers(target), 4)):
+        named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        raise OutputError(
+            f"{target}: holds files that its {kind.file} does not list: {named}",
+            "move them elsewhere, or choose another --output",
+        )
 
 
 def check_destination(destination: Path, force: bool, kind: Kind = BUNDLE) -> None:
@@ -127,7 +157,12 @@ def check_destination(destination: Path, force: bool, kind: Kind = BUNDLE) -> No
     Raises:
         OutputError: The destination exists and ``force`` is off, is not of this kind, or its parent cannot be written.
     """
+    utf8_name(destination, "choose another --output")
+    if destination.name in {"", ".."}:
+        raise OutputError(f"{destination}: is no name of a directory to make", "choose another --output")
     try:
+        # The longest name that is made of it: too long a name is an error now.
+        destination.with_name(f".{destination.name}.{'0' * 16}{REPLACED}{PARTIAL}").exists()
         if destination.exists() or destination.is_symlink():
             refuse_to_replace(destination, kind)
             if not force:
@@ -155,17 +190,20 @@ def staged(destination: Path, force: bool = False, kind: Kind = BUNDLE) -> Itera
     """
     check_destination(destination, force, kind)
     created = [p for p in destination.absolute().parents if not p.exists()]
-    directory = destination.with_name(f".{destination.name}.{os.getpid()}{PARTIAL}")
+    directory, held = None, None
     try:
         _recover(destination)
-        directory.mkdir(parents=True)
+        directory, held = _fresh(destination)
         yield Staging(directory, destination, force, kind)
     except OSError as error:
-        if not _concerns(error, directory):
+        if directory is not None and not _concerns(error, directory):
             raise
-        raise OutputError(f"{error.filename or directory}: cannot be written ({error.strerror or error})") from error
+        # Neither the hidden folder nor the file that was copied from: the user named the destination.
+        raise OutputError(f"{destination}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+        unlock(held)
         _remove_empty(created)
 
 
@@ -187,26 +225,36 @@ def _remove_empty(parents: list[Path]) -> None:
             return
 
 
+def _fresh(destination: Path) -> tuple[Path, int | None]:
+    """A new staging folder under a name that no other run has, and the lock that says it is in use."""
+    while True:
+        directory = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}{PARTIAL}")
+        directory.mkdir(parents=True)
+        try:
+            return directory, lock(directory)
+        except OSError:
+            # Between the two another run took it for a dead one's and is removing it.
+            if directory.exists() and not is_locked(directory):
+                raise
+
+
 def _recover(destination: Path) -> None:
     """Clears what killed runs left, and puts back a bundle that one of them was about to replace."""
-    name = re.compile(rf"\.{re.escape(destination.name)}\.(\d+)({re.escape(REPLACED)})?{re.escape(PARTIAL)}")
+    name = re.compile(rf"\.{re.escape(destination.name)}\.[0-9a-f]+({re.escape(REPLACED)})?{re.escape(PARTIAL)}")
     for left in sorted(destination.parent.iterdir()) if destination.parent.is_dir() else []:
         match = name.fullmatch(left.name)
-        if match is None or _is_running(int(match[1])):
+        if match is None or left.is_symlink():
             continue
-        if match[2] and not destination.exists():
-            left.rename(destination)
-        else:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        try:
+            held = lock(left)
+        except OSError:  # in use, or gone
+            continue
+        try:
+            if held is None and not is_old(left):
+                continue
+            if match[1] and not destination.exists():
+                left.rename(destination)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
+        finally:
+            unlock(held)

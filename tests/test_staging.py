@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,15 @@ NOBODY = 2**22 + 1
 
 def bundle(path: Path, text: str = "old") -> Path:
     path.mkdir(parents=True)
-    (path / "manifest.json").write_text(json.dumps({"schema": "dmformer.bundle/1", "text": text}))
+    (path / "manifest.json").write_text(json.dumps({"schema": "dmformer.bundle/1", "files": {"model.bin": {}}}))
     (path / "model.bin").write_text(text)
     return path
 
 
 def fill(work: Staging, text: str = "new") -> None:
-    (work.directory / "manifest.json").write_text(json.dumps({"schema": "dmformer.bundle/1"}))
+    (work.directory / "manifest.json").write_text(
+        json.dumps({"schema": "dmformer.bundle/1", "files": {"model.bin": {}}})
+    )
     (work.directory / "model.bin").write_text(text)
 
 
@@ -167,15 +170,23 @@ def test_a_file_that_cannot_be_read_is_not_blamed_on_the_output(tmp_path: Path) 
 
 
 def test_the_next_run_clears_what_killed_ones_left(tmp_path: Path) -> None:
-    for name in (f".bundle.{NOBODY}.partial", f".bundle.{NOBODY}.replaced.partial"):
+    for name in (
+        ".bundle.4294967296.partial",
+        ".bundle.1.partial",
+        f".bundle.{os.getpid()}.partial",
+        f".bundle.{NOBODY}.replaced.partial",
+    ):
         folder(tmp_path / name, {"model.bin": "x"})
-    others = {f".bundle.{os.getppid()}.partial", f".bundle-2.{NOBODY}.partial", f".bundle.rejected.{NOBODY}.partial"}
+    others = {f".bundle-2.{NOBODY}.partial", f".bundle.rejected.{NOBODY}.partial"}
     for name in others:
         folder(tmp_path / name, {})
     bundle(tmp_path / "bundle")
-    with staged(tmp_path / "bundle", force=True):
-        pass
-    assert {path.name for path in partials(tmp_path)} == others, "others' work and running runs' work stay"
+    with staged(tmp_path / "bundle", force=True) as running:
+        others.add(running.directory.name)
+        with staged(tmp_path / "bundle", force=True):
+            pass
+        others_left = partials(tmp_path)
+    assert {path.name for path in others_left} == others, "others' work and running runs' work stay"
 
 
 def test_the_next_run_puts_a_bundle_back_that_was_away_when_a_run_was_killed(tmp_path: Path) -> None:
@@ -245,3 +256,89 @@ def test_there_is_no_moment_without_a_bundle_while_it_is_replaced(tmp_path: Path
                 work.publish()
         (tmp_path / "stop").touch()
         assert watcher.stdout.read().strip() == "[True]"
+
+
+@pytest.mark.parametrize("kind", [BUNDLE, PROJECT])
+@pytest.mark.parametrize("added", ["notes.txt", ".git/HEAD", "model.bin.bak", "sub/model.bin", ".hidden"])
+def test_force_never_replaces_what_somebody_put_into_a_directory_of_ours(
+    tmp_path: Path, kind: Kind, added: str
+) -> None:
+    path = folder(tmp_path / "made", {"model.bin": "x"})
+    listed = {"model.bin": {}} if kind is BUNDLE else ["model.bin"]
+    (path / kind.file).write_text(json.dumps({"schema": f"{kind.family}1", "files": listed}))
+    check_destination(path, True, kind)
+    (path / added).parent.mkdir(exist_ok=True)
+    (path / added).write_text("years of work")
+    with pytest.raises(OutputError, match=added.replace(".", r"\.")), staged(path, True, kind):
+        pass
+    assert (path / added).read_text() == "years of work"
+
+
+def test_a_mark_alone_gives_nobody_leave_to_remove_a_thesis(tmp_path: Path) -> None:
+    path = folder(tmp_path / "made", {PROJECT.file: '{"schema": "dmformer.project/"}', "thesis.tex": "x"})
+    (path / "link").symlink_to(tmp_path)
+    with pytest.raises(OutputError, match=r"link, thesis\.tex|thesis\.tex, link"):
+        check_destination(path, True, PROJECT)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "x" * 230, "x" * 300, os.fsdecode(b"\xff")])
+@pytest.mark.parametrize("force", [False, True])
+def test_names_of_which_no_directory_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, force: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError) as caught, staged(Path(name), force):
+        pass
+    assert caught.value.message.isprintable()
+    assert list(tmp_path.iterdir()) == []
+
+
+RUN = """
+import sys
+from pathlib import Path
+from dmformer.staging import staged
+with staged(Path(sys.argv[1]), force=True) as work:
+    print(work.directory, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_the_work_of_another_process_is_safe_until_it_is_killed(tmp_path: Path) -> None:
+    path = bundle(tmp_path / "bundle")
+    command = [sys.executable, "-c", RUN, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        directory = Path(other.stdout.readline().strip())
+        with staged(path, force=True) as work:
+            fill(work)
+            work.publish()
+        assert directory.is_dir()
+        other.kill()
+    with staged(path, force=True):
+        assert not directory.exists()
+
+
+def test_runs_that_start_at_once_publish_whole_bundles_only(tmp_path: Path) -> None:
+    path = tmp_path / "bundle"
+
+    def run(text: str) -> None:
+        for _ in range(20):
+            with staged(path, force=True) as work:
+                fill(work, text)
+                (work.directory / "model.bin").write_text(text)
+                with contextlib.suppress(OutputError):  # another filled the empty place first
+                    work.publish()
+
+    runs = [threading.Thread(target=run, args=(text,)) for text in "abcd"]
+    for one in runs:
+        one.start()
+    for one in runs:
+        one.join()
+    assert sorted(snapshot(path)) == ["manifest.json", "model.bin"]
+    assert partials(tmp_path) == []
+
+
+def test_a_full_disk_names_the_destination(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught, staged(tmp_path / "bundle"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "the/source.bin")
+    assert caught.value.message.startswith(f"{tmp_path / 'bundle'}: ")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dmformer.errors import DataError, OutputError, UsageError
+from dmformer.errors import DataError, UsageError
 from dmformer.export.qdq.affine import Precision
 from dmformer.export.qdq.sites import STEM, groups_of, select
 
@@ -133,9 +133,6 @@ def save_plan(plan: PrecisionPlan, path: Path) -> None:
     Raises:
         OutputError: The place cannot be written.
     """
-    from dmformer.files import write_atomically
+    from dmformer.files import write_output
 
-    try:
-        write_atomically(path, plan.to_json().encode())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --output") from error
+    write_output(path, plan.to_json().encode(), force=True)

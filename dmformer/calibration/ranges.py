@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dmformer.errors import DataError, OutputError
+from dmformer.errors import DataError
 from dmformer.export.qdq.affine import Range
 from dmformer.preprocessing import Preprocessing
 
@@ -118,12 +118,9 @@ def save_ranges(ranges: Ranges, path: Path) -> None:
     Raises:
         OutputError: The place cannot be written.
     """
-    from dmformer.files import write_atomically
+    from dmformer.files import write_output
 
-    try:
-        write_atomically(path, ranges.to_json().encode())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --output") from error
+    write_output(path, ranges.to_json().encode(), force=True)
 
 
 def graph_digest(model: onnx.ModelProto) -> str:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from dmformer.cli import options
-from dmformer.errors import OutputError
 
 if TYPE_CHECKING:
+    from dmformer.evaluation.latency.document import Document
     from dmformer.evaluation.latency.settings import Boundary
 
+FAMILY = "dmformer.bench/"
 EXAMPLES = (
     ("dmformer bench build/*", "every bundle against PyTorch, side by side"),
     ("dmformer bench BUNDLE --against none --threads 1", "on a device without torch"),
@@ -81,6 +82,7 @@ def bench(  # noqa: PLR0913 - one parameter for each option
         Path | None,
         typer.Option("--output", "-o", help="Also write the JSON document to this file.", show_default=False),
     ] = None,
+    force: options.ForceFile = False,
     json: options.Json = False,
 ) -> int:
     """Measure bundles side by side, each in a process of its own, against PyTorch.
@@ -91,14 +93,16 @@ def bench(  # noqa: PLR0913 - one parameter for each option
     import sys
 
     from dmformer.bundle import Bundle
-    from dmformer.cli.bench_tables import show
     from dmformer.cli.output import TerminalProgress
     from dmformer.evaluation.latency.bench import bench as measure
     from dmformer.evaluation.latency.candidates import runnable
     from dmformer.evaluation.latency.settings import Settings
+    from dmformer.files import check_output, document_of
     from dmformer.pipeline.measurement import choose_candidates
     from dmformer.preprocessing import load_image
 
+    if output is not None:
+        check_output(output, document_of(FAMILY), force, [*bundles, *filter(None, (weights, image))])
     progress = TerminalProgress()
     settings = Settings(
         duration_s=duration,
@@ -122,12 +126,22 @@ def bench(  # noqa: PLR0913 - one parameter for each option
         candidates, {str(b.path): b for b in loaded}, settings, command_line(sys.argv[1:]), layers, progress
     )
     document = document.model_copy(update={"notes": (*left_out, *document.notes)})
-    if output is not None:
-        write(output, document.to_json())
+    deliver(document, output, force, json)
+    return 0
+
+
+def deliver(document: Document, output: Path | None, force: bool, json: bool) -> None:
+    """Shows a measurement before it is written, so that a place that cannot be written loses nothing."""
+    import sys
+
+    from dmformer.cli.bench_tables import show
+    from dmformer.files import document_of, write_output
+
     show(document)
     if json:
         sys.stdout.write(document.to_json())
-    return 0
+    if output is not None:
+        write_output(output, document.to_json().encode(), document_of(FAMILY), force)
 
 
 def command_line(arguments: list[str]) -> str:
@@ -136,18 +150,3 @@ def command_line(arguments: list[str]) -> str:
 
     kept = [Path(word).name if not word.startswith("-") and "/" in word else word for word in arguments]
     return shlex.join(["dmformer", *kept])
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        OutputError: The place cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --output") from error

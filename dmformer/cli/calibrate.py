@@ -39,6 +39,7 @@ def calibrate(  # noqa: PLR0913 - one parameter for each option
 ) -> int:
     """Measure the activation ranges of weights on images, and write them as a JSON file to review."""
     from dmformer.cli.output import TerminalProgress, console, escaped, print_json
+    from dmformer.files import check_output
     from dmformer.pipeline.options import ExportOptions
     from dmformer.pipeline.studies import write_ranges
 
@@ -49,6 +50,7 @@ def calibrate(  # noqa: PLR0913 - one parameter for each option
             calibration=calibration, images=images, method=method, allow_random=allow_random, use_cache=cache
         ),
     )
+    check_output(output, force=force, inputs=[given for given in (weights, calibration, labels) if given])
     source = weights_options.choose_weights(weights, preset, random_weights, labels, dilation)
     ranges = write_ranges(source, chosen, output, TerminalProgress())
     facts = f"{len(ranges.sites)} ranges and {len(ranges.scales)} channel scales from {ranges.count} images"

@@ -13,6 +13,9 @@ TOLERANCE, IMAGES, GRAPH, WEIGHTS = "Tolerance", "Images", "Graph", "Weights"
 """Panels of the help."""
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ForceFile = Annotated[
+    bool, typer.Option("--force", help="Replace a file that exists, though dmformer did not make it.")
+]
 Data = Annotated[
     Path | None,
     typer.Option(

@@ -24,11 +24,13 @@ def describe_sensitivity(
 
     if granularity not in GRANULARITIES:
         raise UsageError(f"there is no granularity {granularity!r}", f"choose from: {', '.join(GRANULARITIES)}")
+    if picture is not None:
+        from dmformer.evaluation.report.sensitivity_picture import check_picture, draw_sensitivity
+
+        check_picture(picture)
     found = study_sensitivity(weights, options, granularity, TerminalProgress())
     target = options.targets[0]
     if picture is not None:
-        from dmformer.evaluation.report.sensitivity_picture import draw_sensitivity
-
         draw_sensitivity(found, f"INT8 sensitivity by layer group, {target}", picture)
     return {
         "target": target,

@@ -47,7 +47,7 @@ def embed(bundle: Bundle, language: str, output: Path, force: bool = False) -> P
         bundle: A loaded bundle.
         language: One of `dmformer.embedding.languages.LANGUAGES`.
         output: The directory to make.
-        force: Replace a project there, with whatever was added to it. Nothing else is ever replaced.
+        force: Replace a project there to which nothing was added. Nothing else is ever replaced.
 
     Raises:
         UsageError: No such language, or it cannot run the bundle's target or what its engine takes.
@@ -87,7 +87,7 @@ def project_files(bundle: Bundle, language: Language) -> dict[str, Content]:
     files.update({str(resources / ENGINE_FOLDER / name): path for name, path in engine_files(bundle).items()})
     files.update({str(resources / FOLDER / name): data for name, data in golden_files(bundle).items()})
     files["README.md"] = readme(bundle, language).encode()
-    files[PROJECT.file] = _mark(bundle, language)
+    files[PROJECT.file] = _mark(bundle, language, sorted(files))
     return dict(sorted(files.items()))
 
 
@@ -96,8 +96,8 @@ def engine_files(bundle: Bundle) -> Mapping[str, Path]:
     return {name: bundle.path / name for name, entry in bundle.manifest.files.items() if entry.role != "golden"}
 
 
-def _mark(bundle: Bundle, language: Language) -> bytes:
-    """What a later ``--force`` knows the project by, and a reader where it came from."""
+def _mark(bundle: Bundle, language: Language, files: list[str]) -> bytes:
+    """What a later ``--force`` knows the project and its files by, and a reader where it came from."""
     manifest = bundle.manifest
     mark = {
         "schema": SCHEMA,
@@ -108,6 +108,7 @@ def _mark(bundle: Bundle, language: Language) -> bytes:
         "runtime": {"name": manifest.runtime.name, "version": manifest.runtime.version},
         "source_sha256": manifest.source.sha256,
         "engine_sha256": {name: manifest.files[name].sha256 for name in sorted(engine_files(bundle))},
+        "files": files,
     }
     return (json.dumps(mark, indent=2) + "\n").encode()
 

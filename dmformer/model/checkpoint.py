@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dmformer.errors import CheckpointError, OutputError, UsageError
-from dmformer.files import write_atomically
+from dmformer.files import write_output
 from dmformer.model.config import PRESETS, TOTAL_STRIDE, ModelConfig
 from dmformer.model.description import (
     MAX_JSON_BYTES,
@@ -147,7 +147,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     if len(description) > MAX_JSON_BYTES:
         raise OutputError(f"{path}: configuration and labels take more than 1 MiB", "Shorten the labels.")
     tensors = {name: checkpoint.state[name].contiguous() for name in sorted(checkpoint.state)}
-    _write_atomically(path, safetensors.torch.save(tensors, {METADATA_KEY: description}))
+    write_output(path, safetensors.torch.save(tensors, {METADATA_KEY: description}), force=True, option="path")
 
 
 def random_checkpoint(
@@ -239,15 +239,6 @@ def _digest(chunks: Iterable[bytes]) -> str:
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror})", "Choose an existing folder that you may write to."
-        ) from error
 
 
 def _random_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, generator: torch.Generator) -> Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dmformer.calibration.ranges import Ranges, save_ranges
 from dmformer.calibration.sensitivity import Sensitivity
-from dmformer.errors import OutputError
+from dmformer.files import check_output
 from dmformer.pipeline.export import check_options, prepare
 from dmformer.pipeline.int8_export import questions, workshop_for
 from dmformer.pipeline.making import Prepared
@@ -33,8 +33,8 @@ def write_ranges(
         OutputError: The file exists and ``force`` is off, or cannot be written.
         DmformerError: See `dmformer.errors`.
     """
-    if output.exists() and not options.force:
-        raise OutputError(f"{output}: exists already", "use --force to replace it, or another --output")
+    inputs = [weights, options.data, options.int8.calibration]
+    check_output(output, force=options.force, inputs=[Path(one) for one in inputs if isinstance(one, str | Path)])
     ranges = _with_prepared(weights, options, progress, _ranges_of)
     save_ranges(ranges, output)
     return ranges

@@ -12,6 +12,8 @@ from dmformer.evaluation.report.markup import Html, items, joined, tag, text
 from dmformer.evaluation.report.material import Material
 
 MAX_BYTES = 2_000_000
+GENERATOR = '<meta name="generator" content="dmformer report">'
+"""What a later report knows the page by, and may therefore replace it."""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Should anything ever slip through the escaping, the browser still loads and runs nothing."""
 
@@ -27,7 +29,7 @@ def page(material: Material) -> str:
     content = body(material.shortened())
     style = files("dmformer.evaluation.report").joinpath("page.css").read_text(encoding="utf-8")
     head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta charset="utf-8">{GENERATOR}<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"{tag('title', material.title)}<style>{style}</style>"
     )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmformer.errors import OutputError, UsageError
+from dmformer.errors import UsageError
 from dmformer.evaluation.report.charts import require_matplotlib
+from dmformer.files import check_output, marked, utf8_name, write_output
 
 if TYPE_CHECKING:
     from dmformer.calibration.sensitivity import Sensitivity
 
-SUFFIXES = (".svg", ".png", ".pdf")
+SUFFIXES = {".svg": "Creator", ".png": "Software", ".pdf": "Creator"}
+"""Each kind of picture, and the field of it that names the program."""
+MARK = "dmformer sensitivity"
+OPTION = "--picture"
 NAMED = 8
 """Units with the most noise are named in the picture; all are in the table."""
 
@@ -30,9 +35,7 @@ def draw_sensitivity(results: Sequence[Sensitivity], title: str, path: Path) -> 
         MissingBackendError: matplotlib is not installed.
         OutputError: The file cannot be written.
     """
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path}: no kind of picture that is known", f"use one of {', '.join(SUFFIXES)}")
-    require_matplotlib()
+    check_picture(path)
     from matplotlib.figure import Figure
 
     from dmformer.calibration.sensitivity import pareto  # needs onnx, which the device side has not got
@@ -48,8 +51,15 @@ def draw_sensitivity(results: Sequence[Sensitivity], title: str, path: Path) -> 
     axes.axhline(0, color="#808080", linewidth=0.8)
     axes.axvline(0, color="#808080", linewidth=0.8)
     axes.set(title=title, xlabel="time saved by INT8, ms", ylabel="noise added by INT8, % of the logits' energy")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})", "choose another --picture") from error
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:], metadata={SUFFIXES[path.suffix]: MARK})
+    write_output(path, drawn.getvalue(), marked(MARK), option=OPTION)
+
+
+def check_picture(path: Path, inputs: Sequence[Path] = ()) -> None:
+    """Fails before any work where the picture could not be drawn; raises as `draw_sensitivity` does."""
+    utf8_name(path, f"choose another {OPTION}")
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: no kind of picture that is known", f"use one of {', '.join(SUFFIXES)}")
+    require_matplotlib()
+    check_output(path, marked(MARK), inputs=inputs, option=OPTION)

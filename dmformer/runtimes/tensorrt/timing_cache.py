@@ -5,7 +5,6 @@ With the same cache the same graph gives the same choice of kernels, which is wh
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from dmformer.errors import OutputError, UsageError
+from dmformer.files import write_atomically
 from dmformer.runtimes.tensorrt.gpu import Gpu
 
 MAX_CACHE_BYTES = 1 << 28
@@ -42,11 +42,9 @@ class TimingCache:
         Raises:
             OutputError: It cannot be written.
         """
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(content)
-            partial.replace(self.path)
+            write_atomically(self.path, content)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror})", "name another file") from error
 
