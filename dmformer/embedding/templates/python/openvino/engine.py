@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
-import openvino
 
-from parameters import ENGINE_FILE, OPTIONS
+sys.modules.setdefault("openvino_telemetry", None)  # as if not installed: OpenVINO's converter reports home with it
+import openvino  # noqa: E402
+
+from parameters import ENGINE_FILE, OPTIONS  # noqa: E402
 
 
 class Engine:
