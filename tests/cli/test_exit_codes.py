@@ -86,3 +86,10 @@ def test_a_wrapped_ctrl_c_is_found() -> None:
     with pytest.raises(KeyboardInterrupt):
         reraise_stop(wrapped)
     reraise_stop(RuntimeError("no stop in it"))
+
+
+def test_a_target_without_int8_is_named() -> None:
+    from dmformer.pipeline.quantizing import emitter_of
+
+    with pytest.raises(UsageError, match="added: INT8 is not made"):
+        emitter_of("added")
