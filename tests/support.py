@@ -69,9 +69,11 @@ def scanned(batch: NDArray[np.float32]) -> ScannedImages:
     return ScannedImages(lambda: [batch], len(batch))
 
 
-def start(*arguments: str | Path, code: str | None = None, **options: Any) -> subprocess.Popen[str]:
+def start(
+    *arguments: str | Path, code: str | None = None, program: Sequence[str] = (), **options: Any
+) -> subprocess.Popen[str]:
     """Starts the command line, or some Python code, in a process group of its own."""
-    head = [sys.executable, "-c", code] if code else [sys.executable, "-m", "dmformer"]
+    head = list(program) or ([sys.executable, "-c", code] if code else [sys.executable, "-m", "dmformer"])
     return subprocess.Popen(
         [*head, *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmformer import telemetry
 from dmformer.errors import DataError, EngineError
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
     Raises:
         EngineError: ONNX Runtime refuses the graph.
     """
-    import onnxruntime
-
+    onnxruntime = telemetry.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

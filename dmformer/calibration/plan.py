@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dmformer.errors import DataError, UsageError
 from dmformer.export.qdq.affine import Precision
 from dmformer.export.qdq.sites import STEM, groups_of, select
+from dmformer.reading import read_bounded
 
 if TYPE_CHECKING:
     import onnx
@@ -118,7 +119,7 @@ def load_plan(path: Path) -> PrecisionPlan:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path}: too large to be a plan", hint)
-        return PrecisionPlan.model_validate_json(path.read_bytes())
+        return PrecisionPlan.model_validate_json(read_bounded(path, MAX_BYTES))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except ValidationError as error:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dmformer.errors import DataError
 from dmformer.export.qdq.affine import Range
 from dmformer.preprocessing import Preprocessing
+from dmformer.reading import read_bounded
 
 if TYPE_CHECKING:
     import onnx
@@ -99,7 +100,7 @@ def load_ranges(path: Path) -> Ranges:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path}: too large to be a ranges file", "give the file that dmformer calibrate wrote")
-        return Ranges.model_validate_json(path.read_bytes())
+        return Ranges.model_validate_json(read_bounded(path, MAX_BYTES))
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror})", "give the file that dmformer calibrate wrote"

@@ -1,23 +1,36 @@
 """The command line: parse, one call into the library, print.
 
 The only place that turns errors into messages and exit codes: 0 done and within tolerance, 1 done but
-below it, 2 wrong input or missing environment, 130 stopped by Ctrl-C. Nothing heavy is imported before a
-command runs.
+below it, 2 wrong input or missing environment, 70 a fault of dmformer itself, 130 stopped by Ctrl-C, 141 the
+reader of its output left (``| head``), 143 stopped by SIGTERM. Nothing heavy is imported before a command runs.
 """
 
 from __future__ import annotations
 
 BELOW_TOLERANCE = 1
 WRONG_INPUT = 2
+FAULT = 70
 STOPPED = 130
+READER_LEFT = 141
+TERMINATED = 143
 
 
 def main() -> None:
     """The entry point ``dmformer``. Always ends by SystemExit."""
+    from dmformer.cli.streams import Terminated, abandon, prepare
+
     try:
+        prepare()
+        from dmformer import telemetry
         from dmformer.cli.app import app
 
+        telemetry.switch_off()
         app(prog_name="dmformer")
+    except Terminated:
+        raise SystemExit(TERMINATED) from None
     except KeyboardInterrupt:
         # Stopped before a command had begun.
         raise SystemExit(STOPPED) from None
+    except BrokenPipeError:
+        abandon()
+        raise SystemExit(READER_LEFT) from None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import sys
 from collections.abc import Callable
 from typing import Annotated, ParamSpec
 
 import typer
 
-from dmformer.cli import STOPPED, WRONG_INPUT
+from dmformer import chatter
+from dmformer.cli import FAULT, READER_LEFT, STOPPED, TERMINATED, WRONG_INPUT
 from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from dmformer.cli.bench import bench
 from dmformer.cli.build import EXAMPLES as BUILD_EXAMPLES
@@ -25,10 +28,12 @@ from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dmformer.cli.export import export
 from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from dmformer.cli.inspect import inspect
+from dmformer.cli.output import one_line
 from dmformer.cli.predict import EXAMPLES as PREDICT_EXAMPLES
 from dmformer.cli.predict import predict
 from dmformer.cli.report import EXAMPLES as REPORT_EXAMPLES
 from dmformer.cli.report import report
+from dmformer.cli.streams import Terminated, abandon, keep_trace
 from dmformer.cli.verify import EXAMPLES as VERIFY_EXAMPLES
 from dmformer.cli.verify import verify
 from dmformer.errors import DmformerError
@@ -73,37 +78,51 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             code = command(*args, **kwargs)
-        except DmformerError as error:
-            code = complain(error.message, error.hint, WRONG_INPUT)
-        except KeyboardInterrupt:
-            code = complain("stopped; nothing unfinished was left behind", None, STOPPED)
-        except ModuleNotFoundError as error:
-            code = complain(*_missing(error), WRONG_INPUT)
-        except BrokenPipeError:
+            sys.stdout.flush()
+        except typer.Exit:
             raise
-        except OSError as error:
-            code = complain(f"{error.filename or 'the file system'}: {error.strerror or error}", None, WRONG_INPUT)
+        except BrokenPipeError:
+            abandon()
+            code = READER_LEFT
+        except (Exception, KeyboardInterrupt) as error:
+            code = told(error)
         raise typer.Exit(code)
 
     return run
 
 
-def _missing(error: ModuleNotFoundError) -> tuple[str, str]:
+def told(error: BaseException) -> int:
+    """Says what went wrong and returns the exit code for it."""
+    if isinstance(error, KeyboardInterrupt):
+        code = TERMINATED if isinstance(error, Terminated) else STOPPED
+        return complain("stopped; nothing unfinished was left behind", None, code)
+    if isinstance(error, DmformerError):
+        return complain(error.message, error.hint, WRONG_INPUT)
+    if isinstance(error, ModuleNotFoundError) and (missing := _missing(error)):
+        return complain(*missing, WRONG_INPUT)
+    if isinstance(error, OSError):
+        return complain(f"{error.filename or 'the file system'}: {error.strerror or error}", None, WRONG_INPUT)
+    chatter.LOGGER.debug("unforeseen", exc_info=error)
+    said = f"a fault of dmformer: {type(error).__name__}: {error}"
+    return complain(said, f"report it with {keep_trace(error)}, which holds the traceback", FAULT)
+
+
+def _missing(error: ModuleNotFoundError) -> tuple[str, str] | None:
     """What to say of a library that only the export side has; anything else is a fault of ours."""
     from dmformer.host import EXPORT_PACKAGES
 
     package = (error.name or "").partition(".")[0]
     if package not in EXPORT_PACKAGES:
-        raise error
+        return None
     return f"this needs {package}, which is not installed", "pip install 'dmformer[export]'"
 
 
 def complain(message: str, hint: str | None, code: int) -> int:
     """Prints an error as one line, and how to mend it as another; returns the exit code."""
-    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(" ".join(message.split()), err=True)
+    typer.secho("error: ", fg=None if "NO_COLOR" in os.environ else "red", bold=True, err=True, nl=False)
+    typer.echo(one_line(message), err=True)
     if hint:
-        typer.echo(f"  how to mend it: {hint}", err=True)
+        typer.echo(f"  how to mend it: {one_line(hint)}", err=True)
     return code
 
 

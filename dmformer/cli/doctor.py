@@ -69,6 +69,7 @@ def show(document: dict[str, Any]) -> None:
     out.print(grid)
     versions = ", ".join(f"{name} {version}" for name, version in document["packages"].items() if version)
     out.print(f"packages: {versions}")
+    out.print("telemetry: none; that of ONNX Runtime and OpenVINO is switched off in whatever dmformer starts")
 
 
 def _state(ready: bool, otherwise: str) -> str:

@@ -32,7 +32,9 @@ MaxImages = Annotated[
         "--max-images", min=1, help="Verify on at most this many images.", rich_help_panel=IMAGES, show_default=False
     ),
 ]
-Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads inside an inference; 0: the runtime's choice.")]
+Threads = Annotated[
+    int, typer.Option("--threads", min=0, max=1024, help="Threads inside an inference; 0: the runtime's choice.")
+]
 Device = Annotated[str, typer.Option("--device", help="Device to run on.")]
 MaxError = Annotated[
     float | None,

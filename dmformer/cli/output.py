@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 T = TypeVar("T")
+MESSAGE = 1000
+"""Characters of an error message or hint: names of files may be long, quoted contents endless."""
 LOG_WIDTH = 160
 """Columns where nobody looks at a terminal: tables are not cut there."""
 
@@ -49,11 +51,23 @@ class TerminalProgress:
             self._console.print(f"[dim]•[/dim] {escaped(message)}")
 
 
+def printable(text: str) -> str:
+    """Text in which nothing steers a terminal: control characters, lone surrogates and the like are replaced."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def one_line(text: str) -> str:
+    """A message as one printable line of bounded length: of an endless one the middle is left out."""
+    line = printable(" ".join(text.split()))
+    half = MESSAGE // 2
+    return line if len(line) <= MESSAGE else f"{line[:half]} [...] {line[-half:]}"
+
+
 def escaped(text: str) -> str:
-    """Text from a file or a path, in which brackets are no markup."""
+    """Text from a file or a path, in which brackets are no markup and nothing steers the terminal."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))
 
 
 def table(title: str | None, *columns: str) -> Table:

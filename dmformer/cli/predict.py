@@ -57,10 +57,12 @@ def predict(
 
 def show(images: list[Path], guesses: list[tuple[Guess, ...]]) -> None:
     """The answers on stdout, an image a block."""
+    from dmformer.cli.output import printable
+
     for path, best in zip(images, guesses, strict=True):
-        typer.echo(str(path))
+        typer.echo(printable(str(path)))
         for guess in best:
-            typer.echo(f"  {guess.probability:7.2%}  {guess.label}")
+            typer.echo(f"  {guess.probability:7.2%}  {printable(guess.label)}")
 
 
 def only_bundle(folder: Path) -> Path:

@@ -92,11 +92,21 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:
+        reraise_stop(error)
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ExportError(f"PyTorch's ONNX exporter failed: {first}") from error
     if program is None:
         raise ExportError("PyTorch's ONNX exporter gave no program")
     return program.model_proto
+
+
+def reraise_stop(error: BaseException) -> None:
+    """Raises the Ctrl-C that an exporter wrapped in an error of its own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt):
+            raise seen
+        seen = seen.__cause__ or seen.__context__
 
 
 @contextlib.contextmanager

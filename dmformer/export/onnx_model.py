@@ -9,7 +9,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from dmformer import __version__
+from dmformer import __version__, telemetry
 from dmformer.errors import ExportError
 from dmformer.export import passes
 from dmformer.export.from_torch import INPUT, GraphOptions, onnx_from_torch
@@ -79,8 +79,7 @@ def assert_computes(graph: onnx.ModelProto, model: DMFormer, batch: NDArray[np.f
 
 
 def _run_onnx(graph: onnx.ModelProto, batch: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    import onnxruntime
-
+    onnxruntime = telemetry.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:

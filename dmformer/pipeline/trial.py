@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmformer import telemetry
 from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
 from dmformer.runtimes.openvino import PRECISION_HINT
 
@@ -32,8 +33,7 @@ def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) ->
     """
     if target == "openvino":
         return _openvino(model, full_precision)
-    import onnxruntime
-
+    onnxruntime = telemetry.onnxruntime()
     session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(0), providers=[PROVIDER])
     name = session.get_inputs()[0].name
     return lambda batch: np.asarray(session.run(None, {name: batch})[0])
@@ -42,8 +42,7 @@ def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) ->
 def _openvino(model: onnx.ModelProto, full_precision: bool) -> Call:
     import io
 
-    import openvino
-
+    openvino = telemetry.openvino()
     converted = openvino.convert_model(io.BytesIO(model.SerializeToString()))
     config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if full_precision:

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.manifest import Manifest
@@ -38,8 +39,7 @@ class OnnxRuntimeSession(Session):
     """An ONNX file opened by ONNX Runtime on the CPU provider, which is asserted to be the active one."""
 
     def __init__(self, path: Path, manifest: Manifest, options: SessionOptions) -> None:
-        import onnxruntime
-
+        onnxruntime = telemetry.onnxruntime()
         only_cpu(options, "onnxruntime")
         try:
             check_operators(operators(path.read_bytes()))
@@ -68,8 +68,7 @@ class OnnxRuntimeSession(Session):
 
 def session_options(threads: int) -> Any:
     """Options for a single stream: all graph optimizations, ``threads`` inside an operator, no chatter."""
-    import onnxruntime
-
+    onnxruntime = telemetry.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads

@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.runtimes.base import (
@@ -43,8 +44,7 @@ class OpenVinoSession(Session):
     """A compiled OpenVINO model with one inference request for each stream."""
 
     def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
-        import openvino
-
+        openvino = telemetry.openvino()
         only_cpu(options, "openvino")
         path, manifest = bundle.file("engine"), bundle.manifest
         config = {"PERFORMANCE_HINT": "LATENCY", **manifest.runtime.options}
@@ -97,8 +97,7 @@ class OpenVinoRuntime(NativeRuntime):
         return None
 
     def build_engine(self, request: EngineRequest) -> EngineReport:
-        import openvino
-
+        openvino = telemetry.openvino()
         directory = Path(request.directory)
         model = openvino.convert_model(request.onnx)
         # A graph whose float weights are already float16 behind casts is stored as it is.

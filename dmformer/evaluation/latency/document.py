@@ -16,6 +16,7 @@ from dmformer.environment import Environment
 from dmformer.errors import DataError
 from dmformer.evaluation.latency.settings import Boundary
 from dmformer.manifest import Strict
+from dmformer.reading import read_bounded
 
 SCHEMA = "dmformer.bench/1"
 EVALUATOR, NO_DEVICE = "evaluator", "not a device"
@@ -276,7 +277,7 @@ def read_document(path: Path | str) -> Document:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path}: is larger than {MAX_BYTES >> 20} MiB", again)
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_bounded(path, MAX_BYTES))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", again) from error
     except (ValueError, RecursionError) as error:

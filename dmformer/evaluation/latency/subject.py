@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmformer import telemetry
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import Settings
@@ -80,9 +81,9 @@ def open_engine(candidate: Candidate, settings: Settings) -> Subject:
 def _import_library(target: str) -> None:
     """Imports what the runtime would import when it opens an engine, so that the two can be timed apart."""
     if target == "openvino":
-        import openvino  # noqa: F401
+        telemetry.openvino()
     elif target in ("onnx", "onnxruntime"):
-        import onnxruntime  # noqa: F401
+        telemetry.onnxruntime()
 
 
 def open_pytorch(candidate: Candidate, settings: Settings) -> Subject:

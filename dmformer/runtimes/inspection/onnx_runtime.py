@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
@@ -79,8 +80,7 @@ def _product(model: bytes, left: NDArray[np.generic], threads: int) -> Callable[
 
 
 def _open(model: bytes, options: Any) -> Any:
-    import onnxruntime
-
+    onnxruntime = telemetry.onnxruntime()
     try:
         return onnxruntime.InferenceSession(model, options, providers=[PROVIDER])
     except Exception as error:

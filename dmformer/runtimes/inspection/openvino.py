@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer import host
+from dmformer import host, telemetry
 from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
@@ -39,8 +39,7 @@ class OpenVinoInspector:
         return [_layer(entries[WARM_RUNS:] or entries) for entries in runs.values()]
 
     def tap(self, bundle: Bundle, nodes: Sequence[str]) -> Tap:
-        import openvino
-
+        openvino = telemetry.openvino()
         model = openvino.Core().read_model(str(bundle.file("engine")))
         known = {operation.get_friendly_name(): operation for operation in model.get_ordered_ops()}
         chosen = {node: name for node in nodes if (name := _name_of(node, known, bundle.manifest.output.name))}
@@ -67,7 +66,7 @@ class OpenVinoInspector:
 
 
 def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool) -> Callable[[], object]:
-    import openvino
+    openvino = telemetry.openvino()
     from openvino import opset13 as operations
 
     left = operations.parameter(list(real[0].shape), np.float32)
@@ -89,8 +88,7 @@ def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool
 
 
 def _compile(model: Any, config: dict[str, str]) -> Any:
-    import openvino
-
+    openvino = telemetry.openvino()
     try:
         return openvino.Core().compile_model(model, "CPU", config)
     except RuntimeError as error:

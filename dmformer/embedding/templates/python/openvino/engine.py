@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
-import openvino
 
-from machine import check_machine
-from parameters import ENGINE_FILE, OPTIONS
+sys.modules.setdefault("openvino_telemetry", None)  # as if not installed: OpenVINO's converter reports home with it
+import openvino  # noqa: E402
+
+from machine import check_machine  # noqa: E402
+from parameters import ENGINE_FILE, OPTIONS  # noqa: E402
 
 
 class Engine:

@@ -1,0 +1,52 @@
+"""What a process has around it: streams that may be closed or cannot write every name, and SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import TextIO
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which cleans up as Ctrl-C does."""
+
+
+def prepare() -> None:
+    """Makes stdout and stderr write whatever they are given, and SIGTERM unwind the stack."""
+    sys.stdout = _writable(sys.stdout)
+    sys.stderr = _writable(sys.stderr)
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    """A stream that was closed (``2>&-``) is None in Python; one that is there replaces what it cannot write."""
+    if stream is None:
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
+
+
+def abandon() -> None:
+    """Sends what is still to be written nowhere, so that the interpreter does not complain when it ends."""
+    sys.stdout = sys.stderr = _writable(None)
+
+
+def keep_trace(error: BaseException) -> str:
+    """Writes a traceback to a file among the temporary ones and returns its path, or why there is none."""
+    try:
+        handle, path = tempfile.mkstemp(prefix="dmformer-fault-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError as refused:
+        return f"nowhere ({refused.strerror})"
+    return path

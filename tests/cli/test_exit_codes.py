@@ -1,0 +1,95 @@
+"""1 means "below tolerance" and nothing else: faults, signals, readers that left and streams that are closed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from dmformer.cli import FAULT, READER_LEFT, STOPPED, TERMINATED
+from dmformer.cli.app import guarded, told
+from dmformer.cli.output import MESSAGE, escaped, one_line
+from dmformer.errors import UsageError
+from tests.support import run
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyError, MemoryError, RecursionError, ZeroDivisionError])
+def test_an_unforeseen_error_has_its_own_code_and_a_log(
+    fault: type[Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> int:
+        raise fault("boom")
+
+    with pytest.raises(typer.Exit) as ended:
+        guarded(command)()
+    assert ended.value.exit_code == FAULT
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and "boom" in said
+    (log,) = Path(os.environ["TMPDIR"]).glob("dmformer-fault-*.log")
+    assert str(log) in said and "Traceback" in log.read_text()
+    log.unlink()
+
+
+def test_a_module_of_ours_that_is_missing_is_a_fault() -> None:
+    assert told(ModuleNotFoundError("gone", name="dmformer.gone")) == FAULT
+
+
+def test_a_reader_that_left_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import os, sys; os.dup2(int(sys.argv.pop(1)), 1); from dmformer.cli import main; main()"
+    done = run(str(writing), "doctor", "--json", code=code, pass_fds=(writing,))
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (READER_LEFT, "")
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_closed_stream_changes_no_exit_code(closed: int) -> None:
+    shell = f'exec "$@" {closed}>&-'
+    done = run("-c", shell, "sh", sys.executable, "-m", "dmformer", "doctor", program=["sh"])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", TERMINATED), ("SIGINT", STOPPED)])
+def test_a_signal_unwinds_the_stack(name: str, code: int) -> None:
+    program = (
+        "import os, signal, sys, typer; from dmformer.cli import app, main\n"
+        "def stopped() -> int:\n"
+        f"    try: os.kill(os.getpid(), signal.{name}); signal.pause()\n"
+        "    finally: print('cleaned', flush=True)\n"
+        "app.app.command('stopped')(app.guarded(stopped)); sys.argv = ['dmformer', 'stopped']; main()"
+    )
+    done = run(code=program)
+    assert (done.returncode, done.stdout) == (code, "cleaned\n")
+
+
+@pytest.mark.parametrize("text", ["\x1b]0;title\x07", "\x00", "a\udcffb", "\u202e", "\r\n"])
+def test_nothing_steers_the_terminal(text: str) -> None:
+    assert escaped(text).isprintable()
+    assert one_line(text).isprintable()
+
+
+def test_messages_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    told(UsageError("x" * 10**6, "y" * 10**6))
+    assert len(capsys.readouterr().err) < 3 * MESSAGE
+
+
+def test_a_wrapped_ctrl_c_is_found() -> None:
+    from dmformer.export.from_torch import reraise_stop
+
+    wrapped = RuntimeError("export failed")
+    wrapped.__cause__ = ValueError()
+    wrapped.__cause__.__context__ = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        reraise_stop(wrapped)
+    reraise_stop(RuntimeError("no stop in it"))
+
+
+def test_a_target_without_int8_is_named() -> None:
+    from dmformer.pipeline.quantizing import emitter_of
+
+    with pytest.raises(UsageError, match="added: INT8 is not made"):
+        emitter_of("added")
