@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.config import STAGES, ModelConfig
-from dmformer.model.state_dicts import mismatch, printable
+from dmformer.model.state_dicts import mismatch
+from dmformer.model.trainers import printable
 from dmformer.preprocessing import Preprocessing
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -69,7 +69,7 @@ def test_values_of_pixels_are_told_from_values_of_zero_to_one(mean: tuple[float,
         if max(mean) * 255 <= 2 and "std" not in values:
             continue
         with pytest.raises(UsageError, match="divide both by 255"):
-            chosen(OWN, **values)
+            chosen(OWN, None, **values)
     with pytest.raises(ValidationError, match="divide both by 255"):
         Preprocessing(size=(32, 32), mean=(127.5,), std=(127.5,), channel_order="grey")
 

@@ -99,3 +99,16 @@ def test_weights_that_overflow_when_folded_are_named() -> None:
     checkpoint.state["head.weight"].fill_(1e3)
     with pytest.raises(ExportError, match=r"head\.weight: not finite"):
         canonicalize(checkpoint.build())
+
+
+@pytest.mark.parametrize("zeros", [("head.weight", "head.bias"), ("head.weight",), ("norm.weight", "norm.bias")])
+def test_a_head_of_zeros_is_equal_to_itself_folded(zeros: tuple[str, ...]) -> None:
+    model = small_checkpoint().build()
+    for name in zeros:
+        model.get_parameter(name).zero_()
+    folded = canonicalize(model)
+    assert assert_equal(model, folded, images(model.config), 1e-4) <= 1e-4
+    other = copy.deepcopy(folded)
+    other.head.bias.add_(1)
+    with pytest.raises(ExportError, match="differs"):
+        assert_equal(model, other, images(model.config), 1e-4)

@@ -24,7 +24,7 @@ def parameters(state: State) -> State:
 
 def averages(state: State, other: State) -> dict[str, tuple[dict[str, Any], str]]:
     """What trainers save beside plain weights, by form, and what must be said; ``state`` is what is meant."""
-    used = {
+    used: dict[str, dict[str, Any]] = {
         "ema_model": {"model": other, "ema_model": state},
         "ema_state_dict": {"state_dict": other, "ema_state_dict": {f"module.{k}": v for k, v in state.items()}},
         "swa_state_dict": {"state_dict": other, "swa_state_dict": state},
