@@ -8,7 +8,7 @@ from dmformer.evaluation.latency.document import Layers, PartTime, Peaks
 from dmformer.evaluation.layers.parts import work
 from dmformer.evaluation.layers.roofline import BLOCK_BYTES, bound_of, copies, memory_rate, placed
 from dmformer.model.config import PRESETS
-from dmformer.runtimes.inspection.openvino import precision_of
+from dmformer.runtimes.openvino import primitive_type
 from tests.documents import make_result
 
 PEAKS = Peaks(
@@ -80,4 +80,4 @@ def test_copies_of_this_machine() -> None:
     [("brgconv_avx512_1x1_I8", "int8"), ("jit_avx512_dw_f32", "float32"), ("brgemm_avx512_bf16", "bfloat16")],
 )
 def test_openvinos_primitives_tell_their_precision(name: str, precision: str) -> None:
-    assert precision_of(name) == precision
+    assert primitive_type(name) == precision
