@@ -29,7 +29,7 @@ class Environment(Strict):
     Attributes:
         cpu: The processor's own name.
         cpu_isa: Instruction sets that matter, see `dmformer.host.ISA_FLAGS`.
-        cores: Logical cores that this process may use; ``cores_online`` those that the machine has.
+        cores: Logical cores that this process may keep busy; ``cores_online`` those that the machine has.
         governor: The CPU frequency governor, as ``performance``.
         frequency_mhz: Lowest and highest frequency that the CPU is allowed.
         memory_bytes: Physical memory.
@@ -39,6 +39,7 @@ class Environment(Strict):
         power: ``mains``, ``battery`` or None where there is nothing to tell.
         virtual: The hypervisor or container, or None on bare metal.
         cpu_limit: Cores that the control group allows; ``memory_limit_bytes`` likewise.
+        thread_variables: Variables that say how many threads PyTorch takes, as ``OMP_NUM_THREADS``.
         python: Version; ``packages`` those of the libraries that matter.
     """
 
@@ -56,6 +57,7 @@ class Environment(Strict):
     virtual: Text | None = None
     cpu_limit: float | None = None
     memory_limit_bytes: int | None = None
+    thread_variables: dict[str, Text] = Field(default_factory=dict)
     python: Text
     packages: dict[str, Text] = Field(default_factory=dict)
 
@@ -67,8 +69,8 @@ def environment() -> Environment:
     return Environment(
         cpu=found.name,
         cpu_isa=found.isa,
-        cores=found.cores,
-        cores_online=os.cpu_count() or found.cores,
+        cores=host.available_cores(),
+        cores_online=os.cpu_count() or host.schedulable_cores(),
         governor=_read(CPUFREQ / "scaling_governor"),
         frequency_mhz=_frequencies(),
         memory_bytes=host.memory_bytes(),
@@ -79,6 +81,7 @@ def environment() -> Environment:
         virtual=_virtual(),
         cpu_limit=limits.cpu_limit(),
         memory_limit_bytes=limits.memory_limit_bytes(),
+        thread_variables={name: value[:100] for name, value in host.thread_variables().items()},
         python=platform.python_version(),
         packages={"dmformer": __version__, **{name: version for name, version in versions.items() if version}},
     )

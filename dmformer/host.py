@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from dmformer import limits
 from dmformer.manifest import HostRecord
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -44,6 +45,7 @@ INT8_ISAS: dict[str, tuple[str, ...]] = {
 DOT_PRODUCTS = ("avx512-vnni", "avx-vnni", "amx-int8", "arm-dotprod", "arm-i8mm")
 """Those of `ISA_FLAGS` that add 8-bit products without saturating."""
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXPORT_PACKAGES = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors")
 PACKAGES = (*EXPORT_PACKAGES, "openvino", "coremltools", "numpy", "pillow", "pydantic")
 
@@ -55,12 +57,10 @@ class Cpu:
     Attributes:
         name: Its own name for itself.
         isa: Those of `ISA_FLAGS` that it has, in that order.
-        cores: Logical cores that this process may use.
     """
 
     name: str
     isa: tuple[str, ...]
-    cores: int
 
 
 @functools.cache
@@ -69,17 +69,26 @@ def cpu() -> Cpu:
     text = CPUINFO.read_text(errors="replace") if CPUINFO.exists() else ""
     flags = frozenset(_field(text, "flags").split() or _field(text, "Features").split() or _darwin_flags())
     isa = tuple(name for name, needed in ISA_FLAGS.items() if flags.issuperset(needed))
-    return Cpu(_field(text, "model name") or _fallback_name(), isa, available_cores())
+    return Cpu(_field(text, "model name") or _fallback_name(), isa)
 
 
 def available_cores() -> int:
-    """Logical cores that this process may run on."""
+    """Logical cores that this process may keep busy: those that it may run on, and no more than its group's quota.
+
+    Part of a core is left out: with one thread more than the quota pays for, all of them are stopped together.
+    """
+    quota = limits.cpu_limit()
+    return schedulable_cores() if quota is None else max(1, min(schedulable_cores(), int(quota)))
+
+
+def schedulable_cores() -> int:
+    """Logical cores that this process may run on, one after the other: its affinity, which holds its group's cpuset."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def threads_per_stream(asked: int, streams: int) -> int:
+def threads_per_stream(asked: int, streams: int = 1) -> int:
     """Threads inside one inference: as asked; where several run at once each gets its share of the cores.
 
     Args:
@@ -87,11 +96,24 @@ def threads_per_stream(asked: int, streams: int) -> int:
         streams: Inferences at the same time.
 
     Returns:
-        0 where the runtime may choose.
+        0 where the runtime may choose: it goes by the cores that the process may run on, and knows no quota.
     """
-    if asked or streams == 1:
+    cores = available_cores()
+    if asked or (streams == 1 and cores == schedulable_cores()):
         return asked
-    return max(1, available_cores() // streams)
+    return max(1, cores // streams)
+
+
+def thread_variables() -> dict[str, str]:
+    """The variables of the environment that say how many threads libraries with OpenMP (PyTorch) take."""
+    return {name: value for name in THREAD_VARIABLES if (value := os.environ.get(name))}
+
+
+def keep_to_quota() -> None:
+    """Has libraries with OpenMP that this process has yet to load, and its children, go by the quota as well."""
+    threads = threads_per_stream(0)
+    if threads and not thread_variables():
+        os.environ[THREAD_VARIABLES[0]] = str(threads)
 
 
 def host_record() -> HostRecord:

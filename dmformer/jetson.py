@@ -13,6 +13,14 @@ from pathlib import Path
 
 RELEASE = Path("/etc/nv_tegra_release")
 MODEL = Path("/proc/device-tree/model")
+TOTALS = (
+    ("VIN",),  # Thor
+    ("VDD_IN",),  # Orin NX and Nano, Xavier NX, TX2
+    ("POM_5V_IN",),  # Nano, TX1
+    ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),  # AGX Orin
+    ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),  # AGX Xavier
+)
+"""The rails that together are a module's power, by module, the input before what it feeds."""
 SECONDS = 5.0
 LONGEST = 1000
 """Characters of one fact."""
@@ -75,9 +83,19 @@ def state_of(text: str) -> str:
         facts.append(f"GPU {found.group(1)} % busy")
     if warm := [float(value) for value in re.findall(r"@(-?[\d.]+)C\b", text)]:
         facts.append(f"{max(warm):.0f} degrees Celsius at the warmest sensor")
-    if found := re.search(r"(?:VDD_IN|POM_5V_IN) (\d+)(?:mW)?/", text):
-        facts.append(f"{int(found.group(1)) / 1000:.1f} W")
+    if (milliwatts := power_of(text)) is not None:
+        facts.append(f"{milliwatts / 1000:.1f} W")
     return ", ".join(facts)
+
+
+def power_of(text: str) -> int | None:
+    """Milliwatts that the module draws, of a line of ``tegrastats``: its input's, or the sum of what that feeds.
+
+    None where the rails are of no known module: the sum of some of them would not be the module's.
+    """
+    rails = {name: int(value) for name, value in re.findall(r"\b([A-Z][A-Z0-9_]*) (\d{1,9})(?:mW)?/\d+", text)}
+    known = next((names for names in TOTALS if rails.keys() >= set(names)), None)
+    return None if known is None else sum(rails[name] for name in known)
 
 
 def _read(path: Path) -> str:

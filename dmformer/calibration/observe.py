@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dmformer import telemetry
 from dmformer.errors import DataError, EngineError
+from dmformer.host import threads_per_stream
 
 if TYPE_CHECKING:
     import onnx
@@ -33,7 +34,7 @@ def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
     """
     onnxruntime = telemetry.onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads_per_stream(threads)
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = True
     try:

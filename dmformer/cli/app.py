@@ -69,6 +69,9 @@ def root(
     """From trained DMFormer weights to small, fast and verified engines."""
     if verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+    from dmformer.host import keep_to_quota
+
+    keep_to_quota()
 
 
 def guarded(command: Callable[P, int]) -> Callable[P, None]:

@@ -21,9 +21,10 @@ def doctor(json: options.Json = False) -> int:
 
 def examine() -> dict[str, Any]:
     """Everything that doctor knows, as one document."""
+    import os
     import platform
 
-    from dmformer import __version__, host
+    from dmformer import __version__, host, limits
     from dmformer.runtimes.registry import RUNTIMES, get_runtime
 
     found = host.cpu()
@@ -33,7 +34,9 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": found.name,
-        "cores": found.cores,
+        "cores": host.available_cores(),
+        "cores_of_machine": os.cpu_count() or host.schedulable_cores(),
+        "cpu_limit": limits.cpu_limit(),
         "cpu_isa": list(found.isa),
         "int8": host.int8_advice(found.isa),
         "half": host.half_advice(found.isa),
@@ -52,7 +55,7 @@ def show(document: dict[str, Any]) -> None:
     out = console()
     out.print(f"[bold]dmformer {document['dmformer']}[/bold], Python {document['python']}, {document['os']}")
     memory = document["memory_bytes"]
-    out.print(f"CPU   {document['cpu']}, {document['cores']} cores" + (f", {size_text(memory)}" if memory else ""))
+    out.print(f"CPU   {document['cpu']}, {_cores(document)}" + (f", {size_text(memory)}" if memory else ""))
     out.print(f"      instruction sets: {', '.join(document['cpu_isa']) or 'none that matter here'}")
     out.print(f"INT8  {document['int8']}")
     out.print(f"half  {document['half']}")
@@ -70,6 +73,14 @@ def show(document: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in document["packages"].items() if version)
     out.print(f"packages: {versions}")
     out.print("telemetry: none; that of ONNX Runtime and OpenVINO is switched off in whatever dmformer starts")
+
+
+def _cores(document: dict[str, Any]) -> str:
+    """How many cores there are to use, and what keeps them below those of the machine."""
+    usable, total, limit = document["cores"], document["cores_of_machine"], document["cpu_limit"]
+    if usable == total:
+        return f"{usable} cores"
+    return f"{usable} of {total} cores" + (f" (this group's quota is {limit:g})" if limit is not None else "")
 
 
 def _state(ready: bool, otherwise: str) -> str:

@@ -13,6 +13,7 @@ from dmformer import __version__, telemetry
 from dmformer.errors import ExportError
 from dmformer.export import passes
 from dmformer.export.from_torch import INPUT, GraphOptions, onnx_from_torch
+from dmformer.host import threads_per_stream
 from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing
 
@@ -81,6 +82,7 @@ def assert_computes(graph: onnx.ModelProto, model: DMFormer, batch: NDArray[np.f
 def _run_onnx(graph: onnx.ModelProto, batch: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     onnxruntime = telemetry.onnxruntime()
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads_per_stream(0)
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dmformer import telemetry
 from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
-from dmformer.runtimes.openvino import PRECISION_HINT
+from dmformer.runtimes.openvino import PRECISION_HINT, latency_config
 
 if TYPE_CHECKING:
     import onnx
@@ -44,7 +44,7 @@ def _openvino(model: onnx.ModelProto, full_precision: bool) -> Call:
 
     openvino = telemetry.openvino()
     converted = openvino.convert_model(io.BytesIO(model.SerializeToString()))
-    config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    config: dict[str, Any] = dict(latency_config(0))
     if full_precision:
         config[PRECISION_HINT] = "f32"
     request = openvino.Core().compile_model(converted, "CPU", config).create_infer_request()

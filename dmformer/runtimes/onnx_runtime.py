@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
+from dmformer.host import threads_per_stream
 from dmformer.manifest import Manifest
 from dmformer.runtimes.base import (
     Array,
@@ -67,11 +68,11 @@ class OnnxRuntimeSession(Session):
 
 
 def session_options(threads: int) -> Any:
-    """Options for a single stream: all graph optimizations, ``threads`` inside an operator, no chatter."""
+    """Options for a single stream: all graph optimizations, no chatter, ``threads`` inside an operator (0: choose)."""
     onnxruntime = telemetry.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads_per_stream(threads)
     options.log_severity_level = 3
     return options
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
+from dmformer.host import threads_per_stream
 from dmformer.runtimes.base import (
     Array,
     EngineReport,
@@ -47,11 +48,7 @@ class OpenVinoSession(Session):
         openvino = telemetry.openvino()
         only_cpu(options, "openvino")
         path, manifest = bundle.file("engine"), bundle.manifest
-        config = {"PERFORMANCE_HINT": "LATENCY", **manifest.runtime.options}
-        if options.threads:
-            config["INFERENCE_NUM_THREADS"] = str(options.threads * options.streams)
-        if options.streams > 1:
-            config["NUM_STREAMS"] = str(options.streams)
+        config = {**manifest.runtime.options, **latency_config(options.threads, options.streams)}
         try:
             core = openvino.Core()
             model = core.read_model(str(path))
@@ -80,6 +77,16 @@ class OpenVinoSession(Session):
     def close(self) -> None:
         self.__dict__.pop("_idle", None)
         self.__dict__.pop("_compiled", None)
+
+
+def latency_config(threads: int, streams: int = 1) -> dict[str, str]:
+    """What a model is compiled with: ``threads`` inside an inference (0: choose), ``streams`` inferences at once."""
+    config = {"PERFORMANCE_HINT": "LATENCY"}
+    if each := threads_per_stream(threads, streams):
+        config["INFERENCE_NUM_THREADS"] = str(each * streams)
+    if streams > 1:
+        config["NUM_STREAMS"] = str(streams)
+    return config
 
 
 class OpenVinoRuntime(NativeRuntime):

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dmformer import environment, jetson, limits
+from dmformer import environment, host, jetson, limits
+from dmformer.cli.doctor import examine
+from dmformer.evaluation.latency.bench import thread_doubts
+from dmformer.evaluation.latency.candidates import Candidate
+from dmformer.evaluation.latency.settings import Settings
+from dmformer.runtimes.onnx_runtime import session_options
+from dmformer.runtimes.openvino import latency_config
 
 RELEASE = (
     "# R36 (release), REVISION: 3.0, GCID: 36191598, BOARD: generic, EABI: aarch64, "
@@ -66,6 +72,32 @@ def test_an_older_jetsons_tegrastats() -> None:
     )
 
 
+RAILS = [
+    ("VDD_IN 4848mW/4848mW VDD_CPU_GPU_CV 840mW/840mW VDD_SOC 1440mW/1440mW", 4848),  # Orin NX, Nano
+    ("VDD_IN 3520/3520 VDD_CPU_GPU_CV 557/557 VDD_SOC 1115/1115", 3520),  # Xavier NX
+    ("VDD_SYS_GPU 152/152 VDD_SYS_SOC 687/687 VDD_WIFI 0/0 VDD_IN 3056/3056 VDD_SYS_CPU 152/152", 3056),  # TX2
+    ("POM_5V_IN 1532/1532 POM_5V_GPU 0/0 POM_5V_CPU 123/123", 1532),  # Nano
+    ("VDD_GPU_SOC 3205mW/3205mW VDD_CPU_CV 801mW/801mW VIN_SYS_5V0 4034mW/4034mW VDDQ_VDD2_1V8AO 704mW/704mW", 8040),
+    ("GPU 1845mW/1845mW CPU 615mW/615mW SOC 2460mW/2460mW CV 10mW/9mW VDDRQ 922mW/922mW SYS5V 2620mW/2620mW", 8472),
+    ("GPU 0/0 CPU 310/310 SOC 1242/1242 CV 0/0 VDDRQ 155/155 SYS5V 1416/1416", 3123),  # AGX Xavier of JetPack 4
+    ("VDD_GPU 2377mW/2377mW VDD_CPU_SOC_MSS 6736mW/6736mW VIN_SYS_5V0 5132mW/5132mW VIN 31011mW/31011mW", 31011),
+    ("VDD_GPU_SOC 3205mW/3205mW VDD_CPU_CV 801mW/801mW", None),  # of a module whose input is not told
+    ("GPU 1845mW/1845mW", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("rails", "milliwatts"), RAILS)
+def test_the_power_of_every_module(rails: str, milliwatts: int | None) -> None:
+    """As tegrastats writes them, behind what else its line holds; the order of rails does not matter."""
+    before = STATS.partition(" VDD_IN ")[0]
+    words = rails.split()
+    pairs = [" ".join(words[start : start + 2]) for start in range(0, len(words), 2)]
+    for line in (f"{before} {rails}", " ".join([before, *reversed(pairs)])):
+        assert jetson.power_of(line) == milliwatts
+        assert (f", {(milliwatts or 0) / 1000:.1f} W" in jetson.state_of(line)) == (milliwatts is not None)
+
+
 def test_tools_that_fail_or_say_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("nvpmodel", "jetson_clocks", "tegrastats"):
         (tmp_path / name).write_text("#!/bin/sh\necho you must be root\nexit 1\n")
@@ -117,6 +149,54 @@ def test_no_limits(groups: Path, tmp_path: Path) -> None:
     group(groups / "cpu", **{"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"})
     group(groups / "memory", **{"memory.limit_in_bytes": "9223372036854771712"})
     assert (limits.cpu_limit(), limits.memory_limit_bytes()) == (None, None)
+
+
+@pytest.fixture
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    for name in host.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+QUOTAS = [("max", 8, 0), ("50000", 1, 1), ("150000", 1, 1), ("200000", 2, 2), ("399999", 3, 3), ("9000000", 8, 0)]
+
+
+@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(("quota", "cores", "threads"), QUOTAS)
+def test_a_quota_counts_wherever_threads_are_chosen(
+    version: int, quota: str, cores: int, threads: int, groups: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if version == 1:
+        (tmp_path / "membership").write_text("4:cpu,cpuacct:/box\n")
+        values = {"cpu.cfs_quota_us": quota.replace("max", "-1"), "cpu.cfs_period_us": "100000"}
+        group(groups / "cpu,cpuacct" / "box", **values)
+    else:
+        (tmp_path / "membership").write_text("0::/box\n")
+        group(groups / "box", cpu__max=f"{quota} 100000")
+    assert (host.available_cores(), examine()["cores"], environment.environment().cores) == (cores, cores, cores)
+    assert [host.threads_per_stream(0), host.threads_per_stream(5)] == [threads, 5]
+    assert host.threads_per_stream(0, 2) == max(1, cores // 2)
+    assert session_options(0).intra_op_num_threads == threads
+    assert latency_config(0).get("INFERENCE_NUM_THREADS", "0") == str(threads)
+    with monkeypatch.context() as context:
+        context.setenv(host.THREAD_VARIABLES[0], "")
+        host.keep_to_quota()
+        assert os.environ[host.THREAD_VARIABLES[0]] == (str(threads) if threads else "")
+
+
+@pytest.mark.usefixtures("eight_cores", "groups")
+@pytest.mark.parametrize(("value", "warned"), [("1", True), ("7", True), ("8", False), ("0", False), ("4,2", False)])
+def test_a_variable_that_holds_pytorch_alone_is_recorded_and_said(
+    value: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    host.keep_to_quota()
+    assert environment.environment().thread_variables == {"OMP_NUM_THREADS": value}
+    engine, pytorch = Candidate("a", "bundle", "", 1), Candidate("b", "pytorch", "", 1)
+    said = thread_doubts([engine, pytorch], Settings())
+    assert [f"OMP_NUM_THREADS={value}" in line for line in said] == [True] * warned
+    assert thread_doubts([engine], Settings()) == thread_doubts([engine, pytorch], Settings(threads=2)) == []
 
 
 @pytest.mark.parametrize(

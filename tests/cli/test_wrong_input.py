@@ -156,7 +156,7 @@ def test_bundles(case: str, copied: Path, tmp_path: Path, capsys: Capture) -> No
 
 
 def test_markup_in_a_manifest_is_text(copied: Path, capsys: Capture) -> None:
-    edit_manifest(copied, lambda m: m["precision"].update(executes="[/bold] nothing"))
+    edit_manifest(copied, lambda m: m.update(name="[/bold] nothing"))
     code, _, err = invoke(capsys, "inspect", copied)
     assert code == 0
     assert "[/bold] nothing" in err

@@ -25,7 +25,7 @@ from dmformer.runtimes.registry import fits_here, open_bundle
 from tests.support import edit_manifest, invoke
 
 Exported = Callable[..., Path]
-OLD = host.Cpu("Old CPU", ("avx2", "avx512"), 2)
+OLD = host.Cpu("Old CPU", ("avx2", "avx512"))
 
 
 @pytest.fixture

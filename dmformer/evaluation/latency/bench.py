@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics as means
 from datetime import datetime, timezone
 from pathlib import Path
@@ -66,8 +67,7 @@ def bench(
     watch = progress or Silent()
     if not candidates:
         raise UsageError("there is nothing to measure", "name a bundle: dmformer bench build/*")
-    cores = host.available_cores()
-    records = take(candidates, settings, cores, watch)
+    records = take(candidates, settings, host.schedulable_cores(), watch)
     # An evaluator computes what a device would; how long it takes says nothing of the device.
     devices = [c for c in candidates if records.launches[c.name][0].opened["provider"] != EVALUATOR]
     references = references_of(devices)
@@ -83,7 +83,7 @@ def bench(
         environment=environment(),
         results=tuple(results),
         peaks=tuple(peaks),
-        warnings=tuple(all_warnings(records, results)),
+        warnings=(*thread_doubts(candidates, settings), *all_warnings(records, results)),
         notes=tuple(notes),
     )
 
@@ -271,6 +271,19 @@ def all_warnings(records: Records, results: list[Result]) -> list[str]:
         # The same trouble in another launch differs in its figures only.
         kinds[" ".join(word for word in trouble.split() if not any(map(str.isdigit, word)))] = trouble
     return [*kinds.values(), *(line for found in results if (line := doubts(found)))]
+
+
+def thread_doubts(candidates: list[Candidate], settings: Settings) -> list[str]:
+    """What the environment does to the threads of PyTorch and not to those of the engines beside it."""
+    kinds = {candidate.kind == "bundle" for candidate in candidates}
+    cores = host.available_cores()
+    if len(kinds) < 2 or host.threads_per_stream(settings.threads, settings.streams):
+        return []
+    return [
+        f"{name}={value[:20]} holds PyTorch to {value} of {cores} cores, and no engine: unset it, or give --threads"
+        for name, value in host.thread_variables().items()
+        if re.fullmatch("[0-9]{1,9}", value) and 0 < int(value) < cores
+    ]
 
 
 def doubts(found: Result) -> str | None:

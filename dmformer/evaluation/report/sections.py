@@ -264,6 +264,7 @@ def environment(found: Environment) -> Html:
             ("runs in", found.virtual),
             ("power", found.power),
             ("CPU limit", f"{found.cpu_limit:g} cores" if found.cpu_limit else None),
+            ("thread variables", ", ".join(f"{name}={value}" for name, value in found.thread_variables.items())),
             ("memory limit", f"{found.memory_limit_bytes / gib:.1f} GiB" if found.memory_limit_bytes else None),
             ("Python", found.python),
             ("packages", ", ".join(f"{name} {version}" for name, version in found.packages.items())),

@@ -14,7 +14,7 @@ from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
 from dmformer.runtimes.inspection.base import LayerTime, Tap
-from dmformer.runtimes.openvino import PRECISION_HINT, primitive_type
+from dmformer.runtimes.openvino import PRECISION_HINT, latency_config, primitive_type
 
 WARM_RUNS = 2
 BIAS_SUFFIX = "/WithoutBiases"
@@ -26,9 +26,7 @@ class OpenVinoInspector:
     """See `dmformer.runtimes.inspection.base.Inspector`."""
 
     def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
-        config = {"PERF_COUNT": "YES", "PERFORMANCE_HINT": "LATENCY", **bundle.manifest.runtime.options}
-        if threads:
-            config["INFERENCE_NUM_THREADS"] = str(threads)
+        config = {"PERF_COUNT": "YES", **bundle.manifest.runtime.options, **latency_config(threads)}
         request = _compile(str(bundle.file("engine")), config).create_infer_request()
         runs: dict[str, list[Any]] = {}
         for batch in batches:
@@ -47,7 +45,7 @@ class OpenVinoInspector:
         model.add_outputs([known[chosen[node]].output(0) for node in added])
         # The engine's own output, which is there already, comes first.
         order = [*(node for node in chosen if node not in added), *added]
-        request = _compile(model, dict(bundle.manifest.runtime.options)).create_infer_request()
+        request = _compile(model, {**bundle.manifest.runtime.options, **latency_config(0)}).create_infer_request()
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
             given = from_tensors(bundle.manifest, batch)
@@ -80,10 +78,7 @@ def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool
     else:
         factors = [left, right]
     model = openvino.Model([operations.matmul(factors[0], factors[1], False, False)], [left], "product")
-    config = {PRECISION_HINT: hint, "PERFORMANCE_HINT": "LATENCY"}
-    if threads:
-        config["INFERENCE_NUM_THREADS"] = str(threads)
-    request = _compile(model, config).create_infer_request()
+    request = _compile(model, {PRECISION_HINT: hint, **latency_config(threads)}).create_infer_request()
     return lambda: request.infer([real[0]], share_inputs=True, share_outputs=True)
 
 
