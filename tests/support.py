@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -131,6 +132,12 @@ def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> N
     document = json.loads(path.read_text())
     change(document)
     path.write_text(json.dumps(document))
+
+
+def with_manifest(path: Path, **fields: Any) -> Bundle:
+    """A bundle with values in its manifest that loading one would refuse: what stands behind must not trust them."""
+    bundle = Bundle.load(path)
+    return replace(bundle, manifest=bundle.manifest.model_copy(update=fields))
 
 
 def proof_of(path: Path) -> Proof:

@@ -16,14 +16,14 @@ from dmformer.bundle import Bundle
 from dmformer.embedding.languages import TEMPLATES
 from dmformer.embedding.project import embed
 from dmformer.embedding.swift import PARAMETERS_FILE, RESOURCES, floats, package, parameters
-from dmformer.errors import UsageError
+from dmformer.errors import BundleError
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import Preprocessing
 from tests.conftest import Exported
 from tests.embedding.cpp_programs import execute
 from tests.embedding.documents import run_page
-from tests.support import ROOT, edit_manifest, invoke, one_line
+from tests.support import ROOT, edit_manifest, invoke, one_line, with_manifest
 
 pytest.importorskip("coremltools", reason="coremltools is not installed")
 
@@ -133,15 +133,14 @@ def test_the_system_that_the_package_is_for(changed: Path) -> None:
 @pytest.mark.parametrize("name", ["deployment_target", "compute_units"])
 def test_options_that_are_not_known_are_refused(changed: Path, tmp_path: Path, name: str) -> None:
     edit_manifest(changed, lambda manifest: manifest["runtime"]["options"].update({name: '"); evil("'}))
-    with pytest.raises(UsageError, match="not known"):
+    with pytest.raises(BundleError, match=f"the runtime option {name} cannot be"):
         embed(Bundle.load(changed), "swift", tmp_path / "project")
     assert not (tmp_path / "project").exists()
 
 
 def test_nothing_in_a_manifest_becomes_code(changed: Path) -> None:
     labels = ['"', "\\(exit(1))", "a\nb", "é", "\u2028", "#", *"6789"]
-    edit_manifest(changed, lambda manifest: manifest.update(labels=labels))
-    source = parameters(Bundle.load(changed))
+    source = parameters(with_manifest(changed, labels=labels))
     assert source.isascii()
     assert not faults(source.encode())
     found = re.findall(r'^ {8,}"(.*)",$', source, re.M)
