@@ -41,7 +41,7 @@ def _slice(call: Callable[[], object], seconds: float) -> list[float]:
 
 def machine() -> str:
     """The processor and what it is doing, for the head of a table."""
-    from dmformer.host import cpu
+    from dmformer.host import available_cores, cpu
 
     load = Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "unknown"
-    return f"{cpu().name}, {cpu().cores} cores, {', '.join(cpu().isa)}; load before the run {load}"
+    return f"{cpu().name}, {available_cores()} cores, {', '.join(cpu().isa)}; load before the run {load}"
