@@ -231,7 +231,8 @@ def flip_card(bundle: Examined, index: int) -> Html:
 def _marked(name: str, index: int, label: int | None) -> Html:
     if label is None:
         return tag("span", name)
-    return tag("span", f"{name} {'✓' if index == label else '✗'}", class_="good" if index == label else "bad")
+    # The mark comes first: behind a long name it would stand alone in a line.
+    return tag("span", f"{'✓' if index == label else '✗'} {name}", class_="good" if index == label else "bad")
 
 
 def class_table(bundle: Examined) -> Html:
