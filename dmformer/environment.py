@@ -10,17 +10,22 @@ import platform
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dmformer import __version__, host, limits
 from dmformer.jetson import jetson
 from dmformer.manifest import Strict
+from dmformer.texts import plain
 
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 POWER = Path("/sys/class/power_supply")
 PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino", "torch")
 
-Text = Annotated[str, Field(max_length=4096)]
+Text = Annotated[str, AfterValidator(plain)]
+"""Safe to print: what is not is replaced, and what is endless cut, whether a machine or a file told it."""
+Count = Annotated[int, Field(ge=0, le=1 << 62)]
+Ratio = Annotated[float, Field(ge=0, le=1e15)]
+"""Any amount that is shown as a figure: none of ours is near the bound."""
 
 
 class Environment(Strict):
@@ -45,21 +50,21 @@ class Environment(Strict):
 
     cpu: Text
     cpu_isa: tuple[Text, ...]
-    cores: int
-    cores_online: int
+    cores: Count
+    cores_online: Count
     governor: Text | None = None
-    frequency_mhz: tuple[float, float] | None = None
-    memory_bytes: int | None = None
+    frequency_mhz: tuple[Ratio, Ratio] | None = None
+    memory_bytes: Count | None = None
     gpu: Text | None = None
-    jetson: dict[str, Text] = Field(default_factory=dict)
+    jetson: dict[Text, Text] = Field(default_factory=dict)
     os: Text
     power: Text | None = None
     virtual: Text | None = None
-    cpu_limit: float | None = None
-    memory_limit_bytes: int | None = None
-    thread_variables: dict[str, Text] = Field(default_factory=dict)
+    cpu_limit: Ratio | None = None
+    memory_limit_bytes: Count | None = None
+    thread_variables: dict[Text, Text] = Field(default_factory=dict)
     python: Text
-    packages: dict[str, Text] = Field(default_factory=dict)
+    packages: dict[Text, Text] = Field(default_factory=dict)
 
 
 def environment() -> Environment:

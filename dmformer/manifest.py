@@ -31,6 +31,10 @@ SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+
 
 Dimension = Annotated[int, Field(ge=1, le=1 << 24)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
+"""A part of a whole; sums of parts are rounded."""
+Percent = Annotated[float, Field(ge=0, le=100)]
+Decibels = Annotated[float, Field(ge=-1e6, le=1e6)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -168,13 +172,13 @@ class Comparison(Strict):
     data_sha256: str
     images: Annotated[int, Field(ge=1)]
     agreement: Annotated[float, Field(ge=0, le=1)] | None = None
-    sqnr_db: float | None = None
+    sqnr_db: Decibels | None = None
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
     reference_scale: Annotated[float, Field(ge=0)] | None = None
-    top1: float | None = None
-    reference_top1: float | None = None
-    top5: float | None = None
-    reference_top5: float | None = None
+    top1: Percent | None = None
+    reference_top1: Percent | None = None
+    top5: Percent | None = None
+    reference_top5: Percent | None = None
 
 
 class Proof(Strict):

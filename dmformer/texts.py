@@ -22,9 +22,9 @@ def is_plain(text: str) -> bool:
     return not any(map(unsafe, text)) if not (text.isascii() and text.isprintable()) else True
 
 
-def plain(text: str) -> str:
-    """Text that is safe to print on a line, of at most 1024 characters; the rest is replaced."""
-    short = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "\u2026"
+def plain(text: str, most: int = MAX_TEXT) -> str:
+    """Text that is safe to print on a line, of at most so many characters; the rest is replaced."""
+    short = text if len(text) <= most else text[: most - 1] + "\u2026"
     return short if is_plain(short) else "".join("\ufffd" if unsafe(char) else char for char in short)
 
 

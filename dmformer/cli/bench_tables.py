@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dmformer.cli.output import escaped
 from dmformer.evaluation.latency.names import short_names
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def show(document: Document) -> None:
     out = console()
     settings, machine = document.settings, document.environment
     out.print()
-    out.print(f"[bold]{settings.scenario}[/bold]: {settings.boundary_text}", markup=True)
+    out.print(f"[bold]{escaped(settings.scenario)}[/bold]: {escaped(settings.boundary_text)}")
     models = ", ".join(dict.fromkeys(found.model for found in document.results))
     out.print(f"{escaped(models)} on {escaped(machine.cpu)}, {machine.cores} cores")
     out.print(
@@ -114,10 +115,12 @@ def parts_table(name: str, layers: Layers) -> object:
     )
     for part in layers.parts:
         grid.add_row(
-            part.part,
+            escaped(part.part),
             f"{part.ms:.3f}",
             f"{part.share:.1%}",
-            ", ".join(f"{name} {share:.0%}" if share < 0.995 else name for name, share in part.precision.items()),
+            escaped(
+                ", ".join(f"{name} {share:.0%}" if share < 0.995 else name for name, share in part.precision.items())
+            ),
             number(part.gmacs_per_s or None, "{:.1f}"),
             part.verdict,
         )
@@ -130,10 +133,3 @@ def print_lines(lines: tuple[str, ...], sign: str) -> None:
 
     for line in lines:
         console().print(f"{sign} {escaped(line)}")
-
-
-def escaped(text: str) -> str:
-    """Text that was read from a file, harmless to the terminal's markup."""
-    from rich.markup import escape
-
-    return escape("".join(letter if letter.isprintable() else "?" for letter in text))

@@ -47,8 +47,8 @@ def compare(
 
 def show(found: Comparison) -> None:
     """The changes for people."""
-    from dmformer.cli.bench_tables import escaped, print_lines
-    from dmformer.cli.output import console, number, table
+    from dmformer.cli.bench_tables import print_lines
+    from dmformer.cli.output import console, escaped, number, table
     from dmformer.evaluation.latency.document import NO_DEVICE
 
     grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", ">top-1 lost", "verdict")

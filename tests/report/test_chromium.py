@@ -74,3 +74,18 @@ def test_it_draws_in_light_and_dark(written: Path, tmp_path: Path, scheme: str, 
     pixels = np.asarray(Image.open(shot).convert("L"))
     assert (np.median(pixels) < 128) == dark
     assert len(np.unique(pixels)) > 50
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="apt-get install poppler-utils")
+def test_paper_holds_what_the_closed_parts_hold(written: Path, tmp_path: Path) -> None:
+    content = written.read_text()
+    hidden = [
+        html.unescape(re.sub(r"\s", "", value))
+        for part in re.findall(r"<details>.*?</details>", content, flags=re.DOTALL)
+        for value in re.findall(r">([^<>]+)<", part)
+    ]
+    assert len(hidden) > 10
+    chromium(f"--print-to-pdf={tmp_path / 'page.pdf'}", written.as_uri())
+    done = subprocess.run(["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
+    said = re.sub(r"\s", "", done.stdout)
+    assert [value for value in hidden if value not in said] == []

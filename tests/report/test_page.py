@@ -123,6 +123,13 @@ def test_colours_come_from_the_page(content: str) -> None:
     assert "prefers-color-scheme: dark" in content
 
 
+def test_legends_keep_their_colours_on_paper(content: str) -> None:
+    """Browsers leave backgrounds out on paper unless the page asks for them."""
+    printed = content[content.index("@media print") : content.index("</style>")]
+    assert "print-color-adjust: exact" in printed
+    assert "@media (prefers-color-scheme: dark)" not in content, "paper is never dark"
+
+
 def luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]

@@ -10,23 +10,30 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dmformer.environment import Environment
+from dmformer.environment import Count, Environment, Ratio, Text
 from dmformer.errors import DataError
 from dmformer.evaluation.latency.settings import Boundary
-from dmformer.manifest import Strict
+from dmformer.manifest import Decibels, Percent, Share, Strict
 from dmformer.reading import read_bounded
+from dmformer.texts import plain
 
 SCHEMA = "dmformer.bench/1"
 EVALUATOR, NO_DEVICE = "evaluator", "not a device"
 """Provider of sessions that only evaluate a program, as the Core ML one off a Mac, and what is said of them."""
 MAX_BYTES = 64 << 20
 
-Text = Annotated[str, Field(max_length=4096)]
-Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MAX_COMMAND = 1 << 16
+"""Characters: it may name hundreds of bundles."""
+
+Command = Annotated[str, AfterValidator(lambda text: plain(text, MAX_COMMAND))]
+Milliseconds = Annotated[float, Field(ge=0, le=1e12)]
+Positive = Annotated[float, Field(ge=1e-9, le=1e12)]
+"""Times and rates that charts divide by or take the logarithm of."""
+Rate = Annotated[float, Field(ge=0, le=1e15), AfterValidator(lambda rate: rate if rate > 1e-9 else 0.0)]
+Natural = Annotated[int, Field(ge=1, le=1 << 62)]
+Dimension = Annotated[int, Field(ge=1, le=1 << 31)]
 Launched = Annotated[tuple[Positive, ...], Field(min_length=2, max_length=1024)]
 
 
@@ -55,24 +62,24 @@ class Asked(Finite):
     boundary: Boundary
     boundary_text: Text
     scenario: Text
-    duration_s: float
-    iterations: int
-    launches: int
-    rounds: int
-    threads: int
-    streams: int
-    fps: float | None
+    duration_s: Ratio
+    iterations: Count
+    launches: Count
+    rounds: Count
+    threads: Count
+    streams: Count
+    fps: Ratio | None
     image: Text | None
     device: Text
-    seed: int
-    confidence: float
+    seed: Annotated[int, Field(ge=-(1 << 62), le=1 << 62)]
+    confidence: Share
 
 
 class Histogram(Finite):
     """All samples: counts between logarithmic edges in milliseconds, one edge more than counts."""
 
     edges_ms: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=1025)]
-    counts: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=1024)]
+    counts: Annotated[tuple[Count, ...], Field(min_length=1, max_length=1024)]
 
     @model_validator(mode="after")
     def _edges_enclose_counts(self) -> Histogram:
@@ -85,15 +92,15 @@ class Accuracy(Finite):
     """What the bundle's own proof says, on the largest set that it names: see `dmformer.manifest.Comparison`."""
 
     data: Text
-    images: int
+    images: Count
     verified: bool
-    top1: float | None = None
-    reference_top1: float | None = None
-    top5: float | None = None
-    reference_top5: float | None = None
-    agreement: float | None = None
-    sqnr_db: float | None = None
-    max_abs_error: float | None = None
+    top1: Percent | None = None
+    reference_top1: Percent | None = None
+    top5: Percent | None = None
+    reference_top5: Percent | None = None
+    agreement: Share | None = None
+    sqnr_db: Decibels | None = None
+    max_abs_error: Annotated[float, Field(ge=0)] | None = None
 
 
 class PartTime(Finite):
@@ -112,14 +119,14 @@ class PartTime(Finite):
 
     part: Text
     ms: Milliseconds
-    share: float
-    precision: dict[str, float]
-    layers: int
-    macs: Annotated[int, Field(ge=0)] | None = None
-    moved_bytes: Annotated[int, Field(ge=0)] | None = None
-    gmacs_per_s: Ratio | None = None
-    of_compute: float | None = None
-    of_memory: float | None = None
+    share: Share
+    precision: Annotated[dict[Text, Share], Field(max_length=16)]
+    layers: Count
+    macs: Count | None = None
+    moved_bytes: Count | None = None
+    gmacs_per_s: Rate | None = None
+    of_compute: Ratio | None = None
+    of_memory: Ratio | None = None
     bound: Literal["compute", "memory", "overhead"] | None = None
 
     @property
@@ -143,8 +150,8 @@ class Layers(Finite):
 
     source: Text
     total_ms: Milliseconds
-    parts: tuple[PartTime, ...]
-    slowest: tuple[tuple[Text, Text, Text, float], ...] = ()
+    parts: Annotated[tuple[PartTime, ...], Field(max_length=64)]
+    slowest: tuple[tuple[Text, Text, Text, Milliseconds], ...] = ()
     note: Text | None = None
 
 
@@ -161,11 +168,11 @@ class Peaks(Finite):
     """
 
     target: Text
-    gmacs_per_s: dict[str, Positive]
+    gmacs_per_s: Annotated[dict[Text, Positive], Field(max_length=16)]
     copy_gb_per_s: Positive
     cache_gb_per_s: Positive
-    copies: tuple[tuple[Annotated[int, Field(gt=0)], Positive], ...] = ()
-    threads: Annotated[int, Field(ge=1)] = 1
+    copies: tuple[tuple[Natural, Positive], ...] = ()
+    threads: Natural = 1
 
 
 class Result(Finite):
@@ -201,33 +208,33 @@ class Result(Finite):
     precision: Text
     family: Text
     model: Text
-    input: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=4, max_length=4)]
-    batch: Annotated[int, Field(ge=1)]
-    samples: Annotated[int, Field(ge=1)]
+    input: Annotated[tuple[Dimension, ...], Field(min_length=4, max_length=4)]
+    batch: Dimension
+    samples: Natural
     p50_ms: Positive
-    p90_ms: Milliseconds | None
-    p95_ms: Milliseconds | None
-    p99_ms: Milliseconds | None
+    p90_ms: Positive | None
+    p95_ms: Positive | None
+    p99_ms: Positive | None
     mean_ms: Milliseconds
     std_ms: Milliseconds
     min_ms: Milliseconds
-    cv: float
-    throughput_ips: float
+    cv: Ratio
+    throughput_ips: Ratio
     load_ms: Milliseconds
     import_ms: Milliseconds
     compile_ms: Milliseconds
     first_ms: Milliseconds
     warmup_ms: Milliseconds
     warmed_up: bool
-    peak_rss_mb: float | None
-    base_rss_mb: float | None
-    engine_bytes: int | None
+    peak_rss_mb: Ratio | None
+    base_rss_mb: Ratio | None
+    engine_bytes: Count | None
     reference: Text | None
     speedup: Ratio | None
     speedup_ci: tuple[Ratio, Ratio] | None
     slices_ms: Annotated[tuple[Launched, ...], Field(min_length=1, max_length=30)]
     histogram: Histogram
-    late_frames: float | None = None
+    late_frames: Share | None = None
     accuracy: Accuracy | None = None
     layers: Layers | None = None
     bundle_sha256: Text | None = None
@@ -251,7 +258,7 @@ class Document(Finite):
 
     schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/1$")] = SCHEMA
     taken_at: Text
-    command: Text
+    command: Command
     settings: Asked
     environment: Environment
     results: Annotated[tuple[Result, ...], Field(min_length=1, max_length=256)]
@@ -284,10 +291,10 @@ def read_document(path: Path | str) -> Document:
         raise DataError(f"{path}: is not JSON", again) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        raise DataError(f"{path}: its schema is {schema!r:.80}, this version reads {SCHEMA!r}", again)
+        raise DataError(f"{path}: its schema is {ascii(schema)[:80]}, this version reads {SCHEMA!r}", again)
     try:
         return Document.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: {where}: {first['msg']}", again) from error
+        raise DataError(f"{path}: {plain(where)[:200]}: {first['msg'][:300]}", again) from error

@@ -94,7 +94,7 @@ def speedup(reference: NDArray[np.float64], candidate: NDArray[np.float64]) -> t
     units = independent(logs)
     half = half_width(spread(units), len(units) - 1)
     centre = float(units.mean())
-    return math.exp(middle), math.exp(min(centre - half, middle)), exponential(max(centre + half, middle))
+    return exponential(middle), exponential(min(centre - half, middle)), exponential(max(centre + half, middle))
 
 
 def slowdown(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -112,7 +112,7 @@ def slowdown(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[f
     errors = spread(first), spread(second)
     half = half_width(math.hypot(*errors), welch_freedom(errors, (len(first), len(second))))
     centre = float(second.mean() - first.mean())
-    return math.exp(middle), math.exp(min(centre - half, middle)), exponential(max(centre + half, middle))
+    return exponential(middle), exponential(min(centre - half, middle)), exponential(max(centre + half, middle))
 
 
 def independent(logs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -147,8 +147,8 @@ def welch_freedom(errors: tuple[float, float], sizes: tuple[int, int]) -> int:
 
 
 def exponential(value: float) -> float:
-    """``exp``, kept finite: documents hold no other numbers."""
-    return math.exp(min(value, 700.0))
+    """``exp``, kept below the largest ratio that documents hold."""
+    return math.exp(min(value, 34.0))
 
 
 def histogram(times: Times) -> tuple[list[float], list[int]]:

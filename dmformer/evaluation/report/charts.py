@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmformer.errors import MissingBackendError
-from dmformer.evaluation.latency.document import Layers, Peaks, Result
+from dmformer.evaluation.latency.document import Layers, PartTime, Peaks, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -232,15 +232,21 @@ def _shares(layers: Layers) -> str:
     return ", ".join(f"{part.part} {part.share:.0%}" for part in layers.parts)
 
 
+def placeable(found: Result) -> list[PartTime]:
+    """The parts that have a place in a roofline: those whose work, bytes and rate are known, and none of them 0."""
+    parts = found.layers.parts if found.layers else ()
+    return [part for part in parts if part.gmacs_per_s and part.macs and part.moved_bytes]
+
+
 def roofline_chart(name: str, found: Result, peaks: Peaks, parts: list[str]) -> str:
     """Each part's rate against its intensity, under this machine's measured limits."""
-    placed = [part for part in (found.layers.parts if found.layers else ()) if part.gmacs_per_s and part.moved_bytes]
+    placed = placeable(found)
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
-        points = [((part.macs or 0) / (part.moved_bytes or 1), part.gmacs_per_s or 0.0) for part in placed]
-        used = {max(part.precision, key=lambda kind: part.precision[kind]) for part in placed}
+        points = [((part.macs or 1) / (part.moved_bytes or 1), part.gmacs_per_s or 1.0) for part in placed]
+        used = {max(part.precision, key=lambda kind: part.precision[kind], default="") for part in placed}
         limits = {kind: rate for kind, rate in peaks.gmacs_per_s.items() if kind in used}
         x = np.geomspace(min(p[0] for p in points) / 3, max(*(p[0] for p in points), 60) * 2, 60)
         for kind, rate in limits.items():

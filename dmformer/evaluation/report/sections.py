@@ -151,7 +151,8 @@ def breakdown(document: Document, name: str) -> Html:
     if not profiled:
         return tag("p", "The runtimes were not asked where the time goes (bench without --no-layers asks them).")
     present = {part.part for found in profiled if found.layers for part in found.layers.parts}
-    parts = [part for part in PARTS if part in present]
+    # Another version may know parts that this one does not: they come last.
+    parts = [*(part for part in PARTS if part in present), *sorted(present - set(PARTS))]
     peaks = {peak.target: peak for peak in document.peaks}
     figures = [
         figure(
@@ -161,9 +162,9 @@ def breakdown(document: Document, name: str) -> Html:
         )
     ]
     for index, found in enumerate(profiled):
-        if found.target in peaks and any(part.gmacs_per_s for part in (found.layers.parts if found.layers else ())):
+        shown = [part.part for part in charts.placeable(found)]
+        if found.target in peaks and shown:
             chart = charts.roofline_chart(f"{name}-roof-{index}", found, peaks[found.target], parts)
-            shown = [p.part for p in (found.layers.parts if found.layers else ()) if p.gmacs_per_s]
             legend = key([(parts.index(part), part) for part in shown])
             text = tag("p", roofline_text(peaks[found.target]))
             figures.append(figure(f"Roofline: {found.name}", chart, legend + text))
@@ -230,7 +231,8 @@ def flip_card(bundle: Examined, index: int) -> Html:
 def _marked(name: str, index: int, label: int | None) -> Html:
     if label is None:
         return tag("span", name)
-    return tag("span", f"{name} {'✓' if index == label else '✗'}", class_="good" if index == label else "bad")
+    # The mark comes first: behind a long name it would stand alone in a line.
+    return tag("span", f"{'✓' if index == label else '✗'} {name}", class_="good" if index == label else "bad")
 
 
 def class_table(bundle: Examined) -> Html:

@@ -29,6 +29,7 @@ export async function decodePng(bytes, checkSize) {
   if (header.type === PALETTE) palette.set((named("PLTE")[0] ?? []).slice(0, palette.length));
   const image = new Pixels(header.width, header.height, 3);
   await readRows(new Inflater(named("IDAT")), header, writerOf(header, palette), image);
+  if (header.type === GREY && header.depth === 16) sixteenToEightBits(image.data);
   return { image, orientation: orientationOf(named("eXIf"), named("iTXt")) };
 }
 
@@ -179,7 +180,8 @@ function writerOf({ depth, type, bits }, palette) {
     };
   }
   if (type === GREY) {
-    const value = depth === 16 ? sixteenBits : scaled(depth);
+    if (depth === 16) return keepBothBytes;
+    const value = scaled(depth);
     return (row, x, out, to) => {
       out[to] = out[to + 1] = out[to + 2] = value(row, x);
     };
@@ -196,8 +198,21 @@ function writerOf({ depth, type, bits }, palette) {
   };
 }
 
-/** 16-bit grey is rounded to 8 bits. */
-const sixteenBits = (row, x) => Math.floor((row[1 + 2 * x] * 256 + row[2 + 2 * x] + 128) / 257);
+/** 16-bit grey waits in the place of its colours: what becomes of it depends on the whole picture. */
+function keepBothBytes(row, x, out, to) {
+  out[to] = row[1 + 2 * x];
+  out[to + 1] = row[2 + 2 * x];
+}
+
+/** 16-bit grey is rounded to 8 bits; where the whole picture needs no more than 8, its values are taken as they are. */
+function sixteenToEightBits(data) {
+  let small = true;
+  for (let at = 0; small && at < data.length; at += 3) small = data[at] === 0;
+  for (let at = 0; at < data.length; at += 3) {
+    const value = small ? data[at + 1] : Math.floor((data[at] * 256 + data[at + 1] + 128) / 257);
+    data[at] = data[at + 1] = data[at + 2] = value;
+  }
+}
 
 function scaled(depth) {
   const value = packed(depth);

@@ -31,9 +31,10 @@ void read_bytes(png_structp png, png_bytep to, png_size_t count) {
 
 void warn(png_structp, png_const_charp) {}
 
-// 16-bit grey is rounded to 8 bits; everything else of 16 bits is cut to its high byte, as Pillow does.
-std::uint8_t eight_bits(const std::uint8_t* sample) {
-  return static_cast<std::uint8_t>(((sample[0] << 8 | sample[1]) + 128) / 257);
+// 16-bit grey is rounded to 8 bits, or taken as it is where the whole picture needs no more; everything else of 16 bits
+// is cut to its high byte, as Pillow does.
+std::uint8_t eight_bits(const std::uint8_t* sample, bool small) {
+  return small ? sample[1] : static_cast<std::uint8_t>(((sample[0] << 8 | sample[1]) + 128) / 257);
 }
 
 class Decompressor {
@@ -80,10 +81,12 @@ class Decompressor {
   void convert(const Bytes& buffer, Image& image) const {
     const std::size_t count = static_cast<std::size_t>(image.width) * image.height;
     const int step = sixteen_bit_grey_ ? 2 : png_get_channels(png_, info_);
+    bool small = sixteen_bit_grey_;
+    for (std::size_t index = 0; small && index < count; ++index) small = buffer[index * 2] == 0;
     for (std::size_t index = 0; index < count; ++index) {
       const std::uint8_t* from = buffer.data() + index * step;
       std::uint8_t* to = image.pixels.data() + index * 3;
-      for (int c = 0; c < 3; ++c) to[c] = sixteen_bit_grey_ ? eight_bits(from) : from[step == 3 ? c : 0];
+      for (int c = 0; c < 3; ++c) to[c] = sixteen_bit_grey_ ? eight_bits(from, small) : from[step == 3 ? c : 0];
     }
   }
 
