@@ -1,21 +1,23 @@
 """A bundle on disk: a plain directory with an engine, its manifest and its golden samples.
 
 Loading checks everything before anything is used: the schema, that no path leaves the directory, and
-the SHA-256 of every file. Nothing in a bundle is ever executed by this module.
+the SHA-256 of every file; of the manifest, ``golden.npz`` holds it. A checksum finds damage and edits: it is no
+signature, and who writes all of a bundle anew is not noticed. Nothing in a bundle is ever executed by this module.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from dmformer.errors import BundleError
-from dmformer.golden import GOLDEN_FILE, Golden
+from dmformer.files import write_atomically
+from dmformer.golden import GOLDEN_FILE, Golden, manifest_digest
 from dmformer.manifest import SCHEMA, FileEntry, Manifest, Proof
 from dmformer.staging import MANIFEST_FILE, PARTIAL
 from dmformer.texts import problem_in
@@ -51,6 +53,7 @@ class Bundle:
         try:
             bundle = cls(directory, read_manifest(directory))
             check_files(bundle)
+            check_manifest(bundle)
         except OSError as error:
             raise BundleError(f"{error.filename or directory}: cannot be read ({error.strerror})") from error
         return bundle
@@ -66,15 +69,19 @@ class Bundle:
             raise BundleError(f"{self.path}: the manifest names no file with the role {role!r}", "export it again")
         return self.path / name
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """The role of each file but the golden samples, by its path: what `assemble` takes."""
+        return {name: entry.role for name, entry in self.manifest.files.items() if entry.role != "golden"}
+
     def golden(self) -> Golden:
         """The golden samples."""
         return Golden.load(self.file("golden"))
 
     def with_proof(self, proof: Proof) -> Bundle:
         """The same bundle with an accuracy proof in its manifest, on disk too."""
-        updated = replace(self, manifest=self.manifest.model_copy(update={"proof": proof}))
-        (self.path / MANIFEST_FILE).write_text(updated.manifest.to_json(), encoding="utf-8")
-        return updated
+        updated = self.manifest.model_copy(update={"proof": proof})
+        return assemble(self.path, updated, self.golden(), self.roles)
 
 
 def assemble(directory: Path, manifest: Manifest, golden: Golden, roles: dict[str, str]) -> Bundle:
@@ -86,10 +93,10 @@ def assemble(directory: Path, manifest: Manifest, golden: Golden, roles: dict[st
         golden: Written beside the engine.
         roles: The role of each engine file, by its path relative to the directory.
     """
-    golden.save(directory / GOLDEN_FILE)
+    golden.save(directory / GOLDEN_FILE, manifest.digest())
     files = {name: entry_of(directory / name, role) for name, role in {**roles, GOLDEN_FILE: "golden"}.items()}
     complete = manifest.model_copy(update={"files": files})
-    (directory / MANIFEST_FILE).write_text(complete.to_json(), encoding="utf-8")
+    write_atomically(directory / MANIFEST_FILE, complete.to_json().encode())
     return Bundle(directory, complete)
 
 
@@ -167,3 +174,11 @@ def check_files(bundle: Bundle) -> None:
             raise BundleError(
                 f"{path}: differs from what was exported (SHA-256)", "copy the bundle again, or export it again"
             )
+
+
+def check_manifest(bundle: Bundle) -> None:
+    """Raises `BundleError` where the manifest is not the one that the golden samples were written beside."""
+    name = bundle.manifest.file_with_role("golden")
+    written = manifest_digest(bundle.path / name) if name else None
+    if written is not None and written != bundle.manifest.digest():
+        raise BundleError(f"{bundle.path / MANIFEST_FILE}: differs from what was exported (SHA-256)", AGAIN)

@@ -6,6 +6,7 @@ against PyTorch.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ GOLDEN_FILE = "golden.npz"
 MAX_GOLDEN_BYTES = 1 << 30
 _MAX_SAMPLES = 1 << 15
 _ARRAYS = ("tensors", "logits", "labels", "names")
+_MANIFEST = "manifest"
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Golden:
     labels: NDArray[np.int64]
     names: tuple[str, ...]
 
-    def save(self, path: Path) -> None:
-        """Writes the samples as an npz whose bytes depend on nothing but the samples."""
+    def save(self, path: Path, manifest: str | None = None) -> None:
+        """Writes the samples as an npz whose bytes depend on nothing but the samples and the manifest's digest."""
         arrays: dict[str, NDArray[np.generic]] = {
             "tensors": self.tensors,
             "logits": self.logits,
@@ -48,6 +50,8 @@ class Golden:
             "names": np.array(self.names),
         }
         arrays.update({f"image_{index:03d}": image for index, image in enumerate(self.images)})
+        if manifest is not None:
+            arrays[_MANIFEST] = np.array([manifest])
         np.savez(path, allow_pickle=False, **arrays)
 
     @classmethod
@@ -76,6 +80,13 @@ class Golden:
         golden.check(path)
         return golden
 
+    def digest(self) -> str:
+        """SHA-256 of the samples, which is the same beside any manifest."""
+        found = hashlib.sha256(repr(self.names).encode())
+        for array in (*self.images, self.tensors, self.logits, self.labels):
+            found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return found.hexdigest()
+
     def check(self, path: Path) -> None:
         """Raises `BundleError` where the arrays do not fit together."""
         count = len(self.images)
@@ -96,6 +107,19 @@ class Golden:
         found = next((problem for problem in problems if problem), None)
         if found:
             raise BundleError(f"{path}: the golden samples are damaged: {found}", "export the bundle again")
+
+
+def manifest_digest(path: Path) -> str | None:
+    """The digest of the manifest that samples were written beside; None in older bundles.
+
+    Raises:
+        BundleError: The file is no npz.
+    """
+    try:
+        with opened(path, _MAX_SAMPLES) as archive:
+            return str(archive.read(_MANIFEST, 1 << 10)[0]) if _MANIFEST in archive.headers else None
+    except ArchiveError as error:
+        raise BundleError(f"{path}: the golden samples cannot be read ({error})", "export the bundle again") from error
 
 
 def _check(archive: Archive) -> None:

@@ -7,6 +7,8 @@ JSON Schema; a test keeps the two equal.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from pathlib import PurePosixPath
@@ -262,9 +264,15 @@ class Manifest(Strict):
         """The path of the first file with ``role``, or None."""
         return next((path for path, entry in sorted(self.files.items()) if entry.role == role), None)
 
+    def digest(self) -> str:
+        """SHA-256 of all but ``files``, whose checksums speak for themselves: ``golden.npz`` holds it.
+
+        Defaults are left out, so that a later version's new fields do not change it.
+        """
+        document = plain_document(self.model_dump(mode="json", exclude={"files"}, exclude_defaults=True))
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
     def to_json(self) -> str:
         """The text of ``manifest.json``: sorted, indented, ending in a newline; texts are made safe to print."""
-        import json
-
         document = plain_document(self.model_dump(mode="json", by_alias=True))
         return json.dumps(document, indent=2, sort_keys=True) + "\n"

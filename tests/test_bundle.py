@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dmformer.bundle import Bundle, assemble, parse_manifest, sha256_of
+from dmformer.bundle import Bundle, assemble, entry_of, parse_manifest, sha256_of
 from dmformer.errors import BundleError
 from tests.support import edit_manifest, snapshot
 
@@ -154,3 +154,49 @@ def test_a_manifest_survives_its_own_text_and_assembling_again_gives_the_same_by
     again = assemble(copied, bundle.manifest, bundle.golden(), {"model.onnx": "engine"})
     assert snapshot(copied) == before
     assert again == bundle
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["labels"].insert(0, m["labels"].pop(1)),
+        lambda m: m["preprocessing"].update(channel_order="bgr"),
+        lambda m: m["preprocessing"].update(resize="letterbox"),
+        lambda m: m["preprocessing"].update(mean=[0.1, 0.2, 0.3]),
+        lambda m: m["proof"]["tolerance"].update(min_sqnr_db=-1.0),
+        lambda m: m["proof"].update(passed=False),
+        lambda m: m["proof"]["comparisons"][0].update(images=7),
+        lambda m: m["host"].update(cpu_isa=[]),
+        lambda m: m["precision"].update(requested="fp16"),
+        lambda m: m.update(name="another"),
+        lambda m: m["runtime"].update(version="0.0"),
+    ],
+)
+def test_a_manifest_that_was_edited_is_not_the_golden_samples_own(copied: Path, change: Change) -> None:
+    document = json.loads((copied / "manifest.json").read_text())
+    change(document)
+    (copied / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(BundleError, match=r"manifest\.json: differs from what was exported"):
+        Bundle.load(copied)
+
+
+def test_a_bundle_whose_golden_samples_say_nothing_of_the_manifest_loads(copied: Path) -> None:
+    golden = copied / "golden.npz"
+    document = json.loads((copied / "manifest.json").read_text())
+    Bundle.load(copied).golden().save(golden)
+    document["files"]["golden.npz"] = entry_of(golden, "golden").model_dump()
+    document["labels"].reverse()
+    (copied / "manifest.json").write_text(json.dumps(document))
+    assert Bundle.load(copied).manifest.labels == tuple(document["labels"])
+
+
+def test_a_proof_replaces_the_manifest_and_is_vouched_for(copied: Path) -> None:
+    bundle = Bundle.load(copied)
+    proof = bundle.manifest.proof
+    assert proof is not None
+    inode = (copied / "manifest.json").stat().st_ino
+    failed = proof.model_copy(update={"passed": False})
+    bundle.with_proof(failed)
+    assert (copied / "manifest.json").stat().st_ino != inode
+    assert Bundle.load(copied).manifest.proof == failed
+    assert not list(copied.glob(".*"))

@@ -93,7 +93,7 @@ def project_files(bundle: Bundle, language: Language) -> dict[str, Content]:
 
 def engine_files(bundle: Bundle) -> Mapping[str, Path]:
     """The files that the runtime opens, by their path in the bundle."""
-    return {name: bundle.path / name for name, entry in bundle.manifest.files.items() if entry.role != "golden"}
+    return {name: bundle.path / name for name in bundle.roles}
 
 
 def _mark(bundle: Bundle, language: Language, files: list[str]) -> bytes:

@@ -6,6 +6,7 @@ unique where widths are small: those found reproduce the shapes exactly, which i
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from dmformer.model.config import STAGES, ModelConfig
 from dmformer.model.state_dicts import mismatch
 from dmformer.model.trainers import printable
 from dmformer.preprocessing import Preprocessing
+from dmformer.reading import read_bounded
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -67,10 +69,10 @@ def read_description(metadata: str | None, path: Path) -> Description:
 
 def _bounded_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_JSON_BYTES + 1)
+        return read_bounded(path, MAX_JSON_BYTES)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})", "Check the path.") from error
+        why = "more than 1 MiB" if error.errno == errno.EFBIG else error.strerror
+        raise CheckpointError(f"{path}: cannot be read ({why})", "Check the path.") from error
 
 
 def _parsed(content: bytes, source: str) -> Description:
@@ -93,13 +95,11 @@ def read_labels(path: Path) -> tuple[str, ...]:
     """Labels from a JSON list, or from text with one label per line.
 
     Raises:
-        UsageError: Larger than 1 MiB, or neither of the two.
-        CheckpointError: The file cannot be read.
+        UsageError: Neither of the two.
+        CheckpointError: The file cannot be read, is no regular file, or is larger than 1 MiB.
     """
     content = _bounded_bytes(path)
     hint = "Give a text file with one label per line, or a JSON list of strings."
-    if len(content) > MAX_JSON_BYTES:
-        raise UsageError(f"{path}: more than 1 MiB of labels", hint)
     try:
         text = content.decode("utf-8-sig")
         if path.suffix.lower() != ".json" and not re.match(r'\s*\[\s*"', text):

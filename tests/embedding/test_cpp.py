@@ -26,7 +26,7 @@ from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import open_bundle
 from tests.embedding.cpp_programs import build, execute, needs_compiler
 from tests.embedding.documents import run_page
-from tests.support import ROOT, edit_manifest, one_line, outputs, with_manifest
+from tests.support import ROOT, edit_manifest, one_line, outputs, with_fields
 
 Exported = Callable[..., Path]
 IMAGES = 1000
@@ -212,7 +212,7 @@ def test_a_tensorrt_bundle_is_built_on_the_device_first(copied: Path, tmp_path: 
 
 def test_labels_are_text_whatever_is_in_them(copied: Path) -> None:
     hostile = ['"};', "\\", "a\nb", "é", "??=", "%s", *"6789"]
-    header = parameters(with_manifest(copied, labels=hostile))
+    header = parameters(with_fields(Bundle.load(copied), labels=hostile))
     assert '"\\042};",' in header
     assert '"a\\012b",' in header
     assert '"\\303\\251",' in header
@@ -222,7 +222,7 @@ def test_labels_are_text_whatever_is_in_them(copied: Path) -> None:
 def test_an_engine_of_half_floats_is_refused(copied: Path, tmp_path: Path) -> None:
     half = Bundle.load(copied).manifest.input.model_copy(update={"dtype": "float16"})
     with pytest.raises(UsageError, match="takes float16, and cpp gives float32 or uint8"):
-        embed(with_manifest(copied, input=half), "cpp", tmp_path / "p")
+        embed(with_fields(Bundle.load(copied), input=half), "cpp", tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
 

@@ -22,7 +22,7 @@ from dmformer.embedding.samples import tolerance_of
 from dmformer.errors import BundleError, UsageError
 from dmformer.preprocessing import preprocess
 from dmformer.runtimes.openvino import NAMES, PRECISION_HINT
-from tests.support import edit_manifest, invoke, one_line, snapshot, with_manifest, world
+from tests.support import edit_manifest, invoke, one_line, snapshot, with_fields, world
 
 Exported = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -162,8 +162,8 @@ def test_damaged_golden_samples_leave_nothing(plain: str, copied: Path, tmp_path
 
 
 def test_names_from_the_manifest_are_no_markdown(plain: str, copied: Path, tmp_path: Path) -> None:
-    bundle = with_manifest(copied, name="<script>x</script>\n```")
-    readme = (embed(bundle, plain, tmp_path / "p").path / "README.md").read_text()
+    named = with_fields(Bundle.load(copied), name="<script>x</script>\n```")
+    readme = (embed(named, plain, tmp_path / "p").path / "README.md").read_text()
     assert "<script>" not in readme
     assert readme.count("```") == 2
 

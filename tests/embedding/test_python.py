@@ -24,7 +24,7 @@ from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import Preprocessing, preprocess
 from tests.embedding.documents import examples_of, run_page
-from tests.support import PATIENCE, ROOT, TARGETS, edit_manifest, random_images, with_manifest
+from tests.support import PATIENCE, ROOT, TARGETS, random_images, with_fields
 
 Exported = Callable[..., Path]
 
@@ -222,15 +222,15 @@ def test_what_is_no_image_is_an_error_in_one_line(exported: Exported, tmp_path: 
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_nothing_in_a_manifest_becomes_code_or_an_option_of_pip(exported: Exported, copied: Path) -> None:
+def test_nothing_in_a_manifest_becomes_code_or_an_option_of_pip(exported: Exported) -> None:
     labels = ['"""\nimport os\n', "'); print('x')", "\\", "ä\u2028", *map(str, range(6))]
-    edit_manifest(copied, lambda m: m["runtime"].update(version="1.0 --index-url http://evil"))
-    bundle = with_manifest(copied, labels=tuple(labels))
+    whole = Bundle.load(exported("onnxruntime"))
+    runtime = whole.manifest.runtime.model_copy(update={"version": "1.0 --index-url http://evil"})
+    bundle = with_fields(whole, labels=tuple(labels), runtime=runtime)
     names: dict[str, object] = {}
     exec(parameters(bundle), names)
     assert names["LABELS"] == tuple(labels)
     assert requirements(bundle, "onnxruntime").splitlines()[-1] == "onnxruntime"
-    whole = Bundle.load(exported("onnxruntime"))
     assert requirements(whole, "onnxruntime").splitlines()[-1] == f"onnxruntime=={whole.manifest.runtime.version}"
 
 

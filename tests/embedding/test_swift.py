@@ -23,7 +23,7 @@ from dmformer.preprocessing import Preprocessing
 from tests.conftest import Exported
 from tests.embedding.cpp_programs import execute
 from tests.embedding.documents import run_page
-from tests.support import ROOT, edit_manifest, invoke, one_line, with_manifest
+from tests.support import ROOT, edit_manifest, invoke, one_line, with_fields
 
 pytest.importorskip("coremltools", reason="coremltools is not installed")
 
@@ -140,7 +140,7 @@ def test_options_that_are_not_known_are_refused(changed: Path, tmp_path: Path, n
 
 def test_nothing_in_a_manifest_becomes_code(changed: Path) -> None:
     labels = ['"', "\\(exit(1))", "a\nb", "é", "\u2028", "#", *"6789"]
-    source = parameters(with_manifest(changed, labels=labels))
+    source = parameters(with_fields(Bundle.load(changed), labels=labels))
     assert source.isascii()
     assert not faults(source.encode())
     found = re.findall(r'^ {8,}"(.*)",$', source, re.M)

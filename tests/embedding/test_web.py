@@ -25,7 +25,7 @@ from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import open_bundle
 from tests.embedding.browser import Browser, served
 from tests.embedding.conftest import MakeSite
-from tests.support import with_manifest
+from tests.support import with_fields
 
 Exported = Callable[..., Path]
 IMAGES = 100
@@ -176,7 +176,7 @@ def test_what_is_missing_is_said(small: Path, chromium: Browser) -> None:
 
 def test_nothing_in_a_manifest_becomes_code(copied: Path) -> None:
     labels = ['";alert(1);"', "</script>", "\u2028", "\\", *map(str, range(6))]
-    text = parameters(with_manifest(copied, labels=labels, name='x"; alert(1); "'))
+    text = parameters(with_fields(Bundle.load(copied), labels=tuple(labels), name='x"; alert(1); "'))
     assert text.isascii()
     constants = dict(re.findall(r"^export const (\w+) = (.*?);$(?=\nexport|\n*\Z)", text, flags=re.M | re.S))
     assert json.loads(constants["LABELS"]) == labels
@@ -188,7 +188,8 @@ def test_what_the_browser_cannot_run_is_refused(exported: Exported, copied: Path
         embed(Bundle.load(exported("openvino")), "web", tmp_path / "p")
     assert "web runs onnxruntime, onnx" in str(caught.value.hint)
     assert "openvino is run by python, cpp" in str(caught.value.hint)
-    half = Bundle.load(copied).manifest.input.model_copy(update={"dtype": "float16"})
+    half = Bundle.load(copied)
+    taken = half.manifest.input.model_copy(update={"dtype": "float16"})
     with pytest.raises(UsageError, match="takes float16, and web gives float32"):
-        embed(with_manifest(copied, input=half), "web", tmp_path / "p")
+        embed(with_fields(half, input=taken), "web", tmp_path / "p")
     assert not (tmp_path / "p").exists()

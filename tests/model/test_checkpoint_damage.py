@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from torch import Tensor
 from dmformer.errors import CheckpointError
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.model.config import ModelConfig
+from dmformer.model.description import read_labels
 from dmformer.model.state_dicts import METADATA_KEY
 from tests.model.small_models import small_checkpoint, small_config
 
@@ -245,3 +247,17 @@ def test_numbers_that_are_none_in_a_description(tmp_path: Path) -> None:
     document = small_config().model_dump() | {"ffn_ratios": (1, 1, 1, float("nan"))}
     (tmp_path / "config.json").write_text(json.dumps(document))
     assert "ffn_ratios" in refused(tmp_path / "weights.pt").message
+
+
+@pytest.mark.parametrize("place", ["labels.json", "labels.txt"])
+@pytest.mark.parametrize("kind", ["fifo", "link to a fifo", "too large"])
+def test_what_stands_in_a_description_s_place_is_refused_at_once(place: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / place
+    if kind == "too large":
+        path.write_bytes(b"a" * (2**20 + 1))
+    else:
+        os.mkfifo(tmp_path / "pipe" if kind == "link to a fifo" else path)
+    if kind == "link to a fifo":
+        path.symlink_to("pipe")
+    with pytest.raises(CheckpointError, match="more than 1 MiB" if kind == "too large" else "is no regular file"):
+        read_labels(path)

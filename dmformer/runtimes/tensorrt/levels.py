@@ -117,11 +117,9 @@ def taken_over(made: Bundle, other: Bundle) -> Bundle:
     """The bundle with the other engine; the graph of the first one becomes the alternative."""
     graph = made.file("graph")
     graph.replace(made.path / ALTERNATIVE_FILE)
-    for name, entry in other.manifest.files.items():
-        if entry.role != "golden":
-            shutil.copyfile(other.path / name, made.path / name)
-    roles = {name: entry.role for name, entry in other.manifest.files.items() if entry.role != "golden"}
-    return assemble(made.path, other.manifest, made.golden(), {**roles, ALTERNATIVE_FILE: ALTERNATIVE})
+    for name in other.roles:
+        shutil.copyfile(other.path / name, made.path / name)
+    return assemble(made.path, other.manifest, made.golden(), {**other.roles, ALTERNATIVE_FILE: ALTERNATIVE})
 
 
 def told(bundle: Bundle, decision: str) -> Bundle:
@@ -129,8 +127,7 @@ def told(bundle: Bundle, decision: str) -> Bundle:
     record = bundle.manifest.runtime
     updated = record.model_copy(update={"options": {**record.options, OPTION: decision}})
     manifest = bundle.manifest.model_copy(update={"runtime": updated})
-    roles = {name: entry.role for name, entry in manifest.files.items() if entry.role != "golden"}
-    return assemble(bundle.path, manifest, bundle.golden(), roles)
+    return assemble(bundle.path, manifest, bundle.golden(), bundle.roles)
 
 
 def graph_roles(directory: Path, graph: str) -> dict[str, str]:
