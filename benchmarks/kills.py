@@ -7,6 +7,7 @@ removes. Prints what was left, and how the commands ended. Slow (about ten minut
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import random
 import signal
@@ -48,6 +49,8 @@ def start(arguments: list[str], place: Path) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "dmformer", *arguments],
         cwd=place / "work", env=environment, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        # A campaign in the background ignores Ctrl-C, and its children would inherit that.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads
     )  # fmt: skip
 
 

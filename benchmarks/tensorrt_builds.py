@@ -21,6 +21,7 @@ from dmformer.pipeline.options import ExportOptions, Int8Options
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_in_child
 from dmformer.runtimes.tensorrt.runtime import plan_in
+from dmformer.scratch import scratch_directory
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 FEW = 8
@@ -53,11 +54,11 @@ def build(weights: Checkpoint | None, precision: Precision, dynamic: bool, scrat
 def main() -> None:
     print(machine(), flush=True)
     models: dict[str, Checkpoint | None] = {"embedded at 32": None, "small at 224": random_checkpoint("small")}
-    with tempfile.TemporaryDirectory(prefix="dmformer-") as folder:
+    with scratch_directory() as folder:
         for name, weights in models.items():
             for precision in PRECISIONS:
                 for dynamic in (False, True):
-                    seconds, size, executes = build(weights, precision, dynamic, Path(folder))
+                    seconds, size, executes = build(weights, precision, dynamic, folder)
                     batch = "batch 1 to 8" if dynamic else "batch 1"
                     print(
                         f"{name}, {precision}, {batch}: {seconds:.1f} s, {size / 1e6:.1f} MB, computes in {executes}",

@@ -11,7 +11,6 @@ images: FP32, FP16, INT8, and INT8 in the depthwise levels too, which is the alt
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from benchmarks.timing import machine
@@ -22,6 +21,7 @@ from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.making import Outcome
 from dmformer.pipeline.options import ExportOptions, Int8Options
+from dmformer.scratch import scratch_directory
 
 LEVELS_TOO = PrecisionPlan(groups={"stem": "float", "*.dma.gate": "float"})
 SMALL_IMAGES = 32
@@ -87,9 +87,9 @@ def main() -> None:
     parser.add_argument("--max-images", type=int)
     given = parser.parse_args()
     print(machine(), flush=True)
-    with tempfile.TemporaryDirectory(prefix="dmformer-") as folder:
-        embedded(Path(folder), given.max_images)
-        small(Path(folder))
+    with scratch_directory() as folder:
+        embedded(folder, given.max_images)
+        small(folder)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from dmformer.errors import OutputError
+from dmformer.locks import abandoned, fresh, unlock
 
 Ours = Callable[[bytes], bool]
 """Whether the content of an existing file is such that dmformer wrote it, and may therefore replace it."""
+TEMPORARY = re.compile(r"\.dmformer-[0-9a-f]{16}\.partial")
 MAX_BYTES = 1 << 28
 """No document of ours is larger."""
 
@@ -96,10 +99,10 @@ def write_atomically(path: Path, content: bytes) -> None:
         _write_into(path, content)
         return
     real = _real(path)
-    # Not made from the file's name, which may be as long as names can be.
-    temporary = real.with_name(f".dmformer-{secrets.token_hex(8)}.partial")
+    _sweep(real.parent)
+    temporary, held = fresh(lambda: _made(real.parent))
     try:
-        with temporary.open("xb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -110,6 +113,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+    finally:
+        unlock(held)
+
+
+def _made(folder: Path) -> Path:
+    """Not named after the file, whose name may be as long as names can be."""
+    path = folder / f".dmformer-{secrets.token_hex(8)}.partial"
+    path.open("xb").close()
+    return path
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed runs left half-written."""
+    found = [path for path in folder.glob(".dmformer-*.partial") if TEMPORARY.fullmatch(path.name)]
+    for left in abandoned(path for path in found if path.is_file() and not path.is_symlink()):
+        with contextlib.suppress(OSError):
+            left.unlink()
 
 
 def utf8_name(path: Path, hint: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from dmformer.errors import OutputError
 from dmformer.files import utf8_name
-from dmformer.locks import is_locked, is_old, lock, unlock
+from dmformer.locks import abandoned, fresh, lock, unlock
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
@@ -193,7 +193,9 @@ def staged(destination: Path, force: bool = False, kind: Kind = BUNDLE) -> Itera
     directory, held = None, None
     try:
         _recover(destination)
-        directory, held = _fresh(destination)
+        directory, held = fresh(
+            lambda: _made(destination.with_name(f".{destination.name}.{secrets.token_hex(8)}{PARTIAL}"))
+        )
         yield Staging(directory, destination, force, kind)
     except OSError as error:
         if directory is not None and not _concerns(error, directory):
@@ -225,36 +227,17 @@ def _remove_empty(parents: list[Path]) -> None:
             return
 
 
-def _fresh(destination: Path) -> tuple[Path, int | None]:
-    """A new staging folder under a name that no other run has, and the lock that says it is in use."""
-    while True:
-        directory = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}{PARTIAL}")
-        directory.mkdir(parents=True)
-        try:
-            return directory, lock(directory)
-        except OSError:
-            # Between the two another run took it for a dead one's and is removing it.
-            if directory.exists() and not is_locked(directory):
-                raise
-
-
 def _recover(destination: Path) -> None:
     """Clears what killed runs left, and puts back a bundle that one of them was about to replace."""
     name = re.compile(rf"\.{re.escape(destination.name)}\.[0-9a-f]+({re.escape(REPLACED)})?{re.escape(PARTIAL)}")
-    for left in sorted(destination.parent.iterdir()) if destination.parent.is_dir() else []:
-        match = name.fullmatch(left.name)
-        if match is None or left.is_symlink():
-            continue
-        try:
-            held = lock(left)
-        except OSError:  # in use, or gone
-            continue
-        try:
-            if held is None and not is_old(left):
-                continue
-            if match[1] and not destination.exists():
-                left.rename(destination)
-            else:
-                shutil.rmtree(left, ignore_errors=True)
-        finally:
-            unlock(held)
+    beside = sorted(destination.parent.iterdir()) if destination.parent.is_dir() else []
+    for left in abandoned(path for path in beside if name.fullmatch(path.name) and not path.is_symlink()):
+        if left.name.endswith(REPLACED + PARTIAL) and not destination.exists():
+            left.rename(destination)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True)
+    return directory

@@ -17,7 +17,7 @@ TERMINATED = 143
 
 def main() -> None:
     """The entry point ``dmformer``. Always ends by SystemExit."""
-    from dmformer.cli.streams import Terminated, abandon, prepare
+    from dmformer.cli.streams import Terminated, abandon, prepare, reader_left
 
     try:
         prepare()
@@ -34,3 +34,5 @@ def main() -> None:
     except BrokenPipeError:
         abandon()
         raise SystemExit(READER_LEFT) from None
+    except SystemExit as end:
+        raise SystemExit(READER_LEFT if reader_left(end) else end.code) from None

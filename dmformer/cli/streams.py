@@ -41,6 +41,19 @@ def abandon() -> None:
     sys.stdout = sys.stderr = _writable(None)
 
 
+def reader_left(end: SystemExit) -> bool:
+    """Whether a reader of the output has left: click and rich make exit code 1 of that, which has a meaning of ours."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        left = isinstance(end.__context__, BrokenPipeError)
+    except BrokenPipeError:
+        left = True
+    if left:
+        abandon()
+    return left
+
+
 def keep_trace(error: BaseException) -> str:
     """Writes a traceback to a file among the temporary ones and returns its path, or why there is none."""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from dmformer.pipeline.sources import Sources, open_sources
 from dmformer.progress import Progress, Silent
 from dmformer.runtimes.base import SessionOptions, only_cpu, require
 from dmformer.runtimes.registry import get_runtime
+from dmformer.scratch import scratch_directory
 from dmformer.staging import check_destination, staged
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def export_bundles(
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
     for destination in places.values():
         check_destination(destination, options.force)
-    with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
-        prepared = prepare(sources, options, Path(scratch), watch)
+    with scratch_directory() as scratch:
+        prepared = prepare(sources, options, scratch, watch)
         outcomes = [make(target, places[target], prepared, options, watch) for target in options.targets]
         tell_int8(outcomes, prepared, watch)
         return outcomes

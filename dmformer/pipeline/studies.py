@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from dmformer.pipeline.making import Prepared
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import open_sources
 from dmformer.progress import Progress
+from dmformer.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
@@ -75,5 +75,5 @@ def _with_prepared(
     sources = open_sources(weights, chosen.size, chosen.data, chosen.max_images)
     for note in sources.notes:
         progress.say(note)
-    with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
-        return use(prepare(sources, chosen, Path(scratch), progress))
+    with scratch_directory() as scratch:
+        return use(prepare(sources, chosen, scratch, progress))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from dmformer.runtimes.tensorrt.dla import dla_report
 from dmformer.runtimes.tensorrt.levels import ALTERNATIVE
 from dmformer.runtimes.tensorrt.plan import BuildPlan, make_plan
 from dmformer.runtimes.tensorrt.runtime import TIMING_CACHE, TensorRtFamily, family_of
+from dmformer.scratch import scratch_directory
 from dmformer.staging import staged
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def twin_proof(
     from dmformer.export.twin import twin_bundle
 
     asked = options.tolerance or DEFAULTS[options.precision]
-    with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
-        twin = twin_bundle(manifest, prepared.golden, typed, Path(scratch))
+    with scratch_directory() as scratch:
+        twin = twin_bundle(manifest, prepared.golden, typed, scratch)
         proof = verify(twin, prepared.answers(), tolerance=asked, progress=progress)
     return proof.model_copy(update={"by": "twin"})

@@ -12,8 +12,6 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,11 @@ from dmformer import chatter, errors
 from dmformer.bundle import Bundle
 from dmformer.progress import Progress, Silent
 from dmformer.runtimes.base import EngineReport, EngineRequest
+from dmformer.runtimes.processes import command, environment
 from dmformer.runtimes.registry import RUNTIMES
+from dmformer.scratch import scratch_directory
 
-START = """
-import sys
-sys.path[:] = sys.argv.pop(1).split("\\n")
-from dmformer.runtimes.worker import main
-sys.exit(main())
-"""
-"""The child finds modules where this process does: `-m` would look into the current directory first, where a user's
-own `openvino.py` may lie."""
-
+WORKER = "dmformer.runtimes.worker"
 TAIL = 400
 """Characters of the child's own output that an error message quotes."""
 
@@ -69,11 +61,12 @@ def time_in_child(bundle: Bundle) -> float:
 
 def run_task(task: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
     """Runs one task in a fresh interpreter and returns its result."""
-    with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
-        log, said = Path(scratch) / "log.jsonl", Path(scratch) / "said.txt"
+    with scratch_directory() as scratch:
+        log, said = scratch / "log.jsonl", scratch / "said.txt"
         with said.open("wb") as output:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-c", START, "\n".join(sys.path), str(log)],
+                command(WORKER, str(log)),
+                env=environment(scratch),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

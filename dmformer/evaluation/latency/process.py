@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 import tempfile
 from types import TracebackType
 from typing import IO, Any, cast
@@ -15,15 +14,12 @@ from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.latency.worker import STEPS
 from dmformer.runtimes.child import TAIL, cause_of
+from dmformer.runtimes.processes import command, environment
+from dmformer.scratch import scratch_directory
 
-END_SECONDS = 5
-START = """
-import sys
-sys.path[:] = sys.argv.pop(1).split("\\n")
-from dmformer.evaluation.latency.worker import main
-sys.exit(main())
-"""
-"""As `dmformer.runtimes.child.START`: no module of the current directory gets in the way."""
+WORKER = "dmformer.evaluation.latency.worker"
+END_SECONDS, STOP_SECONDS = 5, 1
+"""How long a worker may take to end, and how long when the bench was stopped or failed."""
 
 
 class WorkerProcess:
@@ -31,18 +27,22 @@ class WorkerProcess:
 
     def __init__(self, candidate: Candidate, settings: Settings) -> None:
         self.candidate = candidate
-        self._said: IO[bytes] = tempfile.TemporaryFile(prefix="dmformer-")  # noqa: SIM115 - closed in __exit__
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-c", START, "\n".join(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            text=True,
-            encoding="utf-8",
-        )
+        with contextlib.ExitStack() as kept:
+            scratch = kept.enter_context(scratch_directory())
+            self._said: IO[bytes] = kept.enter_context(tempfile.TemporaryFile(prefix="dmformer-"))
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command(WORKER),
+                env=environment(scratch),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                text=True,
+                encoding="utf-8",
+            )
+            self._kept = kept.pop_all()
         self._requests = cast(IO[str], self._process.stdin)
         self._answers = cast(IO[str], self._process.stdout)
-        self._send({"candidate": candidate.to_json(), "settings": settings.to_json()})
+        self._send({"candidate": candidate.to_json(), "settings": settings.to_json(), "scratch": str(scratch)})
 
     def ask(self, step: str) -> dict[str, Any]:
         """Lets the worker do one step of `dmformer.evaluation.latency.worker.STEPS`.
@@ -77,17 +77,18 @@ class WorkerProcess:
             "leave it out, or try another version of its library",
         )
 
-    def close(self) -> None:
-        """Ends the process: by the end of its input, or else by force."""
-        with contextlib.suppress(BrokenPipeError):
-            self._requests.close()
-        try:
-            self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._answers.close()
-        self._said.close()
+    def close(self, patience: float = END_SECONDS) -> None:
+        """Ends the process, by the end of its input or else by force, and removes what it left in its scratch."""
+        with self._kept:
+            with contextlib.suppress(BrokenPipeError):
+                self._requests.close()
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(patience)
+            finally:
+                self._process.kill()
+                self._process.wait()
+                self._answers.close()
 
     def __enter__(self) -> WorkerProcess:
         return self
@@ -95,6 +96,4 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._process.kill()
-        self.close()
+        self.close(END_SECONDS if kind is None else STOP_SECONDS)

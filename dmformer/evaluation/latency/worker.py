@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -108,10 +107,9 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     first = json.loads(sys.stdin.readline())
-    with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
-        worker = Worker(Candidate(**first["candidate"]), Settings(**first["settings"]), Path(scratch))
-        for line in sys.stdin:
-            print(json.dumps(answer(worker, json.loads(line))), file=answers, flush=True)
+    worker = Worker(Candidate(**first["candidate"]), Settings(**first["settings"]), Path(first["scratch"]))
+    for line in sys.stdin:
+        print(json.dumps(answer(worker, json.loads(line))), file=answers, flush=True)
     return 0
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch
 from dmformer.runtimes.coreml.plan import COMPUTE_UNITS, sizes_of
 from dmformer.runtimes.coreml.session import fitting, package_of
+from dmformer.scratch import scratch_directory
 
 UNITS = {"all": "ALL", "cpu": "CPU_ONLY", "cpu-and-gpu": "CPU_AND_GPU", "cpu-and-ne": "CPU_AND_NE"}
 """The names of `dmformer.runtimes.coreml.plan.COMPUTE_UNITS` in ``coremltools.ComputeUnit``."""
@@ -111,15 +110,14 @@ def compute_plan(package: Path, compute_units: str) -> dict[str, int]:
     import coremltools as ct
 
     units = getattr(ct.ComputeUnit, UNITS[compute_units])
-    compiled = Path(tempfile.mkdtemp(prefix="dmformer-")) / "model.mlmodelc"
     try:
-        ct.models.utils.compile_model(str(package), str(compiled))
-        plan = ct.models.compute_plan.MLComputePlan.load_from_path(str(compiled), compute_units=units)
-        operations = plan.model_structure.program.functions["main"].block.operations
-        usages = [plan.get_compute_device_usage_for_mlprogram_operation(operation) for operation in operations]
+        with scratch_directory() as scratch:
+            compiled = str(scratch / "model.mlmodelc")
+            ct.models.utils.compile_model(str(package), compiled)
+            plan = ct.models.compute_plan.MLComputePlan.load_from_path(compiled, compute_units=units)
+            operations = plan.model_structure.program.functions["main"].block.operations
+            usages = [plan.get_compute_device_usage_for_mlprogram_operation(operation) for operation in operations]
     except Exception as error:
         raise EngineError(f"{package}: Core ML has no compute plan ({' '.join(str(error).split())[:300]})") from error
-    finally:
-        shutil.rmtree(compiled.parent, ignore_errors=True)
     names = [type(usage.preferred_compute_device).__name__ for usage in usages if usage is not None]
     return dict(Counter(names))

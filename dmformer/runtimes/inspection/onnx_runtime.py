@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from dmformer.layouts import channels_first
 from dmformer.runtimes.inspection.base import LayerTime, Tap
 from dmformer.runtimes.inspection.onnx_wire import node_outputs, product_model, with_outputs
 from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
+from dmformer.scratch import scratch_directory
 
 SUFFIX = "_kernel_time"
 FUSED = r"_token_\d+$"
@@ -33,10 +33,10 @@ class OnnxRuntimeInspector:
     """See `dmformer.runtimes.inspection.base.Inspector`."""
 
     def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
-        with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
+        with scratch_directory() as scratch:
             options = session_options(threads)
             options.enable_profiling = True
-            options.profile_file_prefix = str(Path(scratch) / "profile")
+            options.profile_file_prefix = str(scratch / "profile")
             session = _open(bundle.file("engine").read_bytes(), options)
             name = session.get_inputs()[0].name
             for batch in batches:

@@ -8,7 +8,6 @@ depends on the GPU. A graph cannot be changed on a device, which has no ONNX pac
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from dmformer.errors import EngineError
 from dmformer.manifest import Manifest
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
+from dmformer.scratch import scratch_directory
 
 ALTERNATIVE_FILE, ALTERNATIVE = "alternative.onnx", "alternative"
 """Name and role of the graph that was not, or not yet, chosen; the role is its key in `EngineRequest.build` too."""
@@ -90,10 +90,10 @@ def keep_faster(
     """
     levels = levels_in(draft.precision.groups)
     other_levels: Levels = "float" if levels == "int8" else "int8"
-    with tempfile.TemporaryDirectory(prefix="dmformer-") as scratch:
+    with scratch_directory() as scratch:
         progress.say(f"building the alternative too: depthwise levels in {other_levels}")
         options = {name: value for name, value in request.build.items() if name != ALTERNATIVE}
-        wanted = replace(request, onnx=str(made.path / ALTERNATIVE_FILE), directory=scratch, build=options)
+        wanted = replace(request, onnx=str(made.path / ALTERNATIVE_FILE), directory=str(scratch), build=options)
         try:
             other = build(wanted, with_levels(draft, other_levels))
             timing = timed({levels: made, other_levels: other}, measure)
