@@ -142,12 +142,11 @@ def test_inspect_weights_an_onnx_file_a_bundle_and_a_preset(
 def test_a_sensitivity_is_titled_by_what_measures_it(
     target: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    monkeypatch.setattr(telemetry, "openvino", lambda: asked.append("OpenVINO") or sys.exit())
-    monkeypatch.setattr(telemetry, "onnxruntime", lambda: asked.append("ONNX Runtime on the CPU") or sys.exit())
-    with pytest.raises(SystemExit):
+    monkeypatch.setattr(telemetry, "openvino", lambda: sys.exit("OpenVINO"))
+    monkeypatch.setattr(telemetry, "onnxruntime", lambda: sys.exit("ONNX Runtime on the CPU"))
+    with pytest.raises(SystemExit) as asked:
         opened(target, ModelProto())
-    place = asked[0]
+    place = asked.value.code
     monkeypatch.setattr("dmformer.pipeline.studies.study_sensitivity", lambda *given: [])
     code, out, _ = invoke(capsys, "inspect", "--sensitivity", "--target", target, "--json")
     found = document(out, "dmformer.inspect/1")

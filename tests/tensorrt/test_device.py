@@ -87,7 +87,7 @@ def test_other_targets_take_no_option_of_nvidia_s(
     option: str, targets: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     named = [word for target in targets for word in ("--target", target)]
-    for words in [(option, value) for value in NVIDIA_OPTIONS[option]] or [(option,)]:
+    for words in [[option, value] for value in NVIDIA_OPTIONS[option]] or [[option]]:
         code, out, err = invoke(capsys, "export", *named, *words, "-o", tmp_path / "out")
         assert (code, out) == (2, "") and f"{option} belongs to engines for NVIDIA's libraries" in one_line(err)
     assert not (tmp_path / "out").exists()
