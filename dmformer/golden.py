@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,8 @@ class Golden:
     def digest(self) -> str:
         """SHA-256 of the samples, which is the same beside any manifest."""
         found = hashlib.sha256(repr(self.names).encode())
-        for array in (*self.images, self.tensors, self.logits, self.labels):
+        arrays: tuple[NDArray[Any], ...] = (*self.images, self.tensors, self.logits, self.labels)
+        for array in arrays:
             found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return found.hexdigest()
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -105,6 +106,18 @@ class PrecisionRecord(Strict):
     executes: str
     groups: dict[str, str] = {}
     isa: str | None = None
+
+    @property
+    def named(self) -> str:
+        """What the engine is called: ``int8: 4 of 51 groups`` where most of an INT8 one went back to float."""
+        few = few_int8(self.groups) if self.requested == "int8" else None
+        return few or self.requested
+
+
+def few_int8(groups: Mapping[str, str]) -> str | None:
+    """``int8: 4 of 51 groups`` where fewer than half of the layer groups hold integers, else None."""
+    integers = sum(precision == "int8" for precision in groups.values())
+    return f"int8: {integers} of {len(groups)} groups" if 2 * integers < len(groups) else None
 
 
 class RuntimeRecord(Strict):

@@ -21,7 +21,7 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
     """The figures of a bundle on the images that it was compared on, the golden samples where there were no others.
 
     Returns:
-        Keys ``target, precision, executes, path, verified, verified_by, failures, data, images, top1,
+        Keys ``target, precision, named, executes, path, verified, verified_by, failures, data, images, top1,
         reference_top1, top5, reference_top5, agreement, sqnr_db, max_abs_error, engine_bytes``.
         Percentages for top-1 and top-5, 0 to 1 for agreement; None for what was not measured.
     """
@@ -30,6 +30,7 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
     return {
         "target": bundle.manifest.target,
         "precision": bundle.manifest.precision.requested,
+        "named": bundle.manifest.precision.named,
         "executes": proof.executes or bundle.manifest.precision.executes,
         "path": str(bundle.path),
         "verified": proof.passed,

@@ -95,7 +95,7 @@ def bench(  # noqa: PLR0913 - one parameter for each option
     from dmformer.bundle import Bundle
     from dmformer.cli.output import TerminalProgress
     from dmformer.evaluation.latency.bench import bench as measure
-    from dmformer.evaluation.latency.candidates import runnable
+    from dmformer.evaluation.latency.candidates import bundles_among, runnable
     from dmformer.evaluation.latency.settings import Settings
     from dmformer.files import check_output, document_of
     from dmformer.pipeline.measurement import choose_candidates
@@ -119,13 +119,13 @@ def bench(  # noqa: PLR0913 - one parameter for each option
     )
     if image is not None:
         load_image(image)
-    loaded = [Bundle.load(path) for path in bundles]
-    loaded, left_out = runnable(loaded)
+    paths, strangers = bundles_among(bundles)
+    loaded, left_out = runnable([Bundle.load(path) for path in paths])
     candidates = choose_candidates(loaded, against, weights, batch or [], progress)
     document = measure(
         candidates, {str(b.path): b for b in loaded}, settings, command_line(sys.argv[1:]), layers, progress
     )
-    document = document.model_copy(update={"notes": (*left_out, *document.notes)})
+    document = document.model_copy(update={"notes": (*strangers, *left_out, *document.notes)})
     deliver(document, output, force, json)
     return 0
 

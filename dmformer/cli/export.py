@@ -141,6 +141,18 @@ def export(  # noqa: PLR0913 - one parameter for each option
 
     targets = choose_targets(target or ["onnxruntime"])
     precision = choose_precision(targets, fp32=fp32, fp16=half, int8=int8 or w8a16)
+    nvidia = options.nvidia_options(
+        targets,
+        workspace=workspace,
+        opt_level=opt_level,
+        min_batch=min_batch,
+        opt_batch=opt_batch,
+        max_batch=max_batch,
+        portable=portable,
+        compute_capability=tuple(compute_capability) if compute_capability else None,
+        dla=dla,
+        timing_cache=timing_cache,
+    )
     chosen = ExportOptions(
         targets=targets,
         precision=precision,
@@ -172,14 +184,14 @@ def export(  # noqa: PLR0913 - one parameter for each option
             use_cache=cache,
         ),
         build={
-            "workspace_gib": workspace,
-            "optimization_level": opt_level,
-            "min_batch": min_batch,
-            "opt_batch": opt_batch,
-            "max_batch": max_batch,
-            "portable": portable or None,
-            "compute_capabilities": tuple(compute_capability) if compute_capability else None,
-            "dla_core": dla,
+            "workspace_gib": nvidia.get("workspace"),
+            "optimization_level": nvidia.get("opt_level"),
+            "min_batch": nvidia.get("min_batch"),
+            "opt_batch": nvidia.get("opt_batch"),
+            "max_batch": nvidia.get("max_batch"),
+            "portable": nvidia.get("portable"),
+            "compute_capabilities": nvidia.get("compute_capability"),
+            "dla_core": nvidia.get("dla"),
         },
         coreml=coreml_options.coreml_options(
             targets,

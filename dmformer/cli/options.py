@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -77,6 +77,7 @@ MaxDrop = Annotated[
 
 
 NVIDIA = "NVIDIA"
+NVIDIA_TARGETS = frozenset({"tensorrt", "tensorrt-rtx"})
 Workspace = Annotated[
     float | None,
     typer.Option(
@@ -136,6 +137,22 @@ TimingCacheFile = Annotated[
         show_default="in the user's cache",
     ),
 ]
+
+
+def nvidia_options(targets: tuple[str, ...], **given: Any) -> dict[str, Any]:
+    """What NVIDIA's builder is asked for; switches that are off stand for the default.
+
+    Raises:
+        UsageError: Something was asked for, and no engine for NVIDIA's libraries is made.
+    """
+    # By identity: 0, a core and a level, equals False.
+    asked = {name: value for name, value in given.items() if value is not None and value is not False}
+    if asked and not NVIDIA_TARGETS & set(targets):
+        raise UsageError(
+            f"--{next(iter(asked)).replace('_', '-')} belongs to engines for NVIDIA's libraries",
+            f"add --target {' or '.join(sorted(NVIDIA_TARGETS))}, or leave it out",
+        )
+    return asked
 
 
 def parse_size(values: list[int] | None) -> tuple[int, int] | None:

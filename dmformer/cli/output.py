@@ -104,7 +104,7 @@ def print_summaries(records: list[dict[str, Any]]) -> None:
         equal = record["sqnr_db"] is None and record["agreement"] is not None
         grid.add_row(
             "[green]✓[/green]" if record["verified"] else "[red]✗[/red]",
-            f"{record['target']} {record['precision']}",
+            f"{record['target']} {record['named']}",
             size_text(record["engine_bytes"]),
             number(record["top1"]),
             number(record["reference_top1"]),

@@ -21,6 +21,7 @@ def describe_sensitivity(
     """Measures what each layer group's integers cost and save, and draws the picture if one is wanted."""
     from dmformer.cli.output import TerminalProgress
     from dmformer.pipeline.studies import study_sensitivity
+    from dmformer.pipeline.trial import run_by
 
     if granularity not in GRANULARITIES:
         raise UsageError(f"there is no granularity {granularity!r}", f"choose from: {', '.join(GRANULARITIES)}")
@@ -30,10 +31,12 @@ def describe_sensitivity(
         check_picture(picture)
     found = study_sensitivity(weights, options, granularity, TerminalProgress())
     target = options.targets[0]
+    measured_in = run_by(target)
     if picture is not None:
-        draw_sensitivity(found, f"INT8 sensitivity by layer group, {target}", picture)
+        draw_sensitivity(found, f"INT8 sensitivity by layer group, {target}, measured in {measured_in}", picture)
     return {
         "target": target,
+        "measured_in": measured_in,
         "units": [asdict(one) for one in found],
         "picture": str(picture) if picture else None,
     }
@@ -44,7 +47,8 @@ def show_sensitivity(document: dict[str, Any]) -> None:
     from dmformer.cli.output import console, table
 
     grid = table(
-        f"What INT8 costs and saves in {document['target']}, one unit put back to float at a time",
+        f"What INT8 for {document['target']} costs and saves, measured in {document['measured_in']}, "
+        "one unit put back to float at a time",
         "unit", ">noise added, % of energy", ">time saved, ms", ">noise per ms",
     )  # fmt: skip
     for unit in document["units"]:

@@ -117,6 +117,10 @@ def check_options(options: ExportOptions) -> None:
         check_embedding(options)
     if options.precision == "int8" and not options.canonical:
         raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
+    for target in set(options.targets).difference(here):
+        from dmformer.pipeline.tensorrt_export import check_build
+
+        check_build(target, options)
     if here:
         only_cpu(SessionOptions(device=options.device), " and ".join(here))
     if options.golden_images < 1:

@@ -47,7 +47,7 @@ def make_int8(
             quantized, bundle, proof = mend(workshop, quantized, bundle, proof, staging, prepared, options, progress)
         largest = max(proof.comparisons, key=lambda comparison: comparison.images)
         sample = np.resize(prepared.golden.tensors, (workshop.batch or 1, *prepared.golden.tensors.shape[1:]))
-        verdict = judge_int8(target, quantized.graph, prepared.graph, sample, largest)
+        verdict = judge_int8(target, quantized, prepared.graph, sample, largest)
         return replace(publish(staging, bundle, proof), verdict=verdict)
 
 

@@ -16,7 +16,7 @@ from dmformer.errors import UsageError
 from dmformer.evaluation.per_layer import LayerErrors, layer_errors, tap_points
 from dmformer.pipeline.sources import is_of_embedded_checkpoint
 from dmformer.runtimes.inspection.base import Tap
-from dmformer.runtimes.inspection.registry import get_inspector
+from dmformer.runtimes.inspection.registry import inspector_for
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
@@ -40,7 +40,7 @@ def errors_of(bundle: Bundle, weights: Path | None, reference: Path | None) -> L
         EngineError: The runtime cannot show its inner tensors.
     """
     nodes = tap_points(bundle.manifest.source.config)
-    engine = get_inspector(bundle.manifest.target).tap(bundle, nodes)
+    engine = inspector_for(bundle).tap(bundle, nodes)
     right, name = reference_tap(bundle, weights, reference, nodes)
     tensors = bundle.golden().tensors[:TAPPED_IMAGES]
     batch = bundle.manifest.input.shape[0]
@@ -62,7 +62,7 @@ def reference_tap(
             raise UsageError(f"{reference}: is of other weights or another input size than {bundle.path}")
         if other.manifest.precision.requested != "fp32":
             raise UsageError(f"{reference}: is {other.manifest.precision.requested}", "give a bundle made with --fp32")
-        return get_inspector(other.manifest.target).tap(other, nodes), other.path.name
+        return inspector_for(other).tap(other, nodes), other.path.name
     checkpoint = find_checkpoint(bundle, weights)
     if checkpoint is None:
         raise UsageError(

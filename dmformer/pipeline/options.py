@@ -70,7 +70,7 @@ class ExportOptions:
             what is missing stand for the default.
         timing_cache: File in which NVIDIA's builder keeps timings; None takes the user's own.
         embed_preprocessing: Let the engine take pixels, uint8 ``[N, H, W, C]``, and normalize them itself.
-        device: Where the engine is tried and verified; the runtimes of today know ``cpu``.
+        device: Where the engine is tried and verified: ``cpu``, or for NVIDIA's libraries also ``cuda:1``.
     """
 
     targets: tuple[str, ...] = ("onnxruntime",)

@@ -125,7 +125,7 @@ class Workshop:
         return Quantized(graph, {g: "int8" if g in chosen else "float" for g in groups_of(self.model)})
 
     def sensitivities(self, questions: Questions, granularity: str, progress: Progress) -> list[Sensitivity]:
-        """Error added and time saved by every unit, measured in the target's runtime."""
+        """Error added and time saved by every unit, measured in what `dmformer.pipeline.trial.run_by` says."""
         units = units_of(self.model, self.planned, "block" if granularity == "block" else "stage")
         size = self.batch
         reference = questions.logits[: len(questions.tensors) // (size or 1) * (size or 1)]

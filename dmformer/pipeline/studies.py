@@ -48,7 +48,9 @@ def _ranges_of(prepared: Prepared) -> Ranges:
 def study_sensitivity(
     weights: Checkpoint | Path | str | None, options: ExportOptions, granularity: str, progress: Progress
 ) -> list[Sensitivity]:
-    """What the integers of each unit cost and save, measured in the runtime of the first target.
+    """What the integers of each unit cost and save, by the rules of the first target.
+
+    Measured in what `dmformer.pipeline.trial.run_by` says, which need not be that target's own runtime.
 
     Args:
         weights: See `dmformer.pipeline.export.export_bundles`.

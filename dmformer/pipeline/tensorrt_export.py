@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmformer.bundle import Bundle
+from dmformer.errors import UsageError
 from dmformer.evaluation.layers.engine import engine_line
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
@@ -15,10 +16,12 @@ from dmformer.pipeline.making import Outcome, Prepared, draft, publish, request_
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.typed_graphs import TypedGraphs, typed_graphs
 from dmformer.progress import Progress
+from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.tensorrt.dla import dla_report
 from dmformer.runtimes.tensorrt.levels import ALTERNATIVE
-from dmformer.runtimes.tensorrt.plan import BuildPlan, make_plan
+from dmformer.runtimes.tensorrt.plan import BuildPlan, check_plan, make_plan
 from dmformer.runtimes.tensorrt.runtime import TIMING_CACHE, TensorRtFamily, family_of
+from dmformer.runtimes.tensorrt.session import choose_gpu
 from dmformer.scratch import scratch_directory
 from dmformer.staging import staged
 
@@ -53,6 +56,30 @@ def make_tensorrt(
             progress.say(line)
         proof = proven(family, bundle, graphs.model, prepared, options, progress)
         return publish(staging, bundle.with_proof(proof), proof)
+
+
+def check_build(target: str, options: ExportOptions) -> None:
+    """Raises `UsageError` for a build that cannot be done as asked, or a device that no engine is tried on here."""
+    check_plan(plan_for(options), family_of(target).library)
+    check_device(target, options.device)
+
+
+def check_device(target: str, device: str) -> None:
+    """Refuses a device that no engine is tried on here; ``cpu``, the default, leaves the choice to the library.
+
+    Raises:
+        UsageError: There is no such device, or no engine runs here.
+    """
+    if device.lower() == "cpu":
+        return
+    reason = family_of(target).unable_to_run()
+    if reason is not None:
+        raise UsageError(
+            f"--device {device[:40]} names where an engine is tried, and none for {target} runs here: "
+            f"{reason.partition(': ')[0]}",
+            "leave --device out: the engine's twin is verified in ONNX Runtime",
+        )
+    choose_gpu(device)
 
 
 def alternative(
@@ -104,7 +131,8 @@ def proven(
     reason = family.unable_to_run()
     if reason is None:
         asked = options.tolerance or DEFAULTS[options.precision]
-        return verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+        opening = SessionOptions(device=options.device)
+        return verify(bundle, prepared.answers(), tolerance=asked, options=opening, progress=progress)
     progress.say(f"verified through its twin in ONNX Runtime: {reason.partition(': ')[0]}")
     return twin_proof(bundle.manifest, typed, prepared, options, progress)
 

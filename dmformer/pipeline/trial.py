@@ -23,6 +23,11 @@ ROUNDS = 7
 SLICE_S = 0.04
 
 
+def run_by(target: str) -> str:
+    """What `opened` runs a target's graphs in, for people."""
+    return "OpenVINO" if target == "openvino" else "ONNX Runtime on the CPU"
+
+
 def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) -> Call:
     """A function from a batch to logits, in the target's runtime.
 

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.export.half import compress_weights
-from dmformer.manifest import Comparison
+from dmformer.manifest import Comparison, few_int8
 from dmformer.pipeline.trial import milliseconds, opened
 
 if TYPE_CHECKING:
     import onnx
+
+    from dmformer.pipeline.quantizing import Quantized
 
 WORTH = 1.05
 """Below five percent faster than the best float engine, INT8 is not worth its error: this project's choice."""
@@ -45,25 +47,25 @@ class Int8Verdict:
 
 
 def judge_int8(
-    target: str, quantized: onnx.ModelProto, model: onnx.ModelProto, batch: NDArray[np.float32], found: Comparison
+    target: str, quantized: Quantized, model: onnx.ModelProto, batch: NDArray[np.float32], found: Comparison
 ) -> Int8Verdict:
     """Times the INT8 graph beside the float graphs in the target's runtime, in turn.
 
     Args:
         target: The target.
-        quantized: The INT8 graph.
+        quantized: The INT8 graph and its groups.
         model: The canonical float32 graph.
         batch: One batch of real images.
         found: How the INT8 engine compares with the reference.
     """
     # Only OpenVINO has a half precision of its own on a CPU.
     halves = target == "openvino"
-    calls = {"int8": opened(target, quantized), "fp32": opened(target, model, full_precision=True)}
+    calls = {"int8": opened(target, quantized.graph), "fp32": opened(target, model, full_precision=True)}
     if halves:
         calls["half"] = opened(target, compress_weights(model))
     times = milliseconds(calls, batch)
     best = min(times["fp32"], times.get("half", times["fp32"]))
-    sizes = quantized.ByteSize(), model.ByteSize()
+    sizes = quantized.graph.ByteSize(), model.ByteSize()
     worth = best / times["int8"] >= WORTH
     return Int8Verdict(
         int8_ms=times["int8"],
@@ -72,13 +74,15 @@ def judge_int8(
         half_name="half precision" if halves else "float32",
         int8_bytes=sizes[0],
         fp32_bytes=sizes[1],
-        line=in_words(target, times, sizes, found, worth),
+        line=in_words(target, times, sizes, found, worth, few_int8(quantized.groups)),
         worth_it=worth,
     )
 
 
-def in_words(target: str, times: dict[str, float], sizes: tuple[int, int], found: Comparison, worth: bool) -> str:
-    """The verdict as one line."""
+def in_words(
+    target: str, times: dict[str, float], sizes: tuple[int, int], found: Comparison, worth: bool, few: str | None = None
+) -> str:
+    """The verdict as one line; ``few`` says how little of the engine holds integers, where that is little."""
     faster = f"{times['fp32'] / times['int8']:.2f}x as fast as FP32"
     if "half" in times:
         faster += f", {times['half'] / times['int8']:.2f}x as fast as FP16"
@@ -87,7 +91,9 @@ def in_words(target: str, times: dict[str, float], sizes: tuple[int, int], found
         accuracy = f"top-1 {found.top1 - found.reference_top1:+.2f} points, {accuracy}"
     size = f"{sizes[1] / sizes[0]:.1f}x smaller" if sizes[0] < sizes[1] else "no smaller"
     line = f"{target} INT8 here: {times['int8']:.2f} ms, {faster}, {size}, {accuracy}"
+    better = "--half" if times.get("half", times["fp32"]) < times["fp32"] else "--fp32"
+    if few:
+        line += f"; {few}, the rest is the float engine of {better}"
     if worth:
         return line
-    better = "--half" if times.get("half", times["fp32"]) < times["fp32"] else "--fp32"
     return f"{line}: not worth it for speed on this machine, use {better}"

@@ -139,6 +139,9 @@ class Runtime(Protocol):
     def build(self, request: EngineRequest, draft: Manifest, golden: Golden) -> Bundle:
         """Builds an engine and assembles the bundle around it, in ``request.directory``."""
 
+    def preload(self) -> None:
+        """Imports what opening an engine would import, so that the two can be timed apart."""
+
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         """Opens the engine of a bundle."""
 
@@ -163,6 +166,9 @@ class NativeRuntime(ABC):
     @abstractmethod
     def build_engine(self, request: EngineRequest) -> EngineReport:
         """Builds the engine's files. Runs in the child process."""
+
+    @abstractmethod
+    def preload(self) -> None: ...
 
     @abstractmethod
     def open(self, bundle: Bundle, options: SessionOptions) -> Session: ...

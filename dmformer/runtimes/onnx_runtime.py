@@ -40,16 +40,8 @@ class OnnxRuntimeSession(Session):
     """An ONNX file opened by ONNX Runtime on the CPU provider, which is asserted to be the active one."""
 
     def __init__(self, path: Path, manifest: Manifest, options: SessionOptions) -> None:
-        onnxruntime = telemetry.onnxruntime()
         only_cpu(options, "onnxruntime")
-        try:
-            check_operators(operators(path.read_bytes()))
-            self._session = onnxruntime.InferenceSession(
-                str(path), session_options(options.threads), providers=[PROVIDER]
-            )
-            check_interface(_tensors(self._session.get_inputs()), _tensors(self._session.get_outputs()), manifest)
-        except Exception as error:
-            raise EngineError(f"{path}: ONNX Runtime cannot load it ({short_reason(error)})", AGAIN) from error
+        self._session = open_file(path, manifest, session_options(options.threads))
         active = self._session.get_providers()
         if active != [PROVIDER]:
             raise EngineError(f"{path}: runs on {active}, not on {PROVIDER} alone", "install plain onnxruntime")
@@ -65,6 +57,22 @@ class OnnxRuntimeSession(Session):
 
     def close(self) -> None:
         self.__dict__.pop("_session", None)
+
+
+def open_file(path: Path, manifest: Manifest, options: Any) -> Any:
+    """An engine's file in ONNX Runtime, if it is what its manifest says and can be run to an end.
+
+    Raises:
+        EngineError: It is not, or ONNX Runtime refuses it.
+    """
+    onnxruntime = telemetry.onnxruntime()
+    try:
+        check_operators(operators(path.read_bytes()))
+        session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+        check_interface(_tensors(session.get_inputs()), _tensors(session.get_outputs()), manifest)
+    except Exception as error:
+        raise EngineError(f"{path}: ONNX Runtime cannot load it ({short_reason(error)})", AGAIN) from error
+    return session
 
 
 def session_options(threads: int) -> Any:
@@ -92,6 +100,9 @@ class OnnxRuntime(NativeRuntime):
         return EngineReport(
             roles={ENGINE_FILE: "engine"}, version=_version(), options={}, executes=_executes(request.precision)
         )
+
+    def preload(self) -> None:
+        telemetry.onnxruntime()
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         return OnnxRuntimeSession(bundle.file("engine"), bundle.manifest, options)

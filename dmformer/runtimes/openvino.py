@@ -17,6 +17,7 @@ from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.host import threads_per_stream
+from dmformer.manifest import Manifest
 from dmformer.runtimes.base import (
     Array,
     EngineReport,
@@ -45,15 +46,11 @@ class OpenVinoSession(Session):
     """A compiled OpenVINO model with one inference request for each stream."""
 
     def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
-        openvino = telemetry.openvino()
         only_cpu(options, "openvino")
         path, manifest = bundle.file("engine"), bundle.manifest
         config = {**manifest.runtime.options, **latency_config(options.threads, options.streams)}
         try:
-            core = openvino.Core()
-            model = core.read_model(str(path))
-            check_operators(operation.get_type_name() for operation in model.get_ops())
-            check_interface(_tensors(model.inputs), _tensors(model.outputs), manifest)
+            core, model = read_engine(path, manifest)
             self._compiled = core.compile_model(model, "CPU", config)
         except Exception as error:
             raise EngineError(f"{path}: OpenVINO cannot load it ({short_reason(error)})", AGAIN) from error
@@ -77,6 +74,20 @@ class OpenVinoSession(Session):
     def close(self) -> None:
         self.__dict__.pop("_idle", None)
         self.__dict__.pop("_compiled", None)
+
+
+def read_engine(path: Path, manifest: Manifest) -> tuple[Any, Any]:
+    """OpenVINO's core and the model in an engine's file.
+
+    Raises:
+        InterfaceError: It is not what its manifest says, or may not come to an end.
+        RuntimeError: OpenVINO refuses it.
+    """
+    core = telemetry.openvino().Core()
+    model = core.read_model(str(path))
+    check_operators(operation.get_type_name() for operation in model.get_ops())
+    check_interface(_tensors(model.inputs), _tensors(model.outputs), manifest)
+    return core, model
 
 
 def latency_config(threads: int, streams: int = 1) -> dict[str, str]:
@@ -117,6 +128,9 @@ class OpenVinoRuntime(NativeRuntime):
             options=options,
             executes=executed_precision(compiled, request.precision),
         )
+
+    def preload(self) -> None:
+        telemetry.openvino()
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         return OpenVinoSession(bundle, options)

@@ -58,9 +58,14 @@ def open_bundle(bundle: Bundle | str, options: SessionOptions | None = None) -> 
     """
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     fits_here(loaded)
-    runtime = get_runtime(loaded.manifest.target)
+    return open_fitting(loaded, options or SessionOptions())
+
+
+def open_fitting(bundle: Bundle, options: SessionOptions) -> Session:
+    """Opens the engine of a bundle that `fits_here` has let pass, for who times the two apart; see `open_bundle`."""
+    runtime = get_runtime(bundle.manifest.target)
     try:
-        return runtime.open(loaded, options or SessionOptions())
+        return runtime.open(bundle, options)
     except ImportError as error:
         message = f"the library of {runtime.name} is installed but cannot be imported ({error})"
         raise MissingBackendError(message, "install it again") from error

@@ -105,6 +105,29 @@ def test_what_cannot_run_here_is_left_out_and_said(
     assert "Abacus 9000" in document["notes"][0]
 
 
+def test_what_is_no_bundle_beside_them_is_left_out_and_said(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What ``bench build/*`` finds in a folder where measurements, notes and unfinished folders lie too."""
+    (tmp_path / "bench.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "away").symlink_to(tmp_path / "bench.json")
+    strangers = sorted(tmp_path.iterdir())
+    brief = ["--duration", "0.05", "--launches", "1", "--warmup", "0", "--no-layers", "--against", "none", "--json"]
+    code, stdout, stderr = invoke(capsys, "bench", *strangers, exported("onnxruntime"), *brief)
+    assert code == 0, stderr
+    document = json.loads(stdout)
+    assert [found["name"] for found in document["results"]] == [exported("onnxruntime").name]
+    assert document["notes"] == [f"{path.name}: left out, it is no bundle" for path in strangers]
+    for given in (strangers, [exported("onnxruntime"), tmp_path / "mistyped"]):
+        code, stdout, stderr = invoke(capsys, "bench", *given, *brief)
+        assert (code, stdout) == (2, "") and stderr.startswith("error: ")
+    shutil.copytree(exported("onnxruntime"), tmp_path / "damaged")
+    (tmp_path / "damaged" / "manifest.json").write_text("{")
+    code, stdout, stderr = invoke(capsys, "bench", exported("onnxruntime"), tmp_path / "damaged", *brief)
+    assert (code, stdout) == (2, "") and "damaged" in stderr
+
+
 def test_nothing_that_can_run_here(exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     foreign = [for_another_gpu(exported("onnxruntime"), tmp_path, name) for name in ("one", "two")]
     code, stdout, stderr = invoke(capsys, "bench", *foreign)

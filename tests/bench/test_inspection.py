@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
-from dmformer.evaluation.layers.profile import by_part
+from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.layers.profile import SOURCES, by_part, profile
 from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, products, ratio_db, tap_points
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.layer_errors import errors_of, torch_tap
 from dmformer.runtimes.inspection import onnx_wire
 from dmformer.runtimes.inspection.onnx_runtime import layer_times
-from dmformer.runtimes.inspection.registry import get_inspector
+from dmformer.runtimes.inspection.registry import INSPECTORS, get_inspector
+from dmformer.runtimes.registry import RUNTIMES
 from tests.conftest import Exported
 from tests.support import random_batch
 
@@ -29,6 +33,17 @@ def test_profiles_cover_the_model(exported: Exported, target: str) -> None:
     assert {"stem", "DMA expand", "DMA levels", "DMA fuse", "DMA gate", "FFN", "head"} <= set(parts)
     assert sum(part["share"] for part in parts.values()) == pytest.approx(1)
     assert max(parts["FFN"]["precision"], key=parts["FFN"]["precision"].get) == "float32"
+
+
+def test_a_profile_names_who_told(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(SOURCES) == set(INSPECTORS)
+    loaded = Bundle.load(exported("onnxruntime"))
+    monkeypatch.setitem(RUNTIMES, "abacus", RUNTIMES["onnxruntime"])
+    monkeypatch.setitem(INSPECTORS, "abacus", INSPECTORS["onnxruntime"])
+    monkeypatch.setattr("dmformer.evaluation.layers.profile.runs_of", lambda bundle, batch: 3)
+    for target, source in (("onnx", "ONNX Runtime profile"), ("abacus", "profiler of abacus")):
+        bundle = replace(loaded, manifest=loaded.manifest.model_copy(update={"target": target}))
+        assert profile(bundle, 1, Settings())["source"] == source
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import ModelProto
 from PIL import Image
 
 import dmformer
+from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.cli import output
+from dmformer.pipeline.trial import opened
 from dmformer.runtimes.registry import RUNTIMES
 from tests.support import TARGETS, invoke, names, one_line, random_images, run, world
 
@@ -132,6 +136,23 @@ def test_inspect_weights_an_onnx_file_a_bundle_and_a_preset(
         assert (code, out) == (0, "")
         assert len(err) > 200
     assert str(strange / "model.onnx") in err
+
+
+@pytest.mark.parametrize("target", RUNTIMES)
+def test_a_sensitivity_is_titled_by_what_measures_it(
+    target: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "openvino", lambda: sys.exit("OpenVINO"))
+    monkeypatch.setattr(telemetry, "onnxruntime", lambda: sys.exit("ONNX Runtime on the CPU"))
+    with pytest.raises(SystemExit) as asked:
+        opened(target, ModelProto())
+    place = asked.value.code
+    monkeypatch.setattr("dmformer.pipeline.studies.study_sensitivity", lambda *given: [])
+    code, out, _ = invoke(capsys, "inspect", "--sensitivity", "--target", target, "--json")
+    found = document(out, "dmformer.inspect/1")
+    assert (code, found["target"], found["measured_in"]) == (0, target, place)
+    code, _, err = invoke(capsys, "inspect", "--sensitivity", "--target", target)
+    assert f"INT8 for {target} costs and saves, measured in {place}" in " ".join(err.split())
 
 
 def test_doctor_tells_what_can_be_done(capsys: Capture) -> None:

@@ -17,10 +17,13 @@ from dmformer.bundle import Bundle
 from dmformer.embedding.project import embed
 from dmformer.errors import EngineError
 from dmformer.evaluation.classifier import Classifier
-from dmformer.evaluation.latency.candidates import candidates_of
+from dmformer.evaluation.latency.candidates import Candidate, candidates_of
+from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.subject import open_subject
 from dmformer.evaluation.verify import verify
 from dmformer.pipeline.options import CPU_ISAS
 from dmformer.runtimes.fitting import check_machine, needed_isas
+from dmformer.runtimes.inspection.registry import inspector_for
 from dmformer.runtimes.registry import fits_here, open_bundle
 from tests.support import edit_manifest, invoke
 
@@ -53,6 +56,8 @@ def test_int8_for_another_cpu_is_refused_wherever_a_bundle_is_opened(copied: Pat
         lambda: open_bundle(bundle),
         lambda: verify(bundle),
         lambda: Classifier(bundle),
+        lambda: inspector_for(bundle),
+        lambda: open_subject(Candidate("engine", "bundle", str(copied), 1), Settings()),
         lambda: candidates_of([bundle], []),
     ]
     for door in doors:

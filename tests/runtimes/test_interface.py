@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dmformer.bundle import Bundle, assemble
 from dmformer.errors import EngineError
 from dmformer.evaluation.verify import run_all
 from dmformer.runtimes.base import Array, Execution, Session
+from dmformer.runtimes.inspection.registry import inspector_for
 from dmformer.runtimes.interface import ENDLESS, InterfaceError, check_operators
 from dmformer.runtimes.registry import open_bundle
 from tests.support import edit_manifest, invoke, random_batch
@@ -154,6 +156,29 @@ def test_an_engine_of_another_kind_is_refused_before_it_is_run(exported: Exporte
     with pytest.raises(EngineError, match=r"model\.onnx: ONNX Runtime cannot load it \(") as caught:
         open_bundle(bundle)
     assert "\n" not in caught.value.message and len(caught.value.message) < 700
+    doors: list[Callable[[], object]] = [
+        lambda: inspector_for(bundle).profile(bundle, [], 1),
+        lambda: inspector_for(bundle).tap(bundle, ["head"]),
+    ]
+    for door in doors:
+        with pytest.raises(EngineError, match=r"model\.onnx: ONNX Runtime cannot load it \("):
+            door()
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_looking_into_an_engine_asks_what_opening_it_asks(exported: Exported, engine: str) -> None:
+    """Another output than the engine's own in the manifest."""
+    loaded = Bundle.load(exported(engine))
+    output = loaded.manifest.output.model_copy(update={"name": "labels"})
+    bundle = replace(loaded, manifest=loaded.manifest.model_copy(update={"output": output}))
+    doors: list[Callable[[], object]] = [
+        lambda: open_bundle(bundle),
+        lambda: inspector_for(bundle).profile(bundle, [], 1),
+        lambda: inspector_for(bundle).tap(bundle, ["head"]),
+    ]
+    for door in doors:
+        with pytest.raises(EngineError, match="the manifest says 'labels'"):
+            door()
 
 
 @pytest.mark.parametrize("name", sorted(ENDLESS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dmformer.errors import UsageError
@@ -31,6 +33,37 @@ said = {name: get_runtime(name).missing() for name in RUNTIMES}
 assert said["onnx"] is said["onnxruntime"] is said["openvino"] is None
 assert all("pip install" in reason for reason in said.values() if reason)
 sys.exit(str(loaded) if (loaded := {"onnxruntime", "openvino", "torch", "onnx"} & set(sys.modules)) else 0)
+"""
+    done = run(code=code)
+    assert done.returncode == 0, done.stderr
+
+
+PRELOADED = {
+    "onnx": "onnxruntime",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt_rtx",
+    "coreml": "coremltools",
+}
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_what_opening_would_import_can_be_imported_before_it(name: str, tmp_path: Path) -> None:
+    """Else the import counts as time to compile. Libraries that are not here are stand-ins of the same name."""
+    for stand_in in ("tensorrt", "tensorrt_rtx", "coremltools", "cuda/bindings/runtime"):
+        (tmp_path / stand_in).mkdir(parents=True)
+        (tmp_path / stand_in / "__init__.py").write_text("__version__ = '11.4'\n")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from dmformer.runtimes.registry import get_runtime
+runtime = get_runtime({name!r})
+assert {PRELOADED[name]!r} not in sys.modules
+sys.platform = "darwin" if {name!r} == "coreml" else sys.platform
+runtime.preload()
+assert {PRELOADED[name]!r} in sys.modules
+assert "tensorrt" not in {name!r} or "cuda.bindings.runtime" in sys.modules
 """
     done = run(code=code)
     assert done.returncode == 0, done.stderr

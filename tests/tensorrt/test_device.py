@@ -8,18 +8,22 @@ from pathlib import Path
 
 import onnx
 import pytest
+from typer.main import get_command
 
 from dmformer.bundle import Bundle
+from dmformer.cli.app import app
+from dmformer.cli.options import NVIDIA
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
 from dmformer.export.twin import twin_bundle
+from dmformer.pipeline.tensorrt_export import check_device
 from dmformer.runtimes.registry import open_bundle
 from dmformer.runtimes.tensorrt.gpu import gpus
 from dmformer.runtimes.tensorrt.runtime import TensorRt, TensorRtForRtx, family_of, plan_in
 from tests.conftest import Exported
 from tests.support import invoke, one_line, snapshot
-from tests.tensorrt.helpers import needs_rtx
+from tests.tensorrt.helpers import ORIN, needs_rtx
 
 
 def test_a_buildable_bundle_is_whole_and_has_no_engine(buildable: Bundle) -> None:
@@ -56,8 +60,78 @@ def test_the_twin_is_verified_in_its_place(buildable: Bundle, tmp_path: Path) ->
 def test_build_prints_nvidia_s_own_command(buildable: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = invoke(capsys, "build", buildable.path, "--trtexec", "10.3", "--workspace", "2")
     assert code == 0 and out.startswith("trtexec --onnx=") and "--memPoolSize=workspace:2048M" in out
-    code, _, err = invoke(capsys, "build", buildable.path, "--trtexec", "newest")
-    assert code == 2 and "is no version" in one_line(err)
+
+
+@pytest.mark.parametrize("version", ["newest", "10.²", "10." + "9" * 5000, "9" * 5000, "10.3rc1", "10..3", ""])
+def test_a_version_that_is_none(buildable: Bundle, capsys: pytest.CaptureFixture[str], version: str) -> None:
+    code, out, err = invoke(capsys, "build", buildable.path, "--trtexec", version)
+    assert (code, out) == (2, "") and "is no version" in one_line(err) and len(err) < 300
+
+
+NVIDIA_OPTIONS = {
+    "--workspace": ("nan", "inf", "-1", "2"),
+    "--opt-level": ("0", "1"),
+    "--min-batch": ("1",),
+    "--opt-batch": ("1",),
+    "--max-batch": ("1",),
+    "--portable": (),
+    "--compute-capability": ("8.6",),
+    "--dla": ("0",),
+    "--timing-cache": ("cache",),
+}
+
+
+@pytest.mark.parametrize("option", NVIDIA_OPTIONS)
+@pytest.mark.parametrize("targets", [("onnxruntime",), ("openvino", "onnx"), ("coreml",)])
+def test_other_targets_take_no_option_of_nvidia_s(
+    option: str, targets: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = [word for target in targets for word in ("--target", target)]
+    for words in [[option, value] for value in NVIDIA_OPTIONS[option]] or [[option]]:
+        code, out, err = invoke(capsys, "export", *named, *words, "-o", tmp_path / "out")
+        assert (code, out) == (2, "") and f"{option} belongs to engines for NVIDIA's libraries" in one_line(err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_option_of_nvidia_s_panel_is_asked_for() -> None:
+    panel = {
+        parameter.opts[0]
+        for parameter in get_command(app).commands["export"].params  # type: ignore[attr-defined]
+        if getattr(parameter, "rich_help_panel", None) == NVIDIA
+    }
+    assert panel == set(NVIDIA_OPTIONS)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "0", "1e300"])
+def test_a_workspace_that_is_none_is_refused_before_anything_is_made(
+    buildable: Bundle, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(buildable.path)
+    for words in (("export", "--target", "tensorrt", "-o", tmp_path / "out"), ("build", buildable.path)):
+        code, out, err = invoke(capsys, *words, f"--workspace={value}")
+        assert (code, out) == (2, "") and "workspace_gib" in one_line(err)
+        assert "building" not in err
+    assert snapshot(buildable.path) == before and not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(bool(gpus()), reason="this machine has a GPU to try an engine on")
+@pytest.mark.parametrize("target", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("device", ["cuda:7", "cuda", "gpu:0", "abacus"])
+def test_a_device_that_would_go_unused_is_refused(
+    target: str, device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = invoke(capsys, "export", "--target", target, "--device", device, "-o", tmp_path / "out")
+    assert (code, out) == (2, "") and f"--device {device} names where an engine is tried" in one_line(err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_device_reaches_the_gpus_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TensorRt, "unable_to_run", lambda self: None)
+    monkeypatch.setattr("dmformer.runtimes.tensorrt.session.gpus", lambda: (ORIN,))
+    for device in ("cpu", "cuda:0", "0"):
+        check_device("tensorrt", device)
+    with pytest.raises(UsageError, match="there is no GPU 7"):
+        check_device("tensorrt", "cuda:7")
 
 
 def test_build_without_the_library_says_what_to_install(

@@ -57,6 +57,12 @@ def test_versions_are_numbers() -> None:
     assert parse_version("newest") == ()
 
 
+@pytest.mark.parametrize("part", ["²", "٣", "9" * 5000, "1_0", " 1", "-1", ""])
+def test_a_part_of_a_version_is_a_short_number_of_ascii_digits(part: str) -> None:
+    assert parse_version(f"10.{part}.1") == (10,)
+    assert parse_version(part) == ()
+
+
 def test_plans_survive_the_disk(tmp_path: Path) -> None:
     plan = make_plan(opt_batch=4, max_batch=8, workspace_gib=1.5, portable=True, dla_core=None)
     path = tmp_path / "build.json"
@@ -206,7 +212,9 @@ def test_devices_have_names(monkeypatch: pytest.MonkeyPatch, device: str, index:
     assert choose_gpu(device)[0] == index
 
 
-@pytest.mark.parametrize("device", ["cuda:3", "3", "tpu:0", "cuda:x", "cuda:-1"])
+@pytest.mark.parametrize(
+    "device", [*"3²", "cuda:3", "tpu:0", "cuda:x", "cuda:-1", "cuda:²", "9" * 5000, "cuda:" + "9" * 5000, "cuda:0\n"]
+)
 def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     monkeypatch.setattr("dmformer.runtimes.tensorrt.session.gpus", lambda: (ORIN,))
     with pytest.raises(UsageError, match=r"there is no (GPU 3|device)"):

@@ -31,6 +31,7 @@ from dmformer.evaluation.latency.process import WorkerProcess
 from dmformer.evaluation.latency.schedule import Launch, Records, take
 from dmformer.evaluation.latency.settings import BOUNDARIES, Settings
 from dmformer.evaluation.layers.roofline import placed
+from dmformer.manifest import PrecisionRecord
 from dmformer.progress import Progress, Silent
 from dmformer.staging import MANIFEST_FILE
 from dmformer.summary import engine_bytes, summarize
@@ -131,17 +132,17 @@ def result(
         speedup_ci=ratio[1:] if ratio else None,
         accuracy=accuracy(bundle) if is_bundle else None,
         bundle_sha256=sha256_of(bundle.path / MANIFEST_FILE) if is_bundle else None,
-        notes=notes_on(candidate, evaluated),
+        notes=notes_on(candidate, evaluated, manifest.precision),
     )
 
 
-def notes_on(candidate: Candidate, evaluated: bool) -> tuple[str, ...]:
+def notes_on(candidate: Candidate, evaluated: bool, precision: PrecisionRecord) -> tuple[str, ...]:
     """What a reader must know about one candidate's figures."""
-    if evaluated:
-        return (f"evaluator, {NO_DEVICE}: no latency of the target",)
-    if candidate.weights or candidate.kind == "bundle":
-        return ()
-    return ("random weights of the same shapes: speed only",)
+    if candidate.kind != "bundle":
+        return () if candidate.weights else ("random weights of the same shapes: speed only",)
+    few = precision.named != precision.requested
+    said = (precision.named if few else "", f"evaluator, {NO_DEVICE}: no latency of the target" if evaluated else "")
+    return tuple(filter(None, said))
 
 
 def latencies(launches: list[Launch], batch: int, settings: Settings) -> dict[str, Any]:

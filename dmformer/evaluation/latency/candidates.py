@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, MissingBackendError, UsageError
 from dmformer.runtimes.registry import fits_here
+from dmformer.staging import MANIFEST_FILE
+from dmformer.texts import plain
 
 Kind = Literal["bundle", "pytorch", "pytorch-compile"]
 
@@ -35,6 +38,16 @@ class Candidate:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def bundles_among(paths: list[Path]) -> tuple[list[Path], list[str]]:
+    """The bundles among what a shell made of ``build/*``, and of what else is there that it was left out.
+
+    A path where nothing is, and one with a manifest, whatever is wrong with it, count as bundles: loading them tells.
+    So do all where there would be nothing left.
+    """
+    found = [path for path in paths if not path.exists() or (path / MANIFEST_FILE).is_file()] or paths
+    return found, [f"{plain(path.name)}: left out, it is no bundle" for path in paths if path not in found]
 
 
 def runnable(bundles: list[Bundle]) -> tuple[list[Bundle], list[str]]:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer import telemetry
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.host import threads_per_stream
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.registry import get_runtime
+from dmformer.runtimes.registry import fits_here, get_runtime, open_fitting
 
 Run = Callable[[NDArray[Any]], Any]
 
@@ -60,12 +59,12 @@ def load_bundle(candidate: Candidate) -> Bundle:
 def open_engine(candidate: Candidate, settings: Settings) -> Subject:
     """Opens the engine of a bundle."""
     bundle = load_bundle(candidate)
-    runtime = get_runtime(bundle.manifest.target)
+    fits_here(bundle)
     started = time.perf_counter()
-    _import_library(bundle.manifest.target)
+    get_runtime(bundle.manifest.target).preload()
     imported = time.perf_counter()
     options = SessionOptions(threads_per_stream(settings.threads, settings.streams), settings.device, settings.streams)
-    session = runtime.open(bundle, options)
+    session = open_fitting(bundle, options)
     opened = time.perf_counter()
     return Subject(
         session.run,
@@ -76,14 +75,6 @@ def open_engine(candidate: Candidate, settings: Settings) -> Subject:
         (imported - started) * 1e3,
         (opened - imported) * 1e3,
     )
-
-
-def _import_library(target: str) -> None:
-    """Imports what the runtime would import when it opens an engine, so that the two can be timed apart."""
-    if target == "openvino":
-        telemetry.openvino()
-    elif target in ("onnx", "onnxruntime"):
-        telemetry.onnxruntime()
 
 
 def open_pytorch(candidate: Candidate, settings: Settings) -> Subject:

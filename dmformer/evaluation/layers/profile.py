@@ -12,7 +12,7 @@ from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.latency.workload import image_batches
 from dmformer.evaluation.layers.parts import PARTS, part_of, work
 from dmformer.runtimes.inspection.base import LayerTime
-from dmformer.runtimes.inspection.registry import get_inspector
+from dmformer.runtimes.inspection.registry import inspector_for
 
 LEAST_RUNS, MOST_RUNS = 12, 200
 PROFILED_MACS = 20_000_000_000
@@ -20,6 +20,7 @@ PROFILED_MACS = 20_000_000_000
 SLOWEST = 8
 SOURCES = {
     "openvino": "OpenVINO performance counters",
+    "onnx": "ONNX Runtime profile",
     "onnxruntime": "ONNX Runtime profile",
     "tensorrt": "TensorRT profiler",
     "tensorrt-rtx": "TensorRT for RTX profiler",
@@ -35,9 +36,9 @@ def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:
     target = bundle.manifest.target
     inputs = [from_images(bundle.manifest, images) for images in image_batches(bundle, batch, settings)]
     batches = list(itertools.islice(itertools.cycle(inputs), runs_of(bundle, batch)))
-    layers = get_inspector(target).profile(bundle, batches, settings.threads)
+    layers = inspector_for(bundle).profile(bundle, batches, settings.threads)
     return {
-        "source": SOURCES.get(target, SOURCES["onnxruntime"]),
+        "source": SOURCES.get(target, f"profiler of {target}"),
         "total_ms": sum(layer.ms for layer in layers),
         "parts": by_part(layers),
         "slowest": [

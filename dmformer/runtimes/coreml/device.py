@@ -29,6 +29,14 @@ UNITS = {"all": "ALL", "cpu": "CPU_ONLY", "cpu-and-gpu": "CPU_AND_GPU", "cpu-and
 MODES = {1: "L", 3: "RGB"}
 
 
+def coremltools() -> Any:
+    """The library, imported without what it says of other libraries' versions."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        import coremltools
+
+    return coremltools
+
+
 class CoreMlSession(Session):
     """A package opened by Core ML."""
 
@@ -43,9 +51,7 @@ class CoreMlSession(Session):
         Raises:
             EngineError: Core ML refused the package.
         """
-        with contextlib.redirect_stderr(io.StringIO()):
-            import coremltools as ct
-
+        ct = coremltools()
         manifest = bundle.manifest
         self._path, self._manifest = package_of(bundle), manifest
         asked = manifest.runtime.options.get("compute_units", "all") if options.device == "cpu" else options.device

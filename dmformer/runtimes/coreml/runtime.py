@@ -73,6 +73,13 @@ class CoreMlRuntime(NativeRuntime):
             roles=roles, version=_version(), options=options, executes=executes(request.precision, asked.plan.int8)
         )
 
+    def preload(self) -> None:
+        # The evaluator needs NumPy alone, which is there already.
+        if sys.platform == MAC:
+            from dmformer.runtimes.coreml.device import coremltools
+
+            coremltools()
+
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         if sys.platform == MAC:
             from dmformer.runtimes.coreml.device import CoreMlSession

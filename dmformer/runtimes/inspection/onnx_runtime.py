@@ -19,7 +19,7 @@ from dmformer.errors import EngineError
 from dmformer.layouts import channels_first
 from dmformer.runtimes.inspection.base import LayerTime, Tap
 from dmformer.runtimes.inspection.onnx_wire import node_outputs, product_model, with_outputs
-from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
+from dmformer.runtimes.onnx_runtime import PROVIDER, open_file, session_options
 from dmformer.scratch import scratch_directory
 
 SUFFIX = "_kernel_time"
@@ -37,7 +37,7 @@ class OnnxRuntimeInspector:
             options = session_options(threads)
             options.enable_profiling = True
             options.profile_file_prefix = str(scratch / "profile")
-            session = _open(bundle.file("engine").read_bytes(), options)
+            session = open_file(bundle.file("engine"), bundle.manifest, options)
             name = session.get_inputs()[0].name
             for batch in batches:
                 session.run(None, {name: batch})
@@ -45,6 +45,8 @@ class OnnxRuntimeInspector:
         return layer_times(events)
 
     def tap(self, bundle: Bundle, nodes: Sequence[str]) -> Tap:
+        # Opened as every session is, for its checks; then again with more outputs.
+        open_file(bundle.file("engine"), bundle.manifest, session_options(0))
         model = bundle.file("engine").read_bytes()
         try:
             known = node_outputs(model)

@@ -13,8 +13,10 @@ from dmformer import host, telemetry
 from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
+from dmformer.runtimes.base import short_reason
 from dmformer.runtimes.inspection.base import LayerTime, Tap
-from dmformer.runtimes.openvino import PRECISION_HINT, latency_config, primitive_type
+from dmformer.runtimes.interface import InterfaceError
+from dmformer.runtimes.openvino import AGAIN, PRECISION_HINT, latency_config, primitive_type, read_engine
 
 WARM_RUNS = 2
 BIAS_SUFFIX = "/WithoutBiases"
@@ -27,7 +29,7 @@ class OpenVinoInspector:
 
     def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
         config = {"PERF_COUNT": "YES", **bundle.manifest.runtime.options, **latency_config(threads)}
-        request = _compile(str(bundle.file("engine")), config).create_infer_request()
+        request = _compile(_read(bundle), config).create_infer_request()
         runs: dict[str, list[Any]] = {}
         for batch in batches:
             request.infer([batch], share_inputs=True)
@@ -37,8 +39,7 @@ class OpenVinoInspector:
         return [_layer(entries[WARM_RUNS:] or entries) for entries in runs.values()]
 
     def tap(self, bundle: Bundle, nodes: Sequence[str]) -> Tap:
-        openvino = telemetry.openvino()
-        model = openvino.Core().read_model(str(bundle.file("engine")))
+        model = _read(bundle)
         known = {operation.get_friendly_name(): operation for operation in model.get_ordered_ops()}
         chosen = {node: name for node in nodes if (name := _name_of(node, known, bundle.manifest.output.name))}
         added = [node for node, name in chosen.items() if name != bundle.manifest.output.name]
@@ -80,6 +81,15 @@ def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool
     model = openvino.Model([operations.matmul(factors[0], factors[1], False, False)], [left], "product")
     request = _compile(model, {PRECISION_HINT: hint, **latency_config(threads)}).create_infer_request()
     return lambda: request.infer([real[0]], share_inputs=True, share_outputs=True)
+
+
+def _read(bundle: Bundle) -> Any:
+    """The model of a bundle's engine, read with the checks of a session."""
+    path = bundle.file("engine")
+    try:
+        return read_engine(path, bundle.manifest)[1]
+    except (InterfaceError, RuntimeError) as error:
+        raise EngineError(f"{path}: OpenVINO cannot load it ({short_reason(error)})", AGAIN) from error
 
 
 def _compile(model: Any, config: dict[str, str]) -> Any:

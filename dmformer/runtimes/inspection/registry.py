@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
+from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.runtimes.inspection.base import Inspector
+from dmformer.runtimes.registry import fits_here
 
 INSPECTORS: dict[str, str] = {
     "onnx": "dmformer.runtimes.inspection.onnx_runtime:OnnxRuntimeInspector",
@@ -15,6 +17,17 @@ INSPECTORS: dict[str, str] = {
     "tensorrt": "dmformer.runtimes.inspection.tensorrt:TensorRtInspector",
     "tensorrt-rtx": "dmformer.runtimes.inspection.tensorrt:TensorRtInspector",
 }
+
+
+def inspector_for(bundle: Bundle) -> Inspector:
+    """The inspector of a bundle that can run here.
+
+    Raises:
+        MissingBackendError: Its runtime is not installed.
+        EngineError: It was made for another machine, or its runtime cannot be looked into.
+    """
+    fits_here(bundle)
+    return get_inspector(bundle.manifest.target)
 
 
 def get_inspector(target: str) -> Inspector:

@@ -28,7 +28,7 @@ class Cuda:
     """
 
     def __init__(self, device: int) -> None:
-        self.api = _import_api()
+        self.api = cuda_runtime()
         self.device = device
         self.call("cudaSetDevice", device)
 
@@ -95,7 +95,12 @@ class Pinned:
         self._cuda.call("cudaFreeHost", self._on_host)
 
 
-def _import_api() -> Any:
+def cuda_runtime() -> Any:
+    """The CUDA runtime's Python API.
+
+    Raises:
+        MissingBackendError: It is not installed.
+    """
     for name in MODULES:
         try:
             return import_module(name)

@@ -10,6 +10,8 @@ compatibility levels and DLA are ignored.
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import dataclass
 
 Version = tuple[int, ...]
@@ -88,10 +90,6 @@ LIBRARIES = {library.target: library for library in (TENSORRT, TENSORRT_RTX)}
 
 
 def parse_version(text: str) -> Version:
-    """``10.3.0.26`` as numbers; what follows a part that is no number is left out."""
-    parts: list[int] = []
-    for part in text.split("."):
-        if not part.isdigit():
-            break
-        parts.append(int(part))
-    return tuple(parts)
+    """``10.3.0.26`` as numbers, of nine digits at most; what follows a part that is no number is left out."""
+    parts = itertools.takewhile(lambda part: re.fullmatch("[0-9]{1,9}", part), text.split("."))
+    return tuple(map(int, parts))

@@ -21,6 +21,7 @@ from dmformer.runtimes.base import (
     completed,
     require,
 )
+from dmformer.runtimes.tensorrt.cuda import cuda_runtime
 from dmformer.runtimes.tensorrt.gpu import Gpu, gpus
 from dmformer.runtimes.tensorrt.layers import LAYERS_FILE, Description, inspect_engine, summary
 from dmformer.runtimes.tensorrt.levels import ALTERNATIVE, ALTERNATIVE_FILE, graph_roles, keep_faster
@@ -135,8 +136,8 @@ class TensorRtFamily(NativeRuntime):
         Raises:
             UsageError: The version is none, or the plan does not fit the library.
         """
-        if not parse_version(version):
-            raise UsageError(f"{version!r} is no version", "give one as 10.3")
+        if len(parse_version(version)) != version.count(".") + 1:
+            raise UsageError(f"{version[:40]!r} is no version", "give one as 10.3")
         check_plan(plan, self.library)
         check_dla(plan, self.library, version, bundle.manifest.precision.requested)
         path = bundle.file(GRAPH)
@@ -203,6 +204,10 @@ class TensorRtFamily(NativeRuntime):
         if named:
             return TimingCache(Path(named))
         return default_cache(version, gpu) if gpu else None
+
+    def preload(self) -> None:
+        load(self.library)
+        cuda_runtime()
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         """Opens an engine on a GPU.

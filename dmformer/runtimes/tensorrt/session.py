@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -207,14 +208,14 @@ def choose_gpu(device: str) -> tuple[int, Gpu]:
             "this machine has no NVIDIA GPU that its driver can use",
             "run it on the device, or use --target onnxruntime",
         )
-    kind, _, number = device.lower().partition(":")
-    text = kind if kind.isdigit() else number or "0"
-    if not text.isdigit() or not (kind.isdigit() or kind in ("cpu", "cuda", "gpu")):
-        raise UsageError(f"there is no device {device!r}", "use --device cuda:0")
-    if int(text) >= len(found):
+    named = re.fullmatch(r"(?:cpu|cuda|gpu)(?::([0-9]{0,4}))?|([0-9]{1,4})", device.lower())
+    if named is None:
+        raise UsageError(f"there is no device {device[:40]!r}", "use --device cuda:0")
+    index = int(named.group(1) or named.group(2) or 0)
+    if index >= len(found):
         names = ", ".join(f"cuda:{index} ({gpu.name})" for index, gpu in enumerate(found))
-        raise UsageError(f"there is no GPU {text}", f"this machine has {names}")
-    return int(text), found[int(text)]
+        raise UsageError(f"there is no GPU {index}", f"this machine has {names}")
+    return index, found[index]
 
 
 def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
