@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from dmformer.errors import BundleError
 from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import SCHEMA, FileEntry, Manifest, Proof
+from dmformer.reading import read_bounded
 from dmformer.staging import MANIFEST_FILE, PARTIAL
 from dmformer.texts import problem_in
 
@@ -121,7 +122,7 @@ def read_manifest(directory: Path) -> Manifest:
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path}: is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "export the bundle again")
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_bounded(path, MAX_MANIFEST_BYTES))
     except (ValueError, OSError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read ({error})", "export the bundle again") from error
     return parse_manifest(document, path)
