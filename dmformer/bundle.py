@@ -19,6 +19,7 @@ from dmformer.errors import BundleError
 from dmformer.files import write_atomically
 from dmformer.golden import GOLDEN_FILE, Golden, manifest_digest
 from dmformer.manifest import SCHEMA, FileEntry, Manifest, Proof
+from dmformer.reading import read_bounded
 from dmformer.staging import MANIFEST_FILE, PARTIAL
 from dmformer.texts import problem_in
 
@@ -128,7 +129,7 @@ def read_manifest(directory: Path) -> Manifest:
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise BundleError(f"{path}: is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "export the bundle again")
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_bounded(path, MAX_MANIFEST_BYTES))
     except (ValueError, OSError, RecursionError) as error:
         raise BundleError(f"{path}: cannot be read ({error})", "export the bundle again") from error
     return parse_manifest(document, path)

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from dmformer.errors import OutputError
-from dmformer.files import utf8_name
+from dmformer.files import MAX_BYTES, utf8_name
 from dmformer.locks import abandoned, fresh, lock, unlock
+from dmformer.reading import read_bounded
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
@@ -62,7 +63,7 @@ class Kind:
 
     def _document(self, directory: Path) -> dict[str, Any]:
         try:
-            document = json.loads((directory / self.file).read_bytes())
+            document = json.loads(read_bounded(directory / self.file, MAX_BYTES))
         except (OSError, ValueError, RecursionError):
             return {}
         return document if isinstance(document, dict) else {}

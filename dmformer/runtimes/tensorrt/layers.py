@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from dmformer.errors import BundleError
+from dmformer.reading import read_bounded
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -193,7 +194,7 @@ def read_description(path: Path) -> Description:
     try:
         if path.stat().st_size > MAX_LAYERS_BYTES:
             raise BundleError(f"{path}: is larger than {MAX_LAYERS_BYTES >> 20} MiB", hint)
-        return TypeAdapter(Description).validate_json(path.read_bytes())
+        return TypeAdapter(Description).validate_json(read_bounded(path, MAX_LAYERS_BYTES))
     except ValidationError as error:
         raise BundleError(f"{path}: {error.errors()[0]['msg']}", hint) from error
     except OSError as error:
