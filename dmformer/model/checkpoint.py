@@ -22,7 +22,6 @@ from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
 from dmformer.model.config import PRESETS, TOTAL_STRIDE, ModelConfig
 from dmformer.model.description import (
-    MAX_JSON_BYTES,
     Description,
     first_problem,
     infer_config,
@@ -31,6 +30,7 @@ from dmformer.model.description import (
 )
 from dmformer.model.inputs import DEFAULT_SIZE, assumption, choose_preprocessing, default_preprocessing
 from dmformer.model.network import DMFormer
+from dmformer.model.sidecar import MAX_JSON_BYTES, read_foreign
 from dmformer.model.state_dicts import METADATA_KEY, checked_state, expected_shapes, read_weights, sorted_bytes
 from dmformer.preprocessing import Preprocessing
 from dmformer.texts import is_plain
@@ -91,6 +91,7 @@ def load_checkpoint(
 
     Configuration, preprocessing and labels are each taken from the argument, else the file's metadata,
     else ``config.json`` beside the file; a configuration that nobody gives is inferred from the shapes.
+    Of another program's ``config.json``, labels and images' sizes are taken where they are plain.
     Every assumption is in the result's ``notes``.
 
     Args:
@@ -107,12 +108,17 @@ def load_checkpoint(
     path = Path(path)
     weights = read_weights(path)
     notes = list(weights.notes)
-    described = read_description(weights.metadata, path)
+    described, foreign, aside = read_description(weights.metadata, path)
     config, assumed = _configuration(config or described.model, dilations, weights.tensors, str(path))
-    notes += assumed
     state, casts = checked_state(weights.tensors, config, str(path))
-    notes += casts
+    notes += [*aside, *assumed, *casts]
     prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
+    if foreign is not None:
+        found = read_foreign(foreign, config).without(labels is not None, preprocessing is not None)
+        described = described.model_copy(update={"labels": found.labels})
+        if found.preprocessing is not None:
+            prepared, open_fields = found.preprocessing, found.left
+        notes.append(found.note)
     notes += assumption(prepared, open_fields)
     return Checkpoint(
         config=config,

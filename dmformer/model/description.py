@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.config import STAGES, ModelConfig
+from dmformer.model.sidecar import MAX_JSON_BYTES, SIDECAR, is_ours, read_sidecar
 from dmformer.model.state_dicts import mismatch
 from dmformer.model.trainers import printable
 from dmformer.preprocessing import Preprocessing
@@ -23,8 +24,6 @@ from dmformer.reading import read_bounded
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-MAX_JSON_BYTES = 2**20
-SIDECAR = "config.json"
 MAX_REDUCTION = 1024
 ROOTS = ("stem", "downsamples", "stages", "norm", "head")
 _BLOCK = re.compile(r"stages\.([0-3])\.([0-9]{1,3})\.")
@@ -49,22 +48,28 @@ class Description(BaseModel):
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
-def read_description(metadata: str | None, path: Path) -> Description:
+def read_description(metadata: str | None, path: Path) -> tuple[Description, bytes | None, tuple[str, ...]]:
     """What a file says of itself, or else `config.json` beside it; empty where both are silent.
 
     Args:
         metadata: The project's JSON from the file's own header, if there.
         path: The file.
 
+    Returns:
+        The description; the content of a `config.json` that is another program's; what was left aside, in words.
+
     Raises:
-        CheckpointError: It is no JSON of at most 1 MiB that describes a network.
+        CheckpointError: It is meant for this project, and no JSON of at most 1 MiB that describes a network.
     """
     if metadata is not None:
-        return _parsed(metadata.encode(), f"{path} (metadata)")
-    sidecar = path.parent / SIDECAR
-    if not sidecar.is_file():
-        return Description()
-    return _parsed(_bounded_bytes(sidecar), str(sidecar))
+        return _parsed(metadata.encode(), f"{path} (metadata)"), None, ()
+    try:
+        content = read_sidecar(path)
+    except OSError as error:
+        return Description(), None, (f"{SIDECAR} beside the weights is left aside ({error.strerror})",)
+    if content is not None and is_ours(content):
+        return _parsed(content, str(path.parent / SIDECAR)), None, ()
+    return Description(), content, ()
 
 
 def _bounded_bytes(path: Path) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.config import TOTAL_STRIDE, ModelConfig
@@ -10,6 +11,8 @@ from dmformer.preprocessing import Preprocessing
 
 DEFAULT_SIZE = (224, 224)
 FIELDS = tuple(Preprocessing.model_fields)
+GREY: Mapping[str, Any] = {"mean": (0.5,), "std": (0.5,), "channel_order": "grey"}
+"""What is assumed of a network with one channel."""
 
 
 def default_preprocessing(size: tuple[int, int], config: ModelConfig) -> Preprocessing:
@@ -17,7 +20,7 @@ def default_preprocessing(size: tuple[int, int], config: ModelConfig) -> Preproc
     if config.in_channels == 3:
         return Preprocessing(size=size)
     if config.in_channels == 1:
-        return Preprocessing(size=size, mean=(0.5,), std=(0.5,), channel_order="grey")
+        return Preprocessing(size=size, **GREY)
     raise UsageError(f"the network takes {config.in_channels} channels, but images have 1 (grey) or 3 (colour)")
 
 

@@ -85,10 +85,15 @@ def calibration_set(
         return None, random_set(preprocessing, options.images)
     for note in check_count(len(source), options.images, source.name):
         progress.say(note)
+    chosen = _readable_part(source, data, options.images, progress)
+    return chosen, read_set(chosen, preprocessing)
+
+
+def _readable_part(source: Dataset, data: Dataset | None, count: int, progress: Progress) -> Dataset:
+    """Some images of a set, those that can be read."""
     # On labelled images of --data the reference has run, and has named the damaged ones.
     told = source is data and source.labelled
-    chosen = readable(subset(source, options.images), Silent() if told else progress)
-    return chosen, read_set(chosen, preprocessing)
+    return readable(subset(source, count), Silent() if told else progress)
 
 
 def readable(dataset: Dataset, progress: Progress) -> Dataset:
@@ -115,7 +120,7 @@ def read_set(dataset: Dataset, preprocessing: Preprocessing) -> CalibrationSet:
 
 
 def images_to_scan(
-    preprocessing: Preprocessing, data: Dataset | None, embedded: bool, options: Int8Options
+    preprocessing: Preprocessing, data: Dataset | None, embedded: bool, options: Int8Options, progress: Progress
 ) -> CalibrationSet | None:
     """The images on which the range of values in half precision is looked at; None where none were given.
 
@@ -127,7 +132,9 @@ def images_to_scan(
     source = data
     if options.calibration is not None or embedded:
         source = open_unlabelled(options.calibration or assets.CALIBRATION_IMAGES)
-    return None if source is None else read_set(subset(source, options.images), preprocessing)
+    if source is None:
+        return None
+    return read_set(_readable_part(source, data, options.images, progress), preprocessing)
 
 
 def calibration_source(

@@ -185,18 +185,18 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     calibration = None
     if options.precision == "int8" and (set(options.targets) != {COREML} or needs_ranges(options)):
         calibration = calibrated(graph, sources, options, progress)
-    scanned = calibration.images if calibration else to_scan(sources, options)
+    scanned = calibration.images if calibration else to_scan(sources, options, progress)
     return Prepared(checkpoint, graph, scratch, golden, answers, calibration, scanned)
 
 
-def to_scan(sources: Sources, options: ExportOptions) -> CalibrationSet | None:
+def to_scan(sources: Sources, options: ExportOptions, progress: Progress) -> CalibrationSet | None:
     """The images that a graph in half precision is scanned on; None where no target asks for them."""
     from dmformer.pipeline.calibrating import images_to_scan
 
     if options.precision != "fp16" or not any(builds_later(target) for target in options.targets):
         return None
     given = sources.samples if options.data is not None else None
-    return images_to_scan(sources.checkpoint.preprocessing, given, sources.embedded, options.int8)
+    return images_to_scan(sources.checkpoint.preprocessing, given, sources.embedded, options.int8, progress)
 
 
 def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions, progress: Progress) -> Calibration:

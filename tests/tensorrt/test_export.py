@@ -15,6 +15,7 @@ from dmformer.data.open import open_dataset
 from dmformer.evaluation.layers.engine import asked_for, engine_line, parts_of_engine
 from dmformer.pipeline.calibrating import READ_BATCH, images_to_scan
 from dmformer.pipeline.options import Int8Options
+from dmformer.progress import Silent
 from dmformer.runtimes.inspection.registry import get_inspector
 from dmformer.runtimes.inspection.tensorrt import layer_times
 from dmformer.runtimes.tensorrt.gpu import gpus
@@ -38,11 +39,11 @@ def test_scanned_images_are_read_in_small_batches(weights: Path, tmp_path: Path)
 
     np.savez(tmp_path / "images.npz", images=random_images(40))
     spec = load_checkpoint(weights).preprocessing
-    found = images_to_scan(spec, open_dataset(tmp_path / "images.npz"), False, Int8Options(images=33))
+    found = images_to_scan(spec, open_dataset(tmp_path / "images.npz"), False, Int8Options(images=33), Silent())
     assert found is not None and found.count == 33
     for _ in range(2):
         assert [len(batch) for batch in found.batches()] == [READ_BATCH, READ_BATCH, 1], "every pass starts anew"
-    assert images_to_scan(spec, None, False, Int8Options()) is None
+    assert images_to_scan(spec, None, False, Int8Options(), Silent()) is None
 
 
 @needs_rtx
