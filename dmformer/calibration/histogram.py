@@ -35,7 +35,8 @@ class Histogram:
             self.counts[BINS // 2] += min(values.size, MOST_VALUES)
             return
         flat = values.reshape(-1)[:: _stride(values.size)]
-        index = ((flat + np.float32(self.reach)) * np.float32(BINS / (2 * self.reach))).astype(np.int32)
+        # Divided first: the reach, a power of two, may be so small that its inverse is none that float32 holds.
+        index = ((flat / np.float32(self.reach) + 1) * np.float32(BINS / 2)).astype(np.int32)
         self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
 
     def _grow(self, largest: float) -> None:

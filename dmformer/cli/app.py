@@ -69,9 +69,6 @@ def root(
     """From trained DMFormer weights to small, fast and verified engines."""
     if verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
-    from dmformer.host import keep_to_quota
-
-    keep_to_quota()
 
 
 def guarded(command: Callable[P, int]) -> Callable[P, None]:
@@ -79,7 +76,10 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from dmformer.host import keep_to_quota
+
         try:
+            keep_to_quota()
             code = command(*args, **kwargs)
             sys.stdout.flush()
         except typer.Exit:

@@ -52,6 +52,8 @@ class OpenVinoSession(Session):
         try:
             core, model = read_engine(path, manifest)
             self._compiled = core.compile_model(model, "CPU", config)
+        except ImportError:  # of OpenVINO itself: the registry says what to install
+            raise
         except Exception as error:
             raise EngineError(f"{path}: OpenVINO cannot load it ({short_reason(error)})", AGAIN) from error
         self._idle: SimpleQueue[Any] = SimpleQueue()

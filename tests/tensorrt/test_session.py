@@ -101,7 +101,7 @@ class FakeContext:
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
     fake = FakeRuntime()
-    monkeypatch.setattr(cuda_module, "_import_api", lambda: fake)
+    monkeypatch.setattr(cuda_module, "cuda_runtime", lambda: fake)
     return fake
 
 
