@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
-from dmformer.embedding.languages import Content, Step, engine_file, passed_on, template_files
+from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, template_files
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
 
@@ -103,6 +103,7 @@ constexpr int kClasses = {manifest.output.shape[1]};
 // What the runtime must be opened with.
 inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{opened_with(manifest)}}}; }}
 
+{machine(manifest)}
 {table(labels)}
 
 }}  // namespace dmformer::parameters
@@ -113,6 +114,14 @@ def opened_with(manifest: Manifest) -> str:
     """What the runtime must be opened with, as the pairs of a C++ initializer."""
     options = passed_on(manifest).items()
     return ", ".join(f"{{{escape.cpp(name)}, {escape.cpp(value)}}}" for name, value in options)
+
+
+def machine(manifest: Manifest) -> str:
+    """What the CPU must have, as a C++ function."""
+    return f"""\
+// Of these, as /proc/cpuinfo names them, the CPU must have one; where there are none, any will do.
+inline std::vector<std::string> cpu_flags() {{ return {{{", ".join(map(escape.cpp, cpu_flags(manifest)))}}}; }}
+"""
 
 
 def table(labels: Sequence[str]) -> str:

@@ -9,10 +9,11 @@ from math import prod
 from pathlib import Path
 from typing import Protocol, cast
 
+from dmformer import host
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.manifest import Manifest
-from dmformer.runtimes.openvino import NAMES, PRECISION_HINT
+from dmformer.runtimes.fitting import needed_isas
 
 LANGUAGES: dict[str, str] = {
     "python": "dmformer.embedding.python:Python",
@@ -122,13 +123,17 @@ def engine_file(bundle: Bundle) -> str:
     return name
 
 
-def passed_on(manifest: Manifest) -> dict[str, str]:
-    """The runtime's options that a project opens its engine with: those alone that an exporter writes.
+def cpu_flags(manifest: Manifest) -> tuple[str, ...]:
+    """What Linux calls the instructions of which a CPU must have one to run an INT8 engine; empty asks for none."""
+    return tuple(host.ISA_FLAGS[name][-1] for name in host.DOT_PRODUCTS) if needed_isas(manifest) else ()
 
-    OpenVINO has others by which it would read and write wherever a manifest says.
+
+def passed_on(manifest: Manifest) -> dict[str, str]:
+    """The runtime's options that a project opens its engine with; of other targets they are the builder's notes.
+
+    A manifest has none but those of `dmformer.runtime_options`.
     """
-    hint = manifest.runtime.options.get(PRECISION_HINT)
-    return {PRECISION_HINT: hint} if manifest.target == "openvino" and hint in NAMES else {}
+    return manifest.runtime.options if manifest.target == "openvino" else {}
 
 
 def check_engine(bundle: Bundle, language: Language) -> None:

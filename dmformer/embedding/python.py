@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dmformer import host
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
-from dmformer.embedding.languages import Content, Step, engine_file, passed_on, template_files
-from dmformer.runtimes.fitting import needed_isas
+from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, template_files
 
 ENGINES = {"onnx": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 """Target -> the folder of templates, which is also the package, that runs its engine."""
@@ -64,7 +62,7 @@ def parameters(bundle: Bundle) -> str:
         "OUTPUT": manifest.output.name,
         "BATCH": manifest.input.shape[0],
         "OPTIONS": passed_on(manifest),
-        "CPU_FLAGS": tuple(host.ISA_FLAGS[name][-1] for name in host.DOT_PRODUCTS) if needed_isas(manifest) else (),
+        "CPU_FLAGS": cpu_flags(manifest),
         "SIZE": spec.size,
         "RESIZE": spec.resize,
         "SHORTER_SIDE": spec.shorter_side,

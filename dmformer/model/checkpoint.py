@@ -31,7 +31,14 @@ from dmformer.model.description import (
 from dmformer.model.inputs import DEFAULT_SIZE, assumption, choose_preprocessing, default_preprocessing
 from dmformer.model.network import DMFormer
 from dmformer.model.sidecar import MAX_JSON_BYTES, read_foreign
-from dmformer.model.state_dicts import METADATA_KEY, checked_state, expected_shapes, read_weights, sorted_bytes
+from dmformer.model.state_dicts import (
+    METADATA_KEY,
+    check_values,
+    checked_state,
+    expected_shapes,
+    read_weights,
+    sorted_bytes,
+)
 from dmformer.preprocessing import Preprocessing
 from dmformer.texts import is_plain
 
@@ -69,7 +76,13 @@ class Checkpoint:
         return replace(self, preprocessing=spec, notes=notes, assumed=left)
 
     def build(self) -> DMFormer:
-        """The network with copies of these weights: float32, eval mode, no gradients."""
+        """The network with copies of these weights: float32, eval mode, no gradients.
+
+        Raises:
+            CheckpointError: Values that no trained network has.
+        """
+        for name, tensor in self.state.items():
+            check_values(name, tensor, self.name)
         with torch.device("meta"):
             model = DMFormer(self.config)
         counters = (name for name in model.state_dict() if name.endswith("num_batches_tracked"))

@@ -240,14 +240,23 @@ def _check_storage(name: str, tensor: Tensor, source: str) -> None:
 def _cast(name: str, tensor: Tensor, source: str) -> Tensor:
     # A copy, so that no tensor stays mapped to the file or keeps a larger storage alive.
     cast = tensor.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    if not bool(torch.isfinite(cast).all()):
+    check_values(name, cast, source)
+    return cast
+
+
+def check_values(name: str, tensor: Tensor, source: str) -> None:
+    """Refuses values that no trained network has: with them, nothing that is computed later means anything.
+
+    Raises:
+        CheckpointError: Values that are not finite, or negative variances.
+    """
+    if not bool(torch.isfinite(tensor).all()):
         raise CheckpointError(
             f"{source}: {name} holds values that are not finite in float32",
             "Use a checkpoint before training diverged.",
         )
-    if name.endswith("running_var") and bool((cast < 0).any()):
+    if name.endswith("running_var") and bool((tensor < 0).any()):
         raise CheckpointError(f"{source}: {name} holds negative variances", "The file is damaged: copy it again.")
-    return cast
 
 
 def sorted_bytes(state: Mapping[str, Tensor]) -> Iterable[bytes]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dmformer.data.dataset import Dataset, UnreadableLog, iterate_batches, subset
 from dmformer.data.folders import better_order
-from dmformer.errors import DataError
+from dmformer.errors import CheckpointError, DataError
 from dmformer.evaluation.verify import Answers
 from dmformer.golden import Golden
 from dmformer.preprocessing import Preprocessing, preprocess
@@ -58,11 +58,20 @@ def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def infer(reference: DMFormer, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits of a batch, float32 ``[N, classes]``."""
+    """Logits of a batch, float32 ``[N, classes]``.
+
+    Raises:
+        CheckpointError: They are not finite: nothing could be compared with them.
+    """
     import torch
 
     with torch.inference_mode():
         logits: NDArray[np.float32] = reference(torch.from_numpy(tensors)).numpy()
+    if not np.isfinite(logits).all():
+        raise CheckpointError(
+            "the reference's outputs are not finite: PyTorch overflows with these weights",
+            "Look for extreme values in the weights, or use a checkpoint before training diverged.",
+        )
     return logits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -138,6 +139,15 @@ def no_json(project: Path) -> None:
     (project / "golden" / "golden.json").write_text('{"schema": "dmformer.golden/1", "samples": [')
 
 
+def golden_is_a_pipe(project: Path) -> None:
+    (project / "golden" / "000.f32").unlink()
+    os.mkfifo(project / "golden" / "000.f32")
+
+
+def golden_has_no_end(project: Path) -> None:
+    os.truncate(project / "golden" / "000.f32", 1 << 34)
+
+
 def no_golden(project: Path) -> None:
     shutil.rmtree(project / "golden")
 
@@ -147,6 +157,8 @@ WRONG_PROJECTS: dict[Callable[[Path], None], str] = {
     short_tensor: "000.f32",
     no_json: "golden.json",
     no_golden: "golden.json",
+    golden_is_a_pipe: "000.f32: is missing, or no regular file",
+    golden_has_no_end: "000.f32: is larger than 512 MiB",
 }
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import cpp, python
@@ -21,7 +18,7 @@ from dmformer.embedding.project import embed
 from dmformer.embedding.samples import tolerance_of
 from dmformer.errors import BundleError, UsageError
 from dmformer.preprocessing import preprocess
-from dmformer.runtimes.openvino import NAMES, PRECISION_HINT
+from dmformer.runtimes.openvino import PRECISION_HINT
 from tests.support import edit_manifest, invoke, one_line, snapshot, with_fields, world
 
 Exported = Callable[..., Path]
@@ -205,17 +202,24 @@ def test_a_bundle_that_a_project_could_not_run_is_refused(
     assert words in refused(capsys, tmp_path, bundle, "--lang", language, "-o", tmp_path / "project")[0]
 
 
-@given(st.dictionaries(st.text(max_size=30) | st.just(PRECISION_HINT), st.text(max_size=9) | st.sampled_from([*NAMES])))
-@settings(max_examples=50, deadline=None)
-def test_no_option_of_a_manifest_is_passed_on_but_those_that_exporters_write(
-    exported: Exported, options: dict[str, str]
+@pytest.mark.parametrize("hint", ["f32", "bf16", None])
+def test_the_options_of_a_manifest_are_passed_on(exported: Exported, hint: str | None) -> None:
+    bundle = Bundle.load(exported("openvino"))
+    options = {PRECISION_HINT: hint} if hint else {}
+    runtime = bundle.manifest.runtime.model_copy(update={"options": options})
+    changed = with_fields(bundle, runtime=runtime)
+    assert f"\nOPTIONS = {options!a}\n" in python.parameters(changed)
+    pairs = "".join(f'{{"{name}", "{value}"}}' for name, value in options.items())
+    assert f"options() {{ return {{{pairs}}}; }}" in cpp.parameters(changed)
+
+
+@pytest.mark.parametrize(("isa", "needed"), [(("avx2", "avx512-vnni"), True), (("avx2",), False)])
+def test_an_int8_engine_names_the_instructions_that_it_needs(
+    exported: Exported, isa: tuple[str, ...], needed: bool
 ) -> None:
     bundle = Bundle.load(exported("openvino"))
-    options |= {"CACHE_DIR": "/somewhere", "LOG_LEVEL": "x"}
-    runtime = bundle.manifest.runtime.model_copy(update={"options": options})
-    changed = replace(bundle, manifest=bundle.manifest.model_copy(update={"runtime": runtime}))
-    hint = options.get(PRECISION_HINT)
-    allowed = {PRECISION_HINT: hint} if hint in NAMES else {}
-    assert f"\nOPTIONS = {allowed!a}\n" in python.parameters(changed)
-    pairs = "".join(f'{{"{name}", "{value}"}}' for name, value in allowed.items())
-    assert f"options() {{ return {{{pairs}}}; }}" in cpp.parameters(changed)
+    record = bundle.manifest.precision.model_copy(update={"requested": "int8"})
+    made = with_fields(bundle, precision=record, host=bundle.manifest.host.model_copy(update={"cpu_isa": isa}))
+    assert ('"avx512_vnni", "avx_vnni"' in cpp.parameters(made)) == needed
+    assert ("'avx512_vnni'," in python.parameters(made)) == needed
+    assert "cpu_flags() { return {}; }" in cpp.parameters(bundle)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dmformer.errors import CheckpointError
+from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import read_labels
@@ -195,6 +197,28 @@ def test_negative_variances(tmp_path: Path) -> None:
     state = good_state()
     state["norm.running_var"][0] = -1
     assert "norm.running_var holds negative" in refused_bytes(tmp_path, "weights.pt", saved(state)).message
+
+
+NORMS = sorted(name for name in good_state() if name.endswith("running_var"))
+
+
+@pytest.mark.parametrize("value", [-1e-3, -1e-5, -1e30, -1e-45, float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("way", ["file", "API"])
+def test_variances_that_none_has_are_refused_at_once_by_name(value: float, way: str, tmp_path: Path) -> None:
+    for name in NORMS:
+        checkpoint = small_checkpoint()
+        checkpoint.state[name][0] = value
+        torch.save(dict(checkpoint.state), tmp_path / "weights.pt")
+        with pytest.raises(CheckpointError, match=re.escape(f"{name} holds")):
+            checkpoint.build() if way == "API" else load_checkpoint(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("value", [0, 1e-45, 1e38])
+def test_variances_at_the_ends_of_what_is_possible_fold(value: float) -> None:
+    for name in NORMS:
+        checkpoint = small_checkpoint()
+        checkpoint.state[name][0] = value
+        assert bool(canonicalize(checkpoint.build())(torch.ones(1, 3, 32, 32)).isfinite().all())
 
 
 def test_two_models_under_one_name(tmp_path: Path) -> None:

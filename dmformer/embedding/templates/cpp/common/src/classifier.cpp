@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <numeric>
 #include <stdexcept>
 
@@ -14,9 +15,23 @@ namespace {
 // As many images at once as an engine with an open batch is given.
 constexpr std::size_t kOpenBatch = 32;
 
+// An 8-bit engine that was made for other instructions would give wrong sums. Only Linux tells what its CPU has.
+void check_machine() {
+  const std::vector<std::string> flags = parameters::cpu_flags();
+  std::ifstream file("/proc/cpuinfo");
+  if (flags.empty() || !file) return;
+  std::string wanted;
+  for (std::string word; file >> word;) {
+    if (std::find(flags.begin(), flags.end(), word) != flags.end()) return;
+  }
+  for (const std::string& flag : flags) wanted += (wanted.empty() ? "" : ", ") + flag;
+  throw std::runtime_error("this INT8 engine is for a CPU with one of " + wanted +
+                           ": sums would saturate on this one");
+}
+
 }  // namespace
 
-Classifier::Classifier(const std::string& folder, int threads) : engine_(folder, threads) {}
+Classifier::Classifier(const std::string& folder, int threads) : engine_(folder, threads) { check_machine(); }
 
 std::vector<float> Classifier::logits(const std::vector<parameters::Input>& images) {
   const std::size_t elements = parameters::preprocessing().elements();

@@ -1,6 +1,8 @@
 #include "golden.hpp"
 
+#include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -12,8 +14,15 @@ namespace dmformer {
 namespace {
 
 constexpr double kMaxSide = 1 << 16;
+constexpr std::uintmax_t kMaxFileBytes = std::uintmax_t{512} << 20;
 
 std::string read(const std::string& path) {
+  std::error_code error;
+  // Opening a named pipe would block for ever.
+  if (!std::filesystem::is_regular_file(path, error)) throw std::runtime_error(path + ": is missing, or no regular file");
+  if (std::filesystem::file_size(path, error) > kMaxFileBytes || error) {
+    throw std::runtime_error(path + ": is larger than 512 MiB");
+  }
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();

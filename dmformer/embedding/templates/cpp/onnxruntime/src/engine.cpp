@@ -31,6 +31,7 @@ struct Engine::State {
 
 Engine::Engine(const std::string& folder, int threads) : state_(std::make_unique<State>()) {
   const std::filesystem::path path = std::filesystem::path(folder) / parameters::kEngineFile;
+  state_->environment.DisableTelemetryEvents();
   try {
     state_->session = Ort::Session(state_->environment, path.c_str(), session_options(threads));
   } catch (const Ort::Exception& error) {

@@ -22,6 +22,8 @@ struct Golden {
     let tolerance: Tolerance
     let samples: [Sample]
 
+    private static let maxFileBytes = 512 << 20
+
     private struct Document: Decodable {
         struct Entry: Decodable {
             let name: String
@@ -46,7 +48,9 @@ struct Golden {
         let document: Document
         do {
             document = try decoder.decode(
-                Document.self, from: Data(contentsOf: folder.appendingPathComponent("golden.json")))
+                Document.self, from: Golden.bytes(folder, "golden.json"))
+        } catch let error as ClassifierError {
+            throw error
         } catch {
             throw ClassifierError("golden.json: cannot be read: \(error.localizedDescription)")
         }
@@ -69,11 +73,14 @@ struct Golden {
     }
 
     private static func bytes(_ folder: URL, _ name: String) throws -> Data {
-        do {
-            return try Data(contentsOf: folder.appendingPathComponent(name))
-        } catch {
-            throw ClassifierError("\(name): cannot be read")
+        let url = folder.appendingPathComponent(name)
+        // Opening a named pipe would block for ever.
+        guard let values = try? url.resourceValues(forKeys: [.isRegularFileKey, .fileSizeKey]),
+            values.isRegularFile == true, (values.fileSize ?? 0) <= maxFileBytes, let data = try? Data(contentsOf: url)
+        else {
+            throw ClassifierError("\(name): cannot be read, or is larger than 512 MiB")
         }
+        return data
     }
 
     /// Little-endian floats, which is how every machine of Apple's stores them.
