@@ -83,7 +83,8 @@ class Golden:
     def digest(self) -> str:
         """SHA-256 of the samples, which is the same beside any manifest."""
         found = hashlib.sha256(repr(self.names).encode())
-        for array in (*self.images, self.tensors, self.logits, self.labels):
+        arrays: tuple[NDArray[np.generic], ...] = (*self.images, self.tensors, self.logits, self.labels)
+        for array in arrays:
             found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return found.hexdigest()
 
