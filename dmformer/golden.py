@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +83,7 @@ class Golden:
     def digest(self) -> str:
         """SHA-256 of the samples, which is the same beside any manifest."""
         found = hashlib.sha256(repr(self.names).encode())
-        arrays: tuple[NDArray[Any], ...] = (*self.images, self.tensors, self.logits, self.labels)
+        arrays: tuple[NDArray[np.generic], ...] = (*self.images, self.tensors, self.logits, self.labels)
         for array in arrays:
             found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return found.hexdigest()
