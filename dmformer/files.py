@@ -132,6 +132,16 @@ def _sweep(folder: Path) -> None:
             left.unlink()
 
 
+def user_cache() -> Path | None:
+    """The user's cache directory for this project; None for a user without a home, as in many containers."""
+    import platformdirs
+
+    try:
+        return Path(platformdirs.user_cache_dir("dmformer", appauthor=False))
+    except RuntimeError:
+        return None
+
+
 def utf8_name(path: Path, hint: str) -> None:
     """Refuses a name that JSON documents and the runtimes cannot hold, before they do so after the work."""
     shown = os.fsencode(path).decode(errors="backslashreplace")

@@ -32,13 +32,6 @@ class Entry:
     written: float
 
 
-def default_directory() -> Path:
-    """The user's cache directory for this project."""
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("dmformer", appauthor=False))
-
-
 def cache_key(parts: Mapping[str, str | int | float | bool | None]) -> str:
     """SHA-256 (hex) over named parts; the order of the names does not matter."""
     return hashlib.sha256(json.dumps(dict(sorted(parts.items()))).encode()).hexdigest()
@@ -48,7 +41,7 @@ class Cache:
     """Documents in one directory, which is made when the first one is stored.
 
     Args:
-        directory: Where; `default_directory` for the user's own.
+        directory: Where; `dmformer.files.user_cache` for the user's own.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -154,7 +154,7 @@ def _columns(graph: Graph, reader: str) -> NDArray[np.float64]:
     weight = graph.array(node.input[1]).astype(np.float64)
     if node.op_type == "Gemm":
         return weight if _is_transposed(node) else weight.T
-    if weight.shape[1] == 1:
+    if _is_depthwise(node):
         return weight.reshape(len(weight), -1).T
     return weight.transpose(0, 2, 3, 1).reshape(-1, weight.shape[1])
 
@@ -170,13 +170,17 @@ def _divide_outputs(graph: Graph, writer: str, scale: NDArray[np.float32]) -> No
 def _multiply_inputs(graph: Graph, reader: str, scale: NDArray[np.float32]) -> None:
     node = graph.by_name[reader]
     weight = graph.array(node.input[1])
-    depthwise = node.op_type == "Conv" and weight.shape[1] == 1 and len(weight) == len(scale)
-    axis = 0 if depthwise or (node.op_type == "Gemm" and not _is_transposed(node)) else 1
+    axis = 0 if _is_depthwise(node) or (node.op_type == "Gemm" and not _is_transposed(node)) else 1
     graph.set_array(node.input[1], (weight * _along(scale, weight.ndim, axis)).astype(np.float32))
 
 
 def _along(scale: NDArray[np.float32], ndim: int, axis: int) -> NDArray[np.float32]:
     return scale.reshape([-1 if index == axis else 1 for index in range(ndim)])
+
+
+def _is_depthwise(node: onnx.NodeProto) -> bool:
+    """Asked of the node: a dense layer that reads a single channel has weights of the same shape."""
+    return any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
 
 
 def _is_transposed(node: onnx.NodeProto) -> bool:

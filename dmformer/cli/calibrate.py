@@ -9,6 +9,7 @@ import typer
 
 from dmformer.cli import int8, options
 from dmformer.cli import weights as weights_options
+from dmformer.errors import OutputError
 
 EXAMPLES = (
     ("dmformer calibrate best.pt --calibration photos/ -o ranges.json", "ranges as a file to review"),
@@ -67,10 +68,14 @@ def cache(
     """List or clear the cached ranges. An entry is only found again where nothing that it depends on has changed."""
     from datetime import datetime, timezone
 
-    from dmformer.calibration.cache import Cache, default_directory
+    from dmformer.calibration.cache import Cache
     from dmformer.cli.output import console, escaped, print_json, size_text, table
+    from dmformer.files import user_cache
 
-    store = Cache(default_directory())
+    directory = user_cache()
+    if directory is None:
+        raise OutputError("there is no cache: this user has no home directory", "set HOME or XDG_CACHE_HOME")
+    store = Cache(directory)
     entries = store.entries()
     if clear:
         store.clear()

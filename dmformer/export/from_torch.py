@@ -14,7 +14,7 @@ import torch
 
 from dmformer import chatter
 from dmformer.errors import ExportError, UsageError
-from dmformer.model.config import TOTAL_STRIDE
+from dmformer.model.config import check_size
 from dmformer.model.network import DMFormer
 
 INPUT, OUTPUT = "image", "logits"
@@ -48,17 +48,6 @@ class GraphOptions:
             raise UsageError(
                 f"opset {self.opset} is out of range",
                 f"give --opset from {MIN_OPSET} (the first with Gelu) to {MAX_OPSET}",
-            )
-
-
-def check_size(size: tuple[int, int]) -> None:
-    """Raises `UsageError` where a side is not divisible by the network's total stride of 32."""
-    for side in size:
-        if side % TOTAL_STRIDE or side < TOTAL_STRIDE or side > 8192:
-            below = max(TOTAL_STRIDE, side // TOTAL_STRIDE * TOTAL_STRIDE)
-            raise UsageError(
-                f"the input size {size[0]}x{size[1]} is not divisible by {TOTAL_STRIDE}",
-                f"use --imgsz {below} or --imgsz {below + TOTAL_STRIDE}",
             )
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
-from dmformer.model.config import PRESETS, TOTAL_STRIDE, ModelConfig
+from dmformer.model.config import PRESETS, ModelConfig, check_size
 from dmformer.model.description import (
     Description,
     first_problem,
@@ -187,8 +187,7 @@ def random_checkpoint(
         raise UsageError(f"no preset is called {preset!r}", f"Known presets: {', '.join(PRESETS)}.")
     config = PRESETS[preset] if isinstance(preset, str) else preset
     sides = (size, size) if isinstance(size, int) else size
-    if any(side < TOTAL_STRIDE or side % TOTAL_STRIDE for side in sides):
-        raise UsageError(f"input size {sides} is not divisible by {TOTAL_STRIDE}")
+    check_size(sides)
     generator = torch.Generator().manual_seed(seed)
     state = {
         key: _random_tensor(key, shape, config, generator) for key, shape in sorted(expected_shapes(config).items())

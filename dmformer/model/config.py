@@ -13,6 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dmformer.errors import UsageError
+from dmformer.preprocessing import MAX_SIDE
+
 STAGES = 4
 TOTAL_STRIDE = 32
 """Strides 4, 8, 16, 32 (paper, section 3.1): an input side must be divisible by the last."""
@@ -98,3 +101,21 @@ PRESETS: dict[str, ModelConfig] = {
 }
 """Named configurations. The names S and L are the paper's, the numbers this project's choice in the
 paper's parameter range; ``tiny`` exists so that a real trained checkpoint fits in the package."""
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Refuses an input that no network takes: sides are divisible by the total stride of 32, and at most 8192.
+
+    Raises:
+        UsageError: Names the nearest sizes that are possible.
+    """
+    height, width = size
+    for side in size:
+        if side > MAX_SIDE:
+            raise UsageError(f"the input size {height}x{width} is too large", f"use at most --imgsz {MAX_SIDE}")
+        if side % TOTAL_STRIDE or side < TOTAL_STRIDE:
+            below = max(TOTAL_STRIDE, side // TOTAL_STRIDE * TOTAL_STRIDE)
+            raise UsageError(
+                f"the input size {height}x{width} is not divisible by {TOTAL_STRIDE}",
+                f"use --imgsz {below} or --imgsz {below + TOTAL_STRIDE}",
+            )

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dmformer.errors import UsageError
-from dmformer.model.config import TOTAL_STRIDE, ModelConfig
+from dmformer.model.config import ModelConfig, check_size
 from dmformer.model.network import DMFormer
 
 _PARTS = {
@@ -59,8 +58,7 @@ def count(model_or_config: DMFormer | ModelConfig, size: int | tuple[int, int]) 
     """
     config = model_or_config if isinstance(model_or_config, ModelConfig) else model_or_config.config
     height, width = (size, size) if isinstance(size, int) else size
-    if any(side < TOTAL_STRIDE or side % TOTAL_STRIDE for side in (height, width)):
-        raise UsageError(f"input size {(height, width)} is not divisible by {TOTAL_STRIDE}")
+    check_size((height, width))
     with torch.device("meta"):
         model = DMFormer(config).eval()
         images = torch.empty(1, config.in_channels, height, width)

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer import __version__, assets
-from dmformer.calibration.cache import Cache, cache_key, default_directory
+from dmformer.calibration.cache import Cache, cache_key
 from dmformer.calibration.collect import REVISION, CalibrationSet, calibrate, check_count
 from dmformer.calibration.ranges import Ranges, graph_digest, load_ranges
 from dmformer.data.dataset import Dataset, UnreadableLog, content_hash, iterate_batches, readable_indices, subset
 from dmformer.data.open import open_dataset, open_unlabelled
 from dmformer.errors import UsageError
+from dmformer.files import user_cache
 from dmformer.host import package_version
 from dmformer.pipeline.options import Int8Options
 from dmformer.preprocessing import Preprocessing
@@ -174,7 +175,12 @@ def random_set(preprocessing: Preprocessing, count: int) -> CalibrationSet:
 
 def cached_ranges(graph: onnx.ModelProto, images: CalibrationSet, options: Int8Options, progress: Progress) -> Ranges:
     """Ranges from the user's cache, or measured and put there."""
-    cache = Cache(options.cache or default_directory())
+    directory = (options.cache or user_cache()) if options.use_cache else None
+    if directory is None:
+        if options.use_cache:
+            progress.say("ranges are not cached: this user has no home directory")
+        return calibrate(graph, images, options.method, progress=progress)
+    cache = Cache(directory)
     key = cache_key(
         {
             "graph": graph_digest(graph),
@@ -189,13 +195,12 @@ def cached_ranges(graph: onnx.ModelProto, images: CalibrationSet, options: Int8O
             "pillow": package_version("pillow"),
         }
     )
-    found = cache.get("ranges", key, Ranges) if options.use_cache else None
+    found = cache.get("ranges", key, Ranges)
     if found is not None:
         progress.say(f"ranges from the cache ({images.count} images; --no-cache measures again)")
         return found
     measured = calibrate(graph, images, options.method, progress=progress)
-    if options.use_cache:
-        cache.put("ranges", key, measured)
+    cache.put("ranges", key, measured)
     return measured
 
 

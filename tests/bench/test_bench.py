@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -210,3 +211,9 @@ def test_pytorch_is_optional(exported: Exported, monkeypatch: pytest.MonkeyPatch
     assert len(measurement.choose_candidates([bundle], "auto", None, [], Silent())) == 1
     with pytest.raises(MissingBackendError, match="needs torch"):
         measurement.choose_candidates([bundle], "pytorch", None, [], Silent())
+
+
+@pytest.mark.parametrize("wrong", [{"duration_s": math.inf}, {"duration_s": math.nan}, {"warmup_s": math.inf}])
+def test_durations_that_never_end_are_refused_at_once(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="numbers of seconds"):
+        Settings(**wrong)

@@ -16,6 +16,7 @@ from dmformer.export.onnx_model import make_onnx
 from dmformer.export.qdq.graph import Graph
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import random_checkpoint
+from dmformer.model.config import ModelConfig
 from dmformer.preprocessing import Preprocessing
 from tests.support import TINY
 
@@ -25,8 +26,8 @@ ISA = "avx512-vnni"
 
 
 @cache
-def canonical_graph() -> onnx.ModelProto:
-    model = canonicalize(random_checkpoint(TINY, size=SIDE).build())
+def canonical_graph(config: ModelConfig = TINY) -> onnx.ModelProto:
+    model = canonicalize(random_checkpoint(config, size=SIDE).build())
     return make_onnx(model, GraphOptions((SIDE, SIDE), dynamic=True), PREPROCESSING, None)
 
 

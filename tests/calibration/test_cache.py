@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from dmformer.calibration.cache import Cache, cache_key, default_directory
+from dmformer.calibration.cache import Cache, cache_key
 from dmformer.calibration.plan import PrecisionPlan
+from dmformer.files import user_cache
+from tests.support import invoke, one_line, run
 
 PLAN = PrecisionPlan(groups={"stem": "float"})
 PARTS: dict[str, str | int | float | bool | None] = {"graph": "a", "images": "b", "method": "mse", "version": "1"}
@@ -75,5 +78,28 @@ def test_nothing_is_left_behind(cache: Cache) -> None:
     assert [path.name for path in cache.directory.iterdir()] == [f"plan-{cache_key(PARTS)}.json"]
 
 
-def test_default_directory_is_the_users() -> None:
-    assert default_directory().name == "dmformer"
+def test_the_users_own_directory() -> None:
+    directory = user_cache()
+    assert directory is not None
+    assert directory.name == "dmformer"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root becomes a user that is none")
+def test_a_user_without_a_home_has_no_cache() -> None:
+    code = """
+import os, platformdirs.unix, pwd
+from dmformer.files import user_cache
+os.setuid(54321)
+for name in ("HOME", "XDG_CACHE_HOME"):
+    os.environ.pop(name, None)
+assert user_cache() is None
+"""
+    done = run(code=code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_cache_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("dmformer.files.user_cache", lambda: None)
+    code, _, err = invoke(capsys, "cache")
+    assert code == 2
+    assert "no home directory" in one_line(err)

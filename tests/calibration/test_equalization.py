@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,7 @@ from tests.calibration.graphs import (
     scaled_channels,
     sqnr,
 )
+from tests.support import TINY
 
 
 def test_every_kind_of_seam_is_found() -> None:
@@ -69,6 +72,19 @@ def test_rescaled_channels_give_the_same_integers(sigma: float) -> None:
     reference = logits(canonical_graph(), images(16, seed=1))
     assert abs(sqnr(reference, plain) - sqnr(reference, rescaled)) < 1.0
     assert sqnr(reference, rescaled) > 25
+
+
+@pytest.mark.parametrize(
+    "changes", [{"widths": (1, 1, 1, 1)}, {"widths": (1, 8, 1, 8), "expansion": 1}, {"stem_width": 1}]
+)
+def test_layers_of_a_single_channel_are_equalized_exactly_and_quantized(changes: dict[str, Any]) -> None:
+    graph = canonical_graph(TINY.model_copy(update=changes))
+    found = calibrate(graph, calibration_set(), threads=1)
+    expected, rescaled = logits(graph, images(4)), logits(equalized(graph, found.channel_scales()), images(4))
+    assert np.abs(rescaled - expected).max() < 1e-4 * np.abs(expected).max()
+    groups = default_plan(graph, "onnxruntime").int8_groups(graph)
+    engine = quantizer(graph, found, "onnxruntime", ISA).corrected(groups, batches(images(4)))
+    assert np.isfinite(logits(engine, images(4))).all()
 
 
 def test_a_seam_that_the_model_does_not_have() -> None:

@@ -48,3 +48,5 @@ def test_a_network_is_counted_as_it_is() -> None:
 def test_an_impossible_size_is_refused() -> None:
     with pytest.raises(UsageError, match="divisible by 32"):
         count(PRESETS["tiny"], 225)
+    with pytest.raises(UsageError, match="too large"):
+        count(PRESETS["tiny"], 32_000_000_000)

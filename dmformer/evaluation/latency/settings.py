@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -51,6 +52,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.duration_s) or not math.isfinite(self.warmup_s):
+            raise UsageError("--duration and --warmup are numbers of seconds", "for example: --duration 10")
         if self.fps is not None and self.streams > 1:
             raise UsageError("--fps and --streams exclude each other", "a camera is one stream")
         if self.boundary not in BOUNDARIES:

@@ -9,10 +9,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from dmformer.errors import OutputError, UsageError
-from dmformer.files import write_atomically
+from dmformer.files import user_cache, write_atomically
 from dmformer.runtimes.tensorrt.gpu import Gpu
 
 MAX_CACHE_BYTES = 1 << 28
@@ -49,7 +47,10 @@ class TimingCache:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror})", "name another file") from error
 
 
-def default_cache(version: str, gpu: Gpu) -> TimingCache:
-    """The user's own cache for one version of the library on one kind of GPU."""
+def default_cache(version: str, gpu: Gpu) -> TimingCache | None:
+    """The user's own cache for one version of the library on one kind of GPU; None for a user without a home."""
+    directory = user_cache()
+    if directory is None:
+        return None
     key = re.sub(r"[^A-Za-z0-9.]+", "-", f"tensorrt-{version}-{gpu.name}-sm{gpu.compute_capability}").lower()
-    return TimingCache(Path(platformdirs.user_cache_dir("dmformer")) / "timing" / f"{key}.cache")
+    return TimingCache(directory / "timing" / f"{key}.cache")
