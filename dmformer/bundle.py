@@ -8,7 +8,6 @@ signature, and who writes all of a bundle anew is not noticed. Nothing in a bund
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from dmformer.errors import BundleError
 from dmformer.files import write_atomically
 from dmformer.golden import GOLDEN_FILE, Golden, manifest_digest
 from dmformer.manifest import SCHEMA, FileEntry, Manifest, Proof
-from dmformer.reading import read_bounded
+from dmformer.reading import read_json
 from dmformer.staging import MANIFEST_FILE, PARTIAL
 from dmformer.texts import problem_in
 
@@ -126,12 +125,12 @@ def read_manifest(directory: Path) -> Manifest:
         raise BundleError(f"{directory}: no such directory", "a bundle is the directory that `dmformer export` made")
     if not path.is_file():
         raise BundleError(f"{directory}: is not a bundle (no {MANIFEST_FILE})", "make one with `dmformer export`")
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: is larger than {MAX_MANIFEST_BYTES >> 20} MiB", "export the bundle again")
     try:
-        document = json.loads(read_bounded(path, MAX_MANIFEST_BYTES))
-    except (ValueError, OSError, RecursionError) as error:
-        raise BundleError(f"{path}: cannot be read ({error})", "export the bundle again") from error
+        document = read_json(path, MAX_MANIFEST_BYTES)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})", "export the bundle again") from error
+    except ValueError as error:
+        raise BundleError(f"{path}: is not JSON ({error})", "export the bundle again") from error
     return parse_manifest(document, path)
 
 

@@ -1,11 +1,13 @@
-"""Small files, read without trusting what they are: devices, FIFOs and files that grow are refused, not waited for."""
+"""Files read without trusting what they are: devices, FIFOs and what is too large are refused, not waited for."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -16,14 +18,35 @@ def read_bounded(path: Path, limit: int) -> bytes:
         limit: The most bytes that it may have.
 
     Raises:
-        OSError: It cannot be read, is no regular file (EINVAL), or is larger (EFBIG).
+        OSError: It cannot be read, is no regular file (EINVAL), or is larger (EFBIG); ``strerror`` says so in words.
     """
-    # Opening a FIFO would wait for a writer.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise OSError(errno.EFBIG, f"is larger than {limit} bytes", str(path))
+    with open(path, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        # One byte more than it should have: a file may grow meanwhile.
+        content = file.read(min(status.st_size, limit) + 1)
+    if max(len(content), status.st_size) > limit:
+        size = f"{limit >> 20} MiB" if limit >> 20 else f"{limit} bytes"
+        raise OSError(errno.EFBIG, f"is larger than {size}", str(path))
     return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Opening a FIFO would wait for a writer, and reading a device for ever.
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise OSError(errno.EINVAL, "is no regular file", path)
+
+
+def read_json(path: Path, limit: int) -> Any:
+    """The document in a regular file of at most ``limit`` bytes.
+
+    Raises:
+        OSError: See `read_bounded`.
+        ValueError: It is no JSON, or nested too deep.
+    """
+    try:
+        return json.loads(read_bounded(path, limit))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error

@@ -8,7 +8,6 @@ the same destination removes. A folder that is in use is locked: see `dmformer.l
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import secrets
@@ -24,7 +23,7 @@ from typing import Any
 from dmformer.errors import OutputError
 from dmformer.files import MAX_BYTES, utf8_name
 from dmformer.locks import abandoned, fresh, lock, unlock
-from dmformer.reading import read_bounded
+from dmformer.reading import read_json
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
@@ -63,8 +62,8 @@ class Kind:
 
     def _document(self, directory: Path) -> dict[str, Any]:
         try:
-            document = json.loads(read_bounded(directory / self.file, MAX_BYTES))
-        except (OSError, ValueError, RecursionError):
+            document = read_json(directory / self.file, MAX_BYTES)
+        except (OSError, ValueError):
             return {}
         return document if isinstance(document, dict) else {}
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from dmformer.files import write_atomically
+from dmformer.reading import read_json
 
 T = TypeVar("T", bound=BaseModel)
 SUFFIX = ".json"
@@ -51,9 +52,7 @@ class Cache:
         """The stored document, or None where there is none that is whole and valid."""
         path = self._path(kind, key)
         try:
-            if path.stat().st_size > MAX_BYTES:
-                return None
-            stored = json.loads(path.read_bytes())
+            stored = read_json(path, MAX_BYTES)
             document = stored["document"]
             if stored["key"] != key or stored["digest"] != _digest(document):
                 return None

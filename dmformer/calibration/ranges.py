@@ -97,14 +97,11 @@ def load_ranges(path: Path) -> Ranges:
     Raises:
         DataError: It cannot be read or is no ranges file of this version.
     """
+    hint = "give the file that dmformer calibrate wrote"
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: too large to be a ranges file", "give the file that dmformer calibrate wrote")
         return Ranges.model_validate_json(read_bounded(path, MAX_BYTES))
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror})", "give the file that dmformer calibrate wrote"
-        ) from error
+        raise DataError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dmformer.errors import InputError, MissingBackendError
+from dmformer.reading import read_bounded
 
 MAX_ONNX_BYTES = 2 << 30
 """The largest protobuf that there can be."""
@@ -23,14 +24,15 @@ def describe_onnx(path: Path) -> dict[str, Any]:
         import onnx
     except ImportError as error:
         raise MissingBackendError("onnx is not installed", "pip install 'dmformer[export]'") from error
-    if path.is_file() and path.stat().st_size > MAX_ONNX_BYTES:
-        raise InputError(f"{path}: is larger than 2 GiB, so it is no ONNX model")
+    hint = "give a file that `dmformer export` made"
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load_model_from_string(read_bounded(path, MAX_ONNX_BYTES))
         onnx.checker.check_model(model)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is no ONNX model ({reason})", "give a file that `dmformer export` made") from error
+        raise InputError(f"{path}: is no ONNX model ({reason})", hint) from error
     return {
         "path": str(path),
         "opset": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},

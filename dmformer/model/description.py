@@ -6,7 +6,6 @@ unique where widths are small: those found reproduce the shapes exactly, which i
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 from collections.abc import Mapping
@@ -76,8 +75,7 @@ def _bounded_bytes(path: Path) -> bytes:
     try:
         return read_bounded(path, MAX_JSON_BYTES)
     except OSError as error:
-        why = "more than 1 MiB" if error.errno == errno.EFBIG else error.strerror
-        raise CheckpointError(f"{path}: cannot be read ({why})", "Check the path.") from error
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})", "Check the path.") from error
 
 
 def _parsed(content: bytes, source: str) -> Description:

@@ -290,5 +290,5 @@ def test_what_stands_in_a_description_s_place_is_refused_at_once(place: str, kin
         os.mkfifo(tmp_path / "pipe" if kind == "link to a fifo" else path)
     if kind == "link to a fifo":
         path.symlink_to("pipe")
-    with pytest.raises(CheckpointError, match="more than 1 MiB" if kind == "too large" else "is no regular file"):
+    with pytest.raises(CheckpointError, match="larger than 1 MiB" if kind == "too large" else "is no regular file"):
         read_labels(path)

@@ -16,7 +16,7 @@ from dmformer.environment import Count, Environment, Ratio, Text
 from dmformer.errors import DataError
 from dmformer.evaluation.latency.settings import Boundary
 from dmformer.manifest import Decibels, Percent, Share, Strict
-from dmformer.reading import read_bounded
+from dmformer.reading import read_json
 from dmformer.texts import plain
 
 SCHEMA = "dmformer.bench/1"
@@ -282,12 +282,10 @@ def read_document(path: Path | str) -> Document:
     path = Path(path)
     again = "make it with: dmformer bench BUNDLE... --output bench.json"
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: is larger than {MAX_BYTES >> 20} MiB", again)
-        document = json.loads(read_bounded(path, MAX_BYTES))
+        document = read_json(path, MAX_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", again) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: is not JSON", again) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:

@@ -36,9 +36,11 @@ class Blob:
             OSError: It cannot be read.
         """
         self._name = path.name
+        # Opening a FIFO would wait for a writer.
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{self._name} is no regular file")
         with path.open("rb") as file:
-            size = path.stat().st_size
-            if size < ALIGNMENT:
+            if path.stat().st_size < ALIGNMENT:
                 raise ValueError(f"{self._name} is too short to hold weights")
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         _, version = HEADER.unpack_from(self._data)

@@ -6,12 +6,12 @@ Layout (coremltools, mlmodel/ModelPackage): ``Manifest.json`` names the root ite
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from dmformer.reading import read_bounded, read_json
 from dmformer.runtimes.mlprogram.blob import Blob
 from dmformer.runtimes.mlprogram.messages import BlobReference, Content, Model, Value, read_model
 
@@ -56,20 +56,16 @@ def read_package(path: Path) -> Package:
     """
     try:
         specification = specification_of(path)
-        model = read_model(_bounded(specification))
+        model = read_model(read_bounded(specification, MAX_SPECIFICATION_BYTES))
     except PackageError:
         raise
     except FileNotFoundError as error:
         raise PackageError(f"{Path(str(error.filename)).name} is missing") from error
+    except OSError as error:
+        raise PackageError(f"{Path(str(error.filename)).name} {error.strerror}") from error
     except DAMAGE as error:
         raise PackageError(f"its specification cannot be read: {error}") from error
     return Package(model, _constants(model, specification.parent))
-
-
-def _bounded(specification: Path) -> bytes:
-    if specification.stat().st_size > MAX_SPECIFICATION_BYTES:
-        raise PackageError(f"{specification.name} is larger than {MAX_SPECIFICATION_BYTES >> 20} MiB")
-    return specification.read_bytes()
 
 
 def specification_of(path: Path) -> Path:
@@ -79,13 +75,12 @@ def specification_of(path: Path) -> Path:
         PackageError: The manifest is no such manifest, or names a file outside the package.
         OSError: It cannot be read.
     """
-    manifest = path / MANIFEST
-    if manifest.stat().st_size > MAX_MANIFEST_BYTES:
-        raise PackageError(f"{MANIFEST} is too large")
     try:
-        document = json.loads(manifest.read_bytes())
+        document = read_json(path / MANIFEST, MAX_MANIFEST_BYTES)
         item = document["itemInfoEntries"][document["rootModelIdentifier"]]["path"]
         inside = _inside(str(item))
+    except OSError:
+        raise
     except DAMAGE as error:
         raise PackageError(f"{MANIFEST} is no manifest of a package ({type(error).__name__})") from error
     return path / DATA / inside

@@ -192,8 +192,6 @@ def read_description(path: Path) -> Description:
     """
     hint = "build the engine again: dmformer build"
     try:
-        if path.stat().st_size > MAX_LAYERS_BYTES:
-            raise BundleError(f"{path}: is larger than {MAX_LAYERS_BYTES >> 20} MiB", hint)
         return TypeAdapter(Description).validate_json(read_bounded(path, MAX_LAYERS_BYTES))
     except ValidationError as error:
         raise BundleError(f"{path}: {error.errors()[0]['msg']}", hint) from error

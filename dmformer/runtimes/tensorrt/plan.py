@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from dmformer.errors import BundleError, UsageError
 from dmformer.manifest import Strict
-from dmformer.reading import read_bounded
+from dmformer.reading import read_json
 from dmformer.runtimes.tensorrt.gpu import Gpu
 from dmformer.runtimes.tensorrt.libraries import TYPED_SINCE, Library, parse_version
 
@@ -80,13 +80,13 @@ def read_plan(path: Path) -> BuildPlan:
         BundleError: It is damaged.
     """
     try:
-        if path.stat().st_size > MAX_PLAN_BYTES:
-            raise BundleError(f"{path}: is larger than {MAX_PLAN_BYTES} bytes", "export the bundle again")
-        return BuildPlan.model_validate(json.loads(read_bounded(path, MAX_PLAN_BYTES)))
+        return BuildPlan.model_validate(read_json(path, MAX_PLAN_BYTES))
     except ValidationError as error:
         raise BundleError(f"{path}: {_first(error)}", "export the bundle again") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: cannot be read ({error})", "export the bundle again") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})", "export the bundle again") from error
+    except ValueError as error:
+        raise BundleError(f"{path}: is not JSON", "export the bundle again") from error
 
 
 def check_plan(plan: BuildPlan, library: Library) -> None:

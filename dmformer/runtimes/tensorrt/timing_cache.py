@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dmformer.errors import OutputError, UsageError
 from dmformer.files import user_cache, write_atomically
+from dmformer.reading import read_bounded
 from dmformer.runtimes.tensorrt.gpu import Gpu
 
 MAX_CACHE_BYTES = 1 << 28
@@ -26,13 +27,15 @@ class TimingCache:
         """Its content; empty where there is none yet.
 
         Raises:
-            UsageError: It is no file, or far too large.
+            UsageError: It cannot be read, is no file, or far too large.
         """
-        if not self.path.exists():
+        try:
+            return read_bounded(self.path, MAX_CACHE_BYTES)
+        except FileNotFoundError:
             return b""
-        if not self.path.is_file() or self.path.stat().st_size > MAX_CACHE_BYTES:
-            raise UsageError(f"{self.path}: is no timing cache", "name another --timing-cache, or delete it")
-        return self.path.read_bytes()
+        except OSError as error:
+            hint = "name another --timing-cache, or delete it"
+            raise UsageError(f"{self.path}: is no timing cache ({error.strerror})", hint) from error
 
     def write(self, content: bytes) -> None:
         """Replaces it in one step.
