@@ -14,7 +14,6 @@ import dmformer.calibration.cache
 import dmformer.calibration.plan
 import dmformer.calibration.ranges
 import dmformer.evaluation.latency.document
-import dmformer.export.summary
 import dmformer.model.description
 import dmformer.runtimes.mlprogram.package
 import dmformer.runtimes.tensorrt.layers
@@ -26,6 +25,7 @@ from dmformer.calibration.plan import PrecisionPlan, load_plan
 from dmformer.calibration.ranges import load_ranges
 from dmformer.errors import DmformerError
 from dmformer.evaluation.latency.document import read_document
+from dmformer.export import summary
 from dmformer.export.summary import describe_onnx
 from dmformer.model.description import read_labels
 from dmformer.reading import read_bounded, read_json
@@ -49,7 +49,7 @@ READERS: dict[str, tuple[ModuleType, str, Callable[[Path], object]]] = {
     "ranges.json": (dmformer.calibration.ranges, "MAX_BYTES", load_ranges),
     "bench.json": (dmformer.evaluation.latency.document, "MAX_BYTES", read_document),
     "labels.txt": (dmformer.model.description, "MAX_JSON_BYTES", read_labels),
-    "model.onnx": (dmformer.export.summary, "MAX_ONNX_BYTES", describe_onnx),
+    "model.onnx": (summary, "MAX_ONNX_BYTES", describe_onnx),
     "Manifest.json": (
         dmformer.runtimes.mlprogram.package,
         "MAX_MANIFEST_BYTES",

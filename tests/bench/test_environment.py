@@ -9,8 +9,8 @@ import pytest
 
 from dmformer import environment, host, jetson, limits
 from dmformer.cli.doctor import examine
-from dmformer.evaluation.latency.doubts import thread_doubts
 from dmformer.evaluation.latency.candidates import Candidate
+from dmformer.evaluation.latency.doubts import thread_doubts
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.runtimes.onnx_runtime import session_options
 from dmformer.runtimes.openvino import latency_config

@@ -1,0 +1,50 @@
+"""What makes the figures of a measurement doubtful, in words."""
+
+from __future__ import annotations
+
+import re
+
+from dmformer import host
+from dmformer.evaluation.latency.candidates import Candidate
+from dmformer.evaluation.latency.document import Result
+from dmformer.evaluation.latency.schedule import Records
+from dmformer.evaluation.latency.settings import Settings
+
+UNSTEADY = 0.025
+"""trtexec's limit of the coefficient of variation."""
+
+
+def all_warnings(records: Records, results: list[Result]) -> list[str]:
+    """Everything that makes the figures doubtful: the machine's troubles, each once, then the candidates'."""
+    kinds: dict[str, str] = {}
+    for trouble in sorted({line for lines in records.warnings for line in lines}):
+        # The same trouble in another launch differs in its figures only.
+        kinds[" ".join(word for word in trouble.split() if not any(map(str.isdigit, word)))] = trouble
+    return [*kinds.values(), *(line for found in results if (line := doubts(found)))]
+
+
+def thread_doubts(candidates: list[Candidate], settings: Settings) -> list[str]:
+    """What the environment does to the threads of PyTorch and not to those of the engines beside it."""
+    kinds = {candidate.kind == "bundle" for candidate in candidates}
+    cores = host.available_cores()
+    if len(kinds) < 2 or host.threads_per_stream(settings.threads, settings.streams):
+        return []
+    return [
+        f"{name}={value[:20]} holds PyTorch to {value} of {cores} cores, and no engine: unset it, or give --threads"
+        for name, value in host.thread_variables().items()
+        if re.fullmatch("[0-9]{1,9}", value) and 0 < int(value) < cores
+    ]
+
+
+def doubts(found: Result) -> str | None:
+    """What makes one candidate's figures doubtful, in one line."""
+    said = []
+    if found.cv > UNSTEADY:
+        said.append(f"unsteady, its slices vary by {found.cv:.1%} (limit {UNSTEADY:.1%})")
+    if not found.warmed_up:
+        said.append("not stable at the end of its warm-up")
+    if found.p90_ms is None:
+        said.append(f"{found.samples} samples are too few for p90 (64): give --iterations or --duration")
+    if found.late_frames:
+        said.append(f"{found.late_frames:.1%} of the frames were not done when the next one came")
+    return f"{found.name}: {'; '.join(said)}" if said else None
