@@ -21,6 +21,9 @@ _MAX_DIGITS = 10
 _FAR_BETTER = 0.2
 """How much more of the answers must be right for another order of the classes to be spoken of."""
 
+_FEW = 5
+"""Images a class: with fewer, any answers look like an order."""
+
 _SPLITS = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "evaluation", "holdout"}
 )
@@ -37,6 +40,7 @@ class FolderDataset:
         classes: Class names by label, or None.
         notes: What was left aside or taken for granted, one line each.
         text_labels: The labels that the folders' numbers would give in their order as text, where that is another.
+        assumed: The classes are numbered in the sorted order of their names, for want of labels.
     """
 
     root: Path
@@ -45,6 +49,7 @@ class FolderDataset:
     classes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     text_labels: tuple[int, ...] | None = None
+    assumed: bool = False
 
     @property
     def name(self) -> str:
@@ -125,9 +130,12 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> FolderDatase
         )
     _refuse_splits(tree, labels)
     index_of, classes = _match_classes(tree, labels)
+    assumed = labels is None and classes is not None
     pairs = [(file, folder) for folder in tree.classes for file in tree.folders[folder]]
     files = tuple(file for file, _ in pairs)
-    found = FolderDataset(root, files, tuple(index_of[folder] for _, folder in pairs), classes, tree.notes())
+    found = FolderDataset(
+        root, files, tuple(index_of[folder] for _, folder in pairs), classes, tree.notes(), assumed=assumed
+    )
     return _with_text_order(found, index_of, [folder for _, folder in pairs])
 
 
@@ -212,21 +220,41 @@ def _with_text_order(dataset: FolderDataset, index_of: dict[str, int], folders: 
 
 
 def better_order(dataset: Dataset, indices: Sequence[int], answers: NDArray[np.int64]) -> str | None:
-    """Says so where numbered folders fit a model's answers far better in their order as text.
+    """Says so where class folders fit a model's answers far better in another order than in the one taken.
 
     Args:
         dataset: What was asked.
         indices: Which of its images.
         answers: The class that the model gave for each of them, int64 [N].
     """
-    if not isinstance(dataset, FolderDataset) or dataset.text_labels is None or dataset.labels is None:
+    if not isinstance(dataset, FolderDataset) or dataset.labels is None:
         return None
     rows = np.asarray(indices, dtype=np.int64)
     taken = float(np.mean(dataset.labels[rows] == answers))
+    if dataset.assumed:
+        return _other_classes(dataset.name, dataset.labels[rows], answers, taken)
+    if dataset.text_labels is None:
+        return None
     as_text = float(np.mean(np.array(dataset.text_labels)[rows] == answers))
     if as_text < taken + _FAR_BETTER:
         return None
     return (
         f"{dataset.name}: {taken:.0%} of the answers are right with the folders' numbers as class indices, but "
         f"{as_text:.0%} with the folders sorted as text: rename them to the model's class index or label"
+    )
+
+
+def _other_classes(name: str, labels: NDArray[np.int64], answers: NDArray[np.int64], taken: float) -> str | None:
+    """Says so where each folder stands for a class of its own, though not for the one that its name's place gives."""
+    size = 1 + int(max(labels.max(), answers.max()))
+    if len(labels) < _FEW * size:
+        return None
+    counts = np.zeros((size, size), np.int64)
+    np.add.at(counts, (labels, answers), 1)
+    others = float(counts.max(axis=1).sum() / len(labels))
+    if len(set(counts.argmax(axis=1))) < size or others < taken + _FAR_BETTER:
+        return None
+    return (
+        f"{name}: {taken:.0%} of the answers are right with the folders numbered in sorted order, but "
+        f"{others:.0%} in another order: the weights name no classes, so give their names in order with --labels"
     )

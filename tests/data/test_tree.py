@@ -131,6 +131,21 @@ def test_a_class_of_unread_formats_keeps_its_place(tmp_path: Path) -> None:
         open_folder(tmp_path / "a")
 
 
+def test_folders_of_a_model_without_labels_that_fit_another_order_are_told(tmp_path: Path) -> None:
+    names = [f"{name}/{number}.png" for name in ("Bag", "Coat", "Shirt") for number in range(6)]
+    dataset = open_folder(put(tmp_path, *names))
+    taken = np.array(dataset.file_labels)
+    everything = range(len(dataset))
+    said = better_order(dataset, everything, np.array([2, 0, 1])[taken])
+    assert said is not None
+    assert "0% of the answers" in said and "100% in another order" in said and "--labels" in said
+    assert better_order(dataset, everything, taken) is None
+    assert better_order(dataset, everything, np.zeros_like(taken)) is None, "one answer for all is no order"
+    assert better_order(dataset, [0, 6, 12], np.array([2, 0, 1])) is None, "three images show no order"
+    known = open_folder(tmp_path, ["Shirt", "Bag", "Coat"])
+    assert better_order(known, everything, taken) is None, "the model's own labels are no assumption"
+
+
 def test_the_order_of_numbered_folders_is_said_where_there_are_two(tmp_path: Path) -> None:
     plain = open_folder(put(tmp_path / "plain", *(f"{number}/1.png" for number in range(10))))
     assert plain.notes == ()
