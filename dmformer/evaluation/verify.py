@@ -165,7 +165,11 @@ def compare_answers(bundle: Bundle, session: Session, answers: Answers, progress
 
 def compare_labels(bundle: Bundle, session: Session, dataset: Dataset, progress: Progress) -> Comparison:
     """The engine on labelled images, beside the reference's top-1 where the bundle's proof has it for the same set."""
-    found, labels = run_dataset(bundle, session, dataset, progress)
+    found, indices = run_dataset(bundle, session, dataset, progress)
+    labels = dataset.labels[indices] if dataset.labels is not None else None
+    # Beside a reference, the reference has said it.
+    if said := better_order(dataset, indices, found.argmax(axis=1)):
+        progress.say(said)
     digest = dataset.digest()
     same = next((comparison for comparison in earlier(bundle) if comparison.data_sha256 == digest), None)
     return Comparison(
@@ -181,24 +185,20 @@ def compare_labels(bundle: Bundle, session: Session, dataset: Dataset, progress:
 
 def run_dataset(
     bundle: Bundle, session: Session, dataset: Dataset, progress: Progress
-) -> tuple[Logits, NDArray[np.int64] | None]:
-    """The engine's logits on every readable image of a dataset, and their labels."""
+) -> tuple[Logits, list[int]]:
+    """The engine's logits on every readable image of a dataset, and which ones these are."""
     size = batch_size(bundle, session)
     log = UnreadableLog()
     batches = iterate_batches(dataset, bundle.manifest.preprocessing, size, log=log)
-    found, labels = [], []
+    found: list[Logits] = []
     indices: list[int] = []
     what, total = f"verifying {bundle.manifest.target}", -(-len(dataset) // size)
     for batch in progress.track(foretold(batches, total, what, progress), what, total):
         found.append(run_all(bundle, session, batch.tensor))
-        labels.append(batch.labels)
         indices.extend(batch.indices)
     if log.entries:
         progress.say(f"skipped {len(log)} unreadable images: {log.describe()}")
-    if said := better_order(dataset, indices, np.concatenate(found).argmax(axis=1)):
-        progress.say(said)
-    known = [part for part in labels if part is not None]
-    return np.concatenate(found), np.concatenate(known) if known else None
+    return np.concatenate(found), indices
 
 
 def batch_size(bundle: Bundle, session: Session) -> int:
