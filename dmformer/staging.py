@@ -29,6 +29,7 @@ from dmformer.reading import read_bounded
 PARTIAL = ".partial"
 REPLACED = ".replaced"
 MANIFEST_FILE = "manifest.json"
+OTHER = "choose another --output"
 BYTECODE = {"__pycache__"}
 """What Python writes into a project by running it is nobody's work."""
 
@@ -138,7 +139,7 @@ def _exchange(one: Path, other: Path) -> bool:
 def refuse_to_replace(target: Path, kind: Kind = BUNDLE) -> None:
     """Raises `OutputError` where ``target`` is something that dmformer did not make."""
     if target.is_symlink() or not target.is_dir():
-        raise OutputError(f"{target}: is not a directory", "choose another --output")
+        raise OutputError(f"{target}: is not a directory", OTHER)
     if any(target.iterdir()) and not kind.marks(target):
         raise OutputError(
             f"{target}: holds other files and no {kind.word}",
@@ -158,9 +159,9 @@ def check_destination(destination: Path, force: bool, kind: Kind = BUNDLE) -> No
     Raises:
         OutputError: The destination exists and ``force`` is off, is not of this kind, or its parent cannot be written.
     """
-    utf8_name(destination, "choose another --output")
     if destination.name in {"", ".."}:
-        raise OutputError(f"{destination}: is no name of a directory to make", "choose another --output")
+        raise OutputError(f"{destination}: is no name of a directory to make", OTHER)
+    check_parents(destination)
     try:
         # The longest name that is made of it: too long a name is an error now.
         destination.with_name(f".{destination.name}.{'0' * 16}{REPLACED}{PARTIAL}").exists()
@@ -168,13 +169,34 @@ def check_destination(destination: Path, force: bool, kind: Kind = BUNDLE) -> No
             refuse_to_replace(destination, kind)
             if not force:
                 raise OutputError(f"{destination}: exists already", "use --force to replace it, or another --output")
-        parent = next(p for p in destination.absolute().parents if p.exists())
+            if destination.is_mount():
+                raise OutputError(f"{destination}: a file system is mounted there", "choose an --output inside it")
     except OSError as error:
-        raise OutputError(f"{destination}: cannot be written ({error.strerror})", "choose another --output") from error
+        raise OutputError(f"{destination}: cannot be written ({error.strerror})", OTHER) from error
+
+
+def check_parents(destination: Path) -> None:
+    """Fails where no directory could be made at a place, whatever it is called.
+
+    Raises:
+        OutputError: Says why.
+    """
+    utf8_name(destination, OTHER)
+    parent = next(p for p in destination.absolute().parents if os.path.lexists(p))
     if not parent.is_dir():
-        raise OutputError(f"{parent}: is a file, not a directory", "choose another --output")
+        what = "a link to nowhere" if not parent.exists() else "a file"
+        raise OutputError(f"{parent}: is {what}, not a directory", OTHER)
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{parent}: no permission to write there", "choose another --output")
+        raise OutputError(f"{parent}: no permission to write there", OTHER)
+    try:
+        # No permission bits tell of a full file system, of one that takes no files of ours, or of too long a name.
+        tried = parent / f".dmformer-{secrets.token_hex(8)}{PARTIAL}"
+        tried.mkdir()
+        tried.rmdir()
+        for part in destination.absolute().relative_to(parent).parts:
+            (parent / part).exists()
+    except OSError as error:
+        raise OutputError(f"{destination}: cannot be written ({error.strerror})", OTHER) from error
 
 
 @contextmanager
