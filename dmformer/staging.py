@@ -7,13 +7,13 @@ the same destination removes. A folder that is in use is locked: see `dmformer.l
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from dmformer.errors import OutputError
 from dmformer.files import MAX_BYTES, utf8_name
 from dmformer.locks import abandoned, fresh, lock, unlock
 from dmformer.reading import read_bounded
+from dmformer.space import FULL, has_room, refusal
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
@@ -220,11 +221,11 @@ def staged(destination: Path, force: bool = False, kind: Kind = BUNDLE) -> Itera
             lambda: _made(destination.with_name(f".{destination.name}.{secrets.token_hex(8)}{PARTIAL}"))
         )
         yield Staging(directory, destination, force, kind)
-    except OSError as error:
-        if directory is not None and not _concerns(error, directory):
+    except Exception as error:
+        if (why := _why(error, directory)) is None:
             raise
         # Neither the hidden folder nor the file that was copied from: the user named the destination.
-        raise OutputError(f"{destination}: cannot be written ({error.strerror or error})") from error
+        raise OutputError(f"{destination}: cannot be written ({why})", OTHER) from error
     finally:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
@@ -232,14 +233,14 @@ def staged(destination: Path, force: bool = False, kind: Kind = BUNDLE) -> Itera
         _remove_empty(created)
 
 
-def _concerns(error: OSError, directory: Path) -> bool:
-    """Whether an error is about writing the staged directory rather than about something that was read."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}:
-        return True
-    if not isinstance(error.filename, str | Path):
-        return False
-    named = Path(error.filename)
-    return named.is_relative_to(directory) or named in directory.parents
+def _why(error: Exception, directory: Path | None) -> str | None:
+    """Why an error means that the destination cannot be written: also where there is room again by now."""
+    system = (error.strerror or str(error)) if isinstance(error, OSError) else None
+    if directory is None:
+        return system
+    # It may name the file that was copied from; of the other place that is written to, that place tells itself.
+    full = isinstance(error, OSError) and error.errno in FULL and has_room(Path(tempfile.gettempdir()))
+    return refusal(error, directory) or (system if full else None)
 
 
 def _remove_empty(parents: list[Path]) -> None:
