@@ -94,3 +94,17 @@ class ExportError(EngineError):
 
 class EngineCrashError(EngineError):
     """A native library ended its process; the message names the step that it was in."""
+
+
+def stop_in(error: BaseException) -> KeyboardInterrupt | None:
+    """The Ctrl-C or SIGTERM that a library, or an import, wrapped in an error of its own."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
+def reraise_stop(error: BaseException) -> None:
+    """Raises what `stop_in` finds, if anything."""
+    if (stop := stop_in(error)) is not None:
+        raise stop

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dmformer.errors import OutputError
 from dmformer.locks import abandoned, fresh, unlock
+from dmformer.space import refusal
 
 PREFIX = "dmformer-scratch-"
 NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
@@ -23,11 +25,22 @@ NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """A fresh directory that is in use, and locked, until the end of the block, and then gone."""
+    """A fresh directory that is in use, and locked, until the end of the block, and then gone.
+
+    Raises:
+        OutputError: The work failed because there is no room for temporary files, whatever it made of that.
+    """
     _sweep(Path(tempfile.gettempdir()))
     directory, held = fresh(lambda: Path(tempfile.mkdtemp(prefix=PREFIX)))
     try:
         yield directory
+    except Exception as error:
+        if (why := refusal(error, directory)) is None:
+            raise
+        place = directory.parent
+        raise OutputError(
+            f"{place}: temporary files cannot be written ({why})", "make room, or let TMPDIR name another folder"
+        ) from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         unlock(held)

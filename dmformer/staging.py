@@ -7,12 +7,12 @@ the same destination removes. A folder that is in use is locked: see `dmformer.l
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +24,12 @@ from dmformer.errors import OutputError
 from dmformer.files import MAX_BYTES, utf8_name
 from dmformer.locks import abandoned, fresh, lock, unlock
 from dmformer.reading import read_json
+from dmformer.space import FULL, has_room, refusal
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
 MANIFEST_FILE = "manifest.json"
+OTHER = "choose another --output"
 BYTECODE = {"__pycache__"}
 """What Python writes into a project by running it is nobody's work."""
 
@@ -137,7 +139,7 @@ def _exchange(one: Path, other: Path) -> bool:
 def refuse_to_replace(target: Path, kind: Kind = BUNDLE) -> None:
     """Raises `OutputError` where ``target`` is something that dmformer did not make."""
     if target.is_symlink() or not target.is_dir():
-        raise OutputError(f"{target}: is not a directory", "choose another --output")
+        raise OutputError(f"{target}: is not a directory", OTHER)
     if any(target.iterdir()) and not kind.marks(target):
         raise OutputError(
             f"{target}: holds other files and no {kind.word}",
@@ -157,9 +159,9 @@ def check_destination(destination: Path, force: bool, kind: Kind = BUNDLE) -> No
     Raises:
         OutputError: The destination exists and ``force`` is off, is not of this kind, or its parent cannot be written.
     """
-    utf8_name(destination, "choose another --output")
     if destination.name in {"", ".."}:
-        raise OutputError(f"{destination}: is no name of a directory to make", "choose another --output")
+        raise OutputError(f"{destination}: is no name of a directory to make", OTHER)
+    check_parents(destination)
     try:
         # The longest name that is made of it: too long a name is an error now.
         destination.with_name(f".{destination.name}.{'0' * 16}{REPLACED}{PARTIAL}").exists()
@@ -167,13 +169,34 @@ def check_destination(destination: Path, force: bool, kind: Kind = BUNDLE) -> No
             refuse_to_replace(destination, kind)
             if not force:
                 raise OutputError(f"{destination}: exists already", "use --force to replace it, or another --output")
-        parent = next(p for p in destination.absolute().parents if p.exists())
+            if destination.is_mount():
+                raise OutputError(f"{destination}: a file system is mounted there", "choose an --output inside it")
     except OSError as error:
-        raise OutputError(f"{destination}: cannot be written ({error.strerror})", "choose another --output") from error
+        raise OutputError(f"{destination}: cannot be written ({error.strerror})", OTHER) from error
+
+
+def check_parents(destination: Path) -> None:
+    """Fails where no directory could be made at a place, whatever it is called.
+
+    Raises:
+        OutputError: Says why.
+    """
+    utf8_name(destination, OTHER)
+    parent = next(p for p in destination.absolute().parents if os.path.lexists(p))
     if not parent.is_dir():
-        raise OutputError(f"{parent}: is a file, not a directory", "choose another --output")
+        what = "a link to nowhere" if not parent.exists() else "a file"
+        raise OutputError(f"{parent}: is {what}, not a directory", OTHER)
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{parent}: no permission to write there", "choose another --output")
+        raise OutputError(f"{parent}: no permission to write there", OTHER)
+    try:
+        # No permission bits tell of a full file system, of one that takes no files of ours, or of too long a name.
+        tried = parent / f".dmformer-{secrets.token_hex(8)}{PARTIAL}"
+        tried.mkdir()
+        tried.rmdir()
+        for part in destination.absolute().relative_to(parent).parts:
+            (parent / part).exists()
+    except OSError as error:
+        raise OutputError(f"{destination}: cannot be written ({error.strerror})", OTHER) from error
 
 
 @contextmanager
@@ -197,11 +220,11 @@ def staged(destination: Path, force: bool = False, kind: Kind = BUNDLE) -> Itera
             lambda: _made(destination.with_name(f".{destination.name}.{secrets.token_hex(8)}{PARTIAL}"))
         )
         yield Staging(directory, destination, force, kind)
-    except OSError as error:
-        if directory is not None and not _concerns(error, directory):
+    except Exception as error:
+        if (why := _why(error, directory)) is None:
             raise
         # Neither the hidden folder nor the file that was copied from: the user named the destination.
-        raise OutputError(f"{destination}: cannot be written ({error.strerror or error})") from error
+        raise OutputError(f"{destination}: cannot be written ({why})", OTHER) from error
     finally:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
@@ -209,14 +232,14 @@ def staged(destination: Path, force: bool = False, kind: Kind = BUNDLE) -> Itera
         _remove_empty(created)
 
 
-def _concerns(error: OSError, directory: Path) -> bool:
-    """Whether an error is about writing the staged directory rather than about something that was read."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}:
-        return True
-    if not isinstance(error.filename, str | Path):
-        return False
-    named = Path(error.filename)
-    return named.is_relative_to(directory) or named in directory.parents
+def _why(error: Exception, directory: Path | None) -> str | None:
+    """Why an error means that the destination cannot be written: also where there is room again by now."""
+    system = (error.strerror or str(error)) if isinstance(error, OSError) else None
+    if directory is None:
+        return system
+    # It may name the file that was copied from; of the other place that is written to, that place tells itself.
+    full = isinstance(error, OSError) and error.errno in FULL and has_room(Path(tempfile.gettempdir()))
+    return refusal(error, directory) or (system if full else None)
 
 
 def _remove_empty(parents: list[Path]) -> None:

@@ -17,22 +17,35 @@ TERMINATED = 143
 
 def main() -> None:
     """The entry point ``dmformer``. Always ends by SystemExit."""
-    from dmformer.cli.streams import Terminated, abandon, prepare, reader_left
+    from dmformer.cli.signals import Terminated, listen
+    from dmformer.errors import stop_in
 
     try:
-        prepare()
-        from dmformer import telemetry
-        from dmformer.cli.app import app
+        listen()
+        _run()
+    except BaseException as end:
+        # Typer makes exit code 130 of every stop that no command saw, SIGTERM too; an import may make any error of it.
+        if (stop := stop_in(end)) is None:
+            raise
+        raise SystemExit(TERMINATED if isinstance(stop, Terminated) else STOPPED) from None
 
+
+def _run() -> None:
+    """Ends by SystemExit, or by what stopped it."""
+    from dmformer.cli.streams import abandon, prepare, reader_left
+
+    prepare()
+    from dmformer import telemetry
+    from dmformer.cli.app import app, told
+
+    try:
         telemetry.switch_off()
         app(prog_name="dmformer")
-    except Terminated:
-        raise SystemExit(TERMINATED) from None
-    except KeyboardInterrupt:
-        # Stopped before a command had begun.
-        raise SystemExit(STOPPED) from None
     except BrokenPipeError:
         abandon()
         raise SystemExit(READER_LEFT) from None
     except SystemExit as end:
-        raise SystemExit(READER_LEFT if reader_left(end) else end.code) from None
+        raise SystemExit(READER_LEFT if reader_left(end) else end.code) from end.__context__
+    except Exception as error:
+        # Of Typer itself: a command's own never get here.
+        raise SystemExit(told(error)) from None

@@ -33,10 +33,11 @@ from dmformer.cli.predict import EXAMPLES as PREDICT_EXAMPLES
 from dmformer.cli.predict import predict
 from dmformer.cli.report import EXAMPLES as REPORT_EXAMPLES
 from dmformer.cli.report import report
-from dmformer.cli.streams import Terminated, abandon, keep_trace
+from dmformer.cli.signals import Terminated
+from dmformer.cli.streams import abandon, keep_trace
 from dmformer.cli.verify import EXAMPLES as VERIFY_EXAMPLES
 from dmformer.cli.verify import verify
-from dmformer.errors import DmformerError
+from dmformer.errors import DmformerError, stop_in
 
 P = ParamSpec("P")
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -76,9 +77,9 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        from dmformer.host import keep_to_quota
-
         try:
+            from dmformer.host import keep_to_quota
+
             keep_to_quota()
             code = command(*args, **kwargs)
             sys.stdout.flush()
@@ -96,8 +97,8 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
 
 def told(error: BaseException) -> int:
     """Says what went wrong and returns the exit code for it."""
-    if isinstance(error, KeyboardInterrupt):
-        code = TERMINATED if isinstance(error, Terminated) else STOPPED
+    if (stop := stop_in(error)) is not None:
+        code = TERMINATED if isinstance(stop, Terminated) else STOPPED
         return complain("stopped; nothing unfinished was left behind", None, code)
     if isinstance(error, DmformerError):
         return complain(error.message, error.hint, WRONG_INPUT)

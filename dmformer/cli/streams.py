@@ -1,30 +1,19 @@
-"""What a process has around it: streams that may be closed or cannot write every name, and SIGTERM."""
+"""What a process has around it: streams that may be closed or cannot write every name."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import tempfile
 import traceback
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, which cleans up as Ctrl-C does."""
-
-
 def prepare() -> None:
-    """Makes stdout and stderr write whatever they are given, and SIGTERM unwind the stack."""
+    """Makes stdout and stderr write whatever they are given."""
     sys.stdout = _writable(sys.stdout)
     sys.stderr = _writable(sys.stderr)
-    signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def _writable(stream: TextIO | None) -> TextIO:

@@ -13,7 +13,7 @@ import onnx
 import torch
 
 from dmformer import chatter
-from dmformer.errors import ExportError, UsageError
+from dmformer.errors import ExportError, UsageError, reraise_stop
 from dmformer.model.config import check_size
 from dmformer.model.network import DMFormer
 
@@ -87,15 +87,6 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> onnx.ModelProto:
     if program is None:
         raise ExportError("PyTorch's ONNX exporter gave no program")
     return program.model_proto
-
-
-def reraise_stop(error: BaseException) -> None:
-    """Raises the Ctrl-C that an exporter wrapped in an error of its own."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, KeyboardInterrupt):
-            raise seen
-        seen = seen.__cause__ or seen.__context__
 
 
 @contextlib.contextmanager

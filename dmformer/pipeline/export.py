@@ -22,7 +22,7 @@ from dmformer.progress import Progress, Silent
 from dmformer.runtimes.base import SessionOptions, only_cpu, require
 from dmformer.runtimes.registry import get_runtime
 from dmformer.scratch import scratch_directory
-from dmformer.staging import check_destination, staged
+from dmformer.staging import check_destination, check_parents, staged
 
 if TYPE_CHECKING:
     import onnx
@@ -80,13 +80,14 @@ def export_bundles(
     """
     watch = progress or Silent()
     check_options(options)
+    check_parents(options.output / "bundle")
     sources = open_sources(weights, options.size, options.data, options.max_images)
     graph_options(sources.checkpoint, options)
-    for note in sources.notes:
-        watch.say(note)
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
     for destination in places.values():
         check_destination(destination, options.force)
+    for note in sources.notes:
+        watch.say(note)
     with scratch_directory() as scratch:
         prepared = prepare(sources, options, scratch, watch)
         outcomes = [make(target, places[target], prepared, options, watch) for target in options.targets]

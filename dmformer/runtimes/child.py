@@ -9,6 +9,7 @@ in an error message.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import signal
 import subprocess
@@ -23,8 +24,11 @@ from dmformer.runtimes.base import EngineReport, EngineRequest
 from dmformer.runtimes.processes import command, environment
 from dmformer.runtimes.registry import RUNTIMES
 from dmformer.scratch import scratch_directory
+from dmformer.space import refusal
 
 WORKER = "dmformer.runtimes.worker"
+ENGINE_MARGIN = 1 << 20
+"""Bytes that an engine's files may have beyond those of the graph: OpenVINO's XML, a package's tables."""
 TAIL = 400
 """Characters of the child's own output that an error message quotes."""
 
@@ -79,9 +83,23 @@ def run_task(task: dict[str, Any], progress: Progress | None = None) -> dict[str
                     child.kill()
                 child.wait()
         lines, text = read_log(log), said.read_text(errors="replace")
-    if text:
-        chatter.LOGGER.debug("%s: %s", task["runtime"], text)
-    return read_outcome(task["runtime"], lines, child.returncode, text)
+        if text:
+            chatter.LOGGER.debug("%s: %s", task["runtime"], text)
+        try:
+            return read_outcome(task["runtime"], lines, child.returncode, text)
+        except errors.DmformerError as error:
+            # A full disk is told of the engine's place first: there may be no other.
+            if why := _refusal(error, task):
+                raise OSError(errno.ENOSPC, why, task["request"]["directory"]) from error
+            raise
+
+
+def _refusal(error: errors.DmformerError, task: dict[str, Any]) -> str | None:
+    """Why an engine could not be written; it is about as large as what it is made from."""
+    if task["task"] != "build":
+        return None
+    wanted = Path(task["request"]["onnx"]).stat().st_size + ENGINE_MARGIN
+    return refusal(error, Path(task["request"]["directory"]), wanted)
 
 
 def _hand_over(child: subprocess.Popen[bytes], task: dict[str, Any]) -> None:

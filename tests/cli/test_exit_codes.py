@@ -12,7 +12,7 @@ import typer
 from dmformer.cli import FAULT, READER_LEFT, STOPPED, TERMINATED
 from dmformer.cli.app import guarded, told
 from dmformer.cli.output import MESSAGE, escaped, one_line
-from dmformer.errors import UsageError
+from dmformer.errors import UsageError, reraise_stop
 from tests.support import run
 
 
@@ -75,6 +75,39 @@ def test_a_signal_unwinds_the_stack(name: str, code: int) -> None:
     assert (done.returncode, done.stdout) == (code, "cleaned\n")
 
 
+STOP_WHERE = """
+import os, signal, sys
+class Trap:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            sys.meta_path.remove(self)
+            try: os.kill(os.getpid(), signal.{name})
+            except BaseException as stop: {wrap}
+sys.meta_path.insert(0, Trap())
+sys.argv = ["dmformer", "inspect", "x"]
+from dmformer.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "wrap"),
+    [
+        ("dmformer.cli.streams", "raise"),
+        ("dmformer.cli.app", "raise ImportError('no luck') from stop"),
+        ("dmformer.host", "raise"),
+        ("dmformer.host", "raise ImportError('no luck') from stop"),
+    ],
+)
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", TERMINATED), ("SIGINT", STOPPED)])
+def test_a_signal_before_the_work_has_its_own_code_however_it_is_wrapped(
+    name: str, code: int, module: str, wrap: str
+) -> None:
+    done = run(code=STOP_WHERE.format(name=name, module=module, wrap=wrap))
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("text", ["\x1b]0;title\x07", "\x00", "a\udcffb", "\u202e", "\r\n"])
 def test_nothing_steers_the_terminal(text: str) -> None:
     assert escaped(text).isprintable()
@@ -87,8 +120,6 @@ def test_messages_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_wrapped_ctrl_c_is_found() -> None:
-    from dmformer.export.from_torch import reraise_stop
-
     wrapped = RuntimeError("export failed")
     wrapped.__cause__ = ValueError()
     wrapped.__cause__.__context__ = KeyboardInterrupt()
