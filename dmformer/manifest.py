@@ -33,7 +33,6 @@ SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+
 """Names that need no quoting in any shell, source or document: all that exporters write."""
 
 Dimension = Annotated[int, Field(ge=1, le=1 << 24)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
 """A part of a whole; sums of parts are rounded."""
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -50,6 +49,11 @@ def _stays_inside(path: str) -> str:
     return path
 
 
+def _finite(document: Any) -> Any:
+    json.dumps(document, allow_nan=False)
+    return document
+
+
 RelativePath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_stays_inside)]
 
 
@@ -61,16 +65,16 @@ def check_elements(shape: tuple[int | None, ...]) -> None:
 
 
 class Strict(BaseModel):
-    """Base of everything in a manifest: immutable, and no field that this version does not know."""
+    """Base of what is read from disk: immutable, no field that this version does not know, every number finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FileEntry(Strict):
     """One file of the bundle."""
 
     sha256: Sha256
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0, le=1 << 62)]
     role: Annotated[str, Field(max_length=64)]
     """What the file is: ``engine`` is what the runtime opens, ``weights`` what the engine refers to,
     ``golden`` the golden samples; a runtime may add its own."""
@@ -160,10 +164,10 @@ class Tolerance(Strict):
             that one answer is more than chance allows: they do where somebody asked for them.
     """
 
-    max_abs_error: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_abs_error: Annotated[float, Field(gt=0)] | None = None
     min_agreement: Annotated[float, Field(ge=0, le=1)] | None = None
-    min_sqnr_db: Finite | None = None
-    max_top1_drop: Finite | None = None
+    min_sqnr_db: float | None = None
+    max_top1_drop: float | None = None
     on_few_images: bool = False
 
 
@@ -185,7 +189,7 @@ class Comparison(Strict):
 
     data: str
     data_sha256: str
-    images: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(ge=1, le=1 << 62)]
     agreement: Annotated[float, Field(ge=0, le=1)] | None = None
     sqnr_db: Decibels | None = None
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
@@ -231,10 +235,10 @@ class Manifest(Strict):
     source: SourceRecord
     tools: dict[str, str]
     proof: Proof | None = None
-    latency: dict[str, Any] | None = None
+    latency: Annotated[dict[str, Any] | None, AfterValidator(_finite)] = None
     not_deterministic: tuple[str, ...] = ()
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     @model_validator(mode="after")
     def _labels_are_the_classes(self) -> Manifest:

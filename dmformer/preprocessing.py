@@ -37,6 +37,8 @@ _MAX_RESIZED_PIXELS = 2**27  # An extreme aspect ratio could ask for any amount 
 _IMAGENET_CROP_RATIO = 0.875
 _LARGEST_MEAN, _LARGEST_STD = 2.0, 8.0
 """No data of 0..1 has a mean beyond 1 or a deviation beyond a half; no usual data of 0..255 stays below these."""
+_SMALLEST_STD = 0.003
+"""The smallest deviation in use, 1/255, keeps pixels as they are: below it one was divided by 255 twice."""
 _PIXEL_TOLERANCE = 0.02
 """How far from a whole number a pixel may come out when the normalization is undone in float32."""
 
@@ -65,7 +67,7 @@ class Preprocessing(BaseModel):
         interpolation: Pillow's filter.
         mean: Subtracted per channel after scaling to 0..1, in the order of the tensor's channels. The length is
             the number of channels, 1 or 3.
-        std: Divides per channel after that; at least 1e-6; as long as ``mean``.
+        std: Divides per channel after that; at least 0.003; as long as ``mean``.
         channel_order: Order of the tensor's channels; ``"grey"`` has one, the others three.
         fill: Padding of the letterbox in every channel, 0 to 255.
     """
@@ -98,6 +100,8 @@ class Preprocessing(BaseModel):
             # Not converted: beside a deviation of 1, or where only one of the two was given, nobody knows the unit.
             given = f"mean {self.mean} and std {self.std}".replace("(", "").replace(",)", "").replace(")", "")
             raise ValueError(f"{given} look like values of pixels 0..255; divide both by 255: values of 0..1 are meant")
+        if min(self.std) < _SMALLEST_STD:
+            raise ValueError(f"std {self.std} looks divided by 255 twice: values of 0..1 are meant")
         return self
 
     @model_validator(mode="after")

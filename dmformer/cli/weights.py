@@ -114,7 +114,11 @@ def with_preprocessing(
     for name in ("mean", "std"):
         if name in wanted:
             wanted[name] = parse_floats(f"--{name}", wanted[name])
+    assumed = checkpoint.assumed
     own = checkpoint.preprocessing if size is None else checkpoint.preprocessing.resized_to(size)
+    if {own.channel_order, wanted.get("channel_order")} == {"rgb", "bgr"}:
+        # What nobody gave is ImageNet's, which belongs to the colours and not to their places.
+        own = own.model_copy(update={name: getattr(own, name)[::-1] for name in ("mean", "std") if name in assumed})
     if wanted.get("resize", own.resize) != "shorter":
         own = own.model_copy(update={"resize_to": None})  # It belonged to the checkpoint's own way of resizing.
     try:

@@ -103,8 +103,8 @@ def flips_of(
     """
     before, after = reference.argmax(1), found.argmax(1)
     changed = np.flatnonzero(before != after)
-    best = np.sort(reference, axis=1)
-    margins = best[:, -1] - best[:, -2]
+    best = np.sort(reference.astype(np.float64), axis=1)
+    margins = best[:, -1] - best[:, -2:][:, 0]  # None where there is one class only.
     shown = sorted(changed, key=lambda index: -margins[index])[:MOST_IMAGES]
     pairs = Counter((int(before[index]), int(after[index])) for index in changed)
     return Flips(

@@ -34,9 +34,15 @@ def sqnr_db(reference: NDArray[np.floating], found: NDArray[np.floating]) -> flo
     """Signal to quantization noise ratio ``10 log10(sum ref^2 / sum (ref - found)^2)`` in dB; None where equal."""
     signal = np.square(reference, dtype=np.float64).sum()
     noise = np.square(reference.astype(np.float64) - found).sum()
+    return ratio_db(signal, noise)
+
+
+def ratio_db(signal: float, noise: float) -> float | None:
+    """Of two energies in dB; None without noise. Finite where there is no signal."""
     if noise == 0:
         return None
-    return 10 * math.log10(max(signal, np.finfo(np.float64).tiny) / noise)
+    # Not of the quotient, which may be too small for a float.
+    return 10 * (math.log10(max(signal, np.finfo(np.float64).tiny)) - math.log10(noise))
 
 
 def compare(
@@ -51,13 +57,15 @@ def compare(
         data: What the images are.
         data_sha256: Digest of the set.
     """
+    # In float64: of two large finite logits the difference may be none in float32.
+    difference = np.abs(reference.astype(np.float64) - found)
     return Comparison(
         data=data,
         data_sha256=data_sha256,
         images=len(reference),
         agreement=agreement(reference, found),
         sqnr_db=sqnr_db(reference, found),
-        max_abs_error=float(np.abs(reference - found).max()),
+        max_abs_error=float(difference.max()),
         reference_scale=float(np.abs(reference).max()),
         top1=right_percent(found, labels, 1),
         reference_top1=right_percent(reference, labels, 1),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.evaluation.layers.parts import part_of
+from dmformer.evaluation.metrics import ratio_db
 from dmformer.model.config import STAGES, ModelConfig
 from dmformer.runtimes.inspection.base import Tap
 
@@ -125,11 +126,6 @@ def energies(sums: Sums, rescaled: bool) -> tuple[float, float]:
     scale = cross / np.where(other > 0, other, 1) if rescaled else np.ones_like(cross)
     noise = (signal - 2 * scale * cross + scale * scale * other).sum()
     return float(signal.sum()), float(noise) if noise > EXACT * signal.sum() else 0.0
-
-
-def ratio_db(signal: float, noise: float) -> float | None:
-    """Of two energies in dB; None without noise."""
-    return None if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
 
 
 def first_jump(layers: Sequence[LayerError]) -> str | None:

@@ -136,7 +136,8 @@ def _labels(document: Mapping[str, Any], count: int) -> tuple[str, ...] | None:
 
 def _images(document: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Preprocessing` from timm's ``pretrained_cfg``, or transformers' ``image_size``."""
-    said = document.get("pretrained_cfg")
+    # Earlier versions of timm wrote the same fields without a name for them.
+    said = document.get("pretrained_cfg", document if "crop_pct" in document else None)
     if isinstance(said, dict):
         return _timm_images(said)
     side = document.get("image_size")

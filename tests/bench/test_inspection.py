@@ -12,7 +12,8 @@ from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.layers.profile import SOURCES, by_part, profile
-from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, products, ratio_db, tap_points
+from dmformer.evaluation.metrics import ratio_db
+from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, products, tap_points
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.layer_errors import errors_of, torch_tap
 from dmformer.runtimes.inspection import onnx_wire

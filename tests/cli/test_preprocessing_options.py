@@ -14,7 +14,7 @@ from dmformer.cli.weights import with_preprocessing
 from dmformer.errors import UsageError
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.model.inputs import FIELDS, assumption
-from dmformer.preprocessing import Preprocessing
+from dmformer.preprocessing import IMAGENET, Preprocessing
 from tests.model.small_models import small_config
 
 OWN = random_checkpoint(small_config(), size=224)
@@ -70,8 +70,24 @@ def test_values_of_pixels_are_told_from_values_of_zero_to_one(mean: tuple[float,
             continue
         with pytest.raises(UsageError, match="divide both by 255"):
             chosen(OWN, None, **values)
+    with pytest.raises(UsageError, match="divided by 255 twice"):
+        chosen(OWN, mean=text(mean, 1 / 255), std=text(std, 0.7 / 255))
     with pytest.raises(ValidationError, match="divide both by 255"):
         Preprocessing(size=(32, 32), mean=(127.5,), std=(127.5,), channel_order="grey")
+
+
+@pytest.mark.parametrize("own", [IMAGENET, Preprocessing(size=(224, 224), mean=(0.1, 0.2, 0.3))])
+def test_only_means_that_nobody_gave_follow_the_order_of_the_channels(own: Preprocessing) -> None:
+    assumed = FIELDS if own is IMAGENET else ()
+    checkpoint = replace(OWN, preprocessing=own, notes=assumption(own, assumed), assumed=assumed)
+    found = chosen(checkpoint, channel_order="bgr")
+    there = found.preprocessing
+    assert (there.mean, there.std) == ((own.mean[::-1], own.std[::-1]) if assumed else (own.mean, own.std))
+    assert not assumed or "mean 0.406,0.456,0.485" in found.notes[0]
+    assert chosen(found, channel_order="rgb").preprocessing.mean in (own.mean, there.mean)
+    given_too = chosen(checkpoint, channel_order="bgr", mean="0.1,0.2,0.4").preprocessing
+    assert given_too.mean == (0.1, 0.2, 0.4)
+    assert chosen(checkpoint, channel_order="rgb").preprocessing == own
 
 
 GIVEN: dict[str, Any] = {

@@ -87,8 +87,10 @@ def test_what_is_no_document_is_left_aside(kind: str, tmp_path: Path) -> None:
     assert kind == "link to nothing" or "left aside" in said(found)
 
 
-def test_labels_and_images_of_timm_are_taken(tmp_path: Path) -> None:
-    found = loaded(TIMM, tmp_path)
+@pytest.mark.parametrize("form", ["now", "before"])
+def test_labels_and_images_of_timm_are_taken(form: str, tmp_path: Path) -> None:
+    flat = {key: value for key, value in TIMM.items() if key != "pretrained_cfg"} | TIMM["pretrained_cfg"]
+    found = loaded(TIMM if form == "now" else flat, tmp_path)
     assert found.labels == tuple(NAMES)
     assert found.preprocessing == Preprocessing(
         size=(96, 96), resize_to=106, interpolation="bicubic", mean=(0.5,) * 3, std=(0.25,) * 3

@@ -32,6 +32,11 @@ def test_what_changed() -> None:
     assert [(c.index, c.before_right, c.after_right) for c in flips.classes] == [(0, 1, 1), (1, 1, 0), (2, 1, 2)]
 
 
+def test_one_class_changes_nothing() -> None:
+    logits = np.array([[1.0], [0.0]], np.float32)
+    assert flips_of("set", logits, -logits, np.array([0, 0]), lambda _: IMAGE).count == 0
+
+
 def test_no_more_images_than_a_page_can_hold() -> None:
     flips = flips_of("set", one_hot([0] * 100), one_hot([1] * 100), None, lambda _: IMAGE)
     assert (flips.count, len(flips.shown), flips.classes) == (100, MOST_IMAGES, ())

@@ -37,13 +37,7 @@ Dimension = Annotated[int, Field(ge=1, le=1 << 31)]
 Launched = Annotated[tuple[Positive, ...], Field(min_length=2, max_length=1024)]
 
 
-class Finite(Strict):
-    """Base of the document's parts: as strict as a manifest, and no number that is not finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Asked(Finite):
+class Asked(Strict):
     """What was asked for.
 
     Attributes:
@@ -75,7 +69,7 @@ class Asked(Finite):
     confidence: Share
 
 
-class Histogram(Finite):
+class Histogram(Strict):
     """All samples: counts between logarithmic edges in milliseconds, one edge more than counts."""
 
     edges_ms: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=1025)]
@@ -88,7 +82,7 @@ class Histogram(Finite):
         return self
 
 
-class Accuracy(Finite):
+class Accuracy(Strict):
     """What the bundle's own proof says, on the largest set that it names: see `dmformer.manifest.Comparison`."""
 
     data: Text
@@ -103,7 +97,7 @@ class Accuracy(Finite):
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
 
 
-class PartTime(Finite):
+class PartTime(Strict):
     """One part of the model (stem, DMA levels, FFN, ...) as the runtime's own profiler saw it.
 
     Attributes:
@@ -137,7 +131,7 @@ class PartTime(Finite):
         return f"{max(self.of_compute, self.of_memory) * 100:.0f} % of peak, {self.bound} bound"
 
 
-class Layers(Finite):
+class Layers(Strict):
     """Where the time goes.
 
     Attributes:
@@ -155,7 +149,7 @@ class Layers(Finite):
     note: Text | None = None
 
 
-class Peaks(Finite):
+class Peaks(Strict):
     """What this machine gave at most, through one runtime, with the threads of the measurement.
 
     Attributes:
@@ -175,7 +169,7 @@ class Peaks(Finite):
     threads: Natural = 1
 
 
-class Result(Finite):
+class Result(Strict):
     """One candidate. Times are milliseconds of one call of ``batch`` images, from all launches together.
 
     Attributes:
@@ -253,7 +247,7 @@ class Result(Finite):
         return "reference" if self.speedup is None else f"{self.speedup:.2f}x"
 
 
-class Document(Finite):
+class Document(Strict):
     """One measurement of several candidates, taken side by side."""
 
     schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/1$")] = SCHEMA
@@ -266,7 +260,7 @@ class Document(Finite):
     warnings: tuple[Text, ...] = ()
     notes: tuple[Text, ...] = ()
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(populate_by_name=True)
 
     def to_json(self) -> str:
         """The text of the document, indented, ending in a newline."""

@@ -77,7 +77,9 @@ def engine_problems(tolerance: dict, reference: np.ndarray, found: np.ndarray) -
 def sqnr_db(reference: np.ndarray, found: np.ndarray) -> float:
     """Signal to quantization noise ratio in dB."""
     noise = np.square(reference.astype(np.float64) - found).sum()
-    return math.inf if noise == 0 else 10 * math.log10(np.square(reference, dtype=np.float64).sum() / noise)
+    # An answer of zeros has no signal.
+    signal = max(np.square(reference, dtype=np.float64).sum(), np.finfo(np.float64).tiny)
+    return math.inf if noise == 0 else 10 * (math.log10(signal) - math.log10(noise))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ export async function compareEngine({ samples, tolerance }, engine) {
     tolerance.min_agreement === null || facts.agreement >= tolerance.min_agreement,
   ];
   const agreement = `agreement ${(100 * facts.agreement).toFixed(2)} %`;
-  const noise = `SQNR ${facts.sqnr.toFixed(1)} dB, largest difference ${facts.error.toExponential(2)}`;
+  const sqnr = facts.sqnr === Infinity ? "outputs equal" : `SQNR ${facts.sqnr.toFixed(1)} dB`;
+  const noise = `${sqnr}, largest difference ${facts.error.toExponential(2)}`;
   return { passed: within.every(Boolean), facts: `${agreement}, ${noise}` };
 }
 
@@ -85,7 +86,7 @@ function differenceOf(expected, found) {
     });
     agreeing += top1(found[index]) === top1(row) ? 1 : 0;
   });
-  const sqnr = noise === 0 ? Infinity : 10 * Math.log10(signal / noise);
+  const sqnr = noise === 0 ? Infinity : 10 * (Math.log10(signal || 2 ** -1022) - Math.log10(noise)); // Zeros are no signal.
   return { error, scale, agreement: agreeing / expected.length, sqnr };
 }
 

@@ -112,7 +112,9 @@ bool engine_agrees(const Golden& golden, Classifier& classifier) {
     }
     agreeing += top1(row) == top1(expected.data()) ? 1 : 0;
   }
-  const double sqnr = noise == 0 ? std::numeric_limits<double>::infinity() : 10 * std::log10(signal / noise);
+  // An answer of zeros has no signal.
+  constexpr double kTiny = std::numeric_limits<double>::min();
+  const double sqnr = noise == 0 ? std::numeric_limits<double>::infinity() : 10 * (std::log10(std::max(signal, kTiny)) - std::log10(noise));
   const double agreement = static_cast<double>(agreeing) / golden.samples.size();
   const Tolerance& asked = golden.tolerance;
   bool passed = std::isfinite(largest);
@@ -120,7 +122,7 @@ bool engine_agrees(const Golden& golden, Classifier& classifier) {
   if (asked.min_sqnr_db) passed = passed && sqnr >= *asked.min_sqnr_db;
   if (asked.min_agreement) passed = passed && agreement >= *asked.min_agreement;
   return verdict("engine", passed,
-                 text("agreement %.2f %%", 100 * agreement) + text(", SQNR %.1f dB", sqnr) +
+                 text("agreement %.2f %%", 100 * agreement) + (noise == 0 ? std::string(", outputs equal") : text(", SQNR %.1f dB", sqnr)) +
                      text(", largest difference %.2e", largest));
 }
 

@@ -55,15 +55,17 @@ public enum SelfTest {
             }
             agreeing += top1(logits) == top1(sample.logits) ? 1 : 0
         }
-        let sqnr = noise == 0 ? Double.infinity : 10 * log10(signal / noise)
+        // An answer of zeros has no signal.
+        let sqnr = noise == 0 ? Double.infinity : 10 * (log10(max(signal, Double.leastNormalMagnitude)) - log10(noise))
         let agreement = Double(agreeing) / Double(golden.samples.count)
         let asked = golden.tolerance
         var passed = largest.isFinite && found.count == golden.samples.count
         if let allowed = asked.maxAbsError { passed = passed && largest <= allowed * max(1, scale) }
         if let least = asked.minSqnrDb { passed = passed && sqnr >= least }
         if let least = asked.minAgreement { passed = passed && agreement >= least }
+        let ratio = noise == 0 ? "outputs equal" : String(format: "SQNR %.1f dB", sqnr)
         let facts = String(
-            format: "agreement %.2f %%, SQNR %.1f dB, largest difference %.2e", 100 * agreement, sqnr, largest)
+            format: "agreement %.2f %%, %@, largest difference %.2e", 100 * agreement, ratio, largest)
         return Verdict(stage: "engine", passed: passed, facts: facts)
     }
 
