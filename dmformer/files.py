@@ -45,14 +45,18 @@ def marked(mark: str) -> Ours:
 
 
 def check_output(
-    path: Path, ours: Ours | None = None, force: bool = False, inputs: Iterable[Path] = (), option: str = "--output"
+    path: Path,
+    ours: Ours | None = None,
+    force: bool | None = False,
+    inputs: Iterable[Path] = (),
+    option: str = "--output",
 ) -> None:
     """Fails before any work is done where `write_output` could not write.
 
     Args:
         path: The file to be written; a device or a FIFO may stand there.
         ours: Knows the files that are replaced without ``force``; None where there are none.
-        force: Replace any regular file that is no input.
+        force: Replace any regular file that is no input; None where the user is not asked.
         inputs: Files and folders that are read, so that nothing of them is ever replaced.
         option: What named the place, for the hint.
 
@@ -74,7 +78,7 @@ def check_output(
 
 
 def write_output(
-    path: Path, content: bytes, ours: Ours | None = None, force: bool = False, option: str = "--output"
+    path: Path, content: bytes, ours: Ours | None = None, force: bool | None = False, option: str = "--output"
 ) -> None:
     """Writes a file for the user; checks again, because another may have filled the place meanwhile.
 
@@ -187,7 +191,7 @@ def _check_special(path: Path, mode: int, hint: str) -> None:
         raise OutputError(f"{path}: no permission to write there", hint)
 
 
-def _check_regular(path: Path, ours: Ours | None, force: bool, inputs: Iterable[Path], hint: str) -> None:
+def _check_regular(path: Path, ours: Ours | None, force: bool | None, inputs: Iterable[Path], hint: str) -> None:
     real = _real(path)
     known = ours is not None and _is_ours(real, ours)
     for given in inputs:
@@ -195,7 +199,7 @@ def _check_regular(path: Path, ours: Ours | None, force: bool, inputs: Iterable[
         if within or (given.exists() and given.samefile(real)):
             raise OutputError(f"{path}: is an input, and would be lost", hint)
     if not force and not known:
-        raise OutputError(f"{path}: exists already", f"{hint}, or use --force to replace it")
+        raise OutputError(f"{path}: exists already", hint if force is None else f"{hint}, or use --force to replace it")
     _check_folder(path, real.parent, hint)
     if not os.access(real, os.W_OK):
         raise OutputError(f"{path}: is read-only", hint)

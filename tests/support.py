@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+import typer.main
 from numpy.typing import NDArray
+from typer.core import TyperGroup
 
 from dmformer.bundle import Bundle, entry_of, parse_manifest
 from dmformer.cli.app import app
@@ -161,7 +164,31 @@ def invoke(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[
     with pytest.raises(SystemExit) as caught:
         app([str(argument) for argument in arguments], prog_name="dmformer")
     found = capsys.readouterr()
+    assert not unknown_options(found.err, str(arguments[0])), found.err
     return int(caught.value.code or 0), found.out, found.err
+
+
+@functools.cache
+def options_of() -> dict[str, frozenset[str]]:
+    """The options of every command."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    commands = group.commands.items()
+    return {
+        name: frozenset(one for each in command.params for one in (*each.opts, *each.secondary_opts)) | {"--help"}
+        for name, command in commands
+    }
+
+
+def unknown_options(text: str, command: str | None = None) -> list[str]:
+    """The options that the hints of a text name, and that neither ``command`` nor another that a hint names has."""
+    found = list[str]()
+    for line in text.splitlines():
+        hint = line.partition("how to mend it: ")[2].replace("dmformer --verbose", "")
+        named = {command, *re.findall(r"\w+", hint)} if command else set(options_of())
+        known = frozenset[str]().union(*(options for name, options in options_of().items() if name in named))
+        found += [one for one in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", hint) if one not in known]
+    return found
 
 
 def one_line(text: str) -> str:

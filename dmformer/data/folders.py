@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ _FEW = 5
 _SPLITS = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval", "evaluation", "holdout"}
 )
+_OF_SPLITS = frozenset({"", "data", "images", "imgs", "image", "split"})
+"""Words that stand beside a split's in a folder's name, as numbers do: ``val2017``, ``train_images``, ``testset``."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +164,8 @@ def _with_images(root: Path) -> Tree:
 
 
 def _refuse_splits(tree: Tree, labels: Sequence[str] | None) -> None:
-    splits = [folder for folder in tree.classes if folder.casefold() in _SPLITS]
-    others = [folder for folder in splits if not folder.casefold().startswith("train")]
+    splits = [folder for folder in tree.classes if _is_split(folder)]
+    others = [folder for folder in splits if "train" not in folder.casefold()]
     known = {nfc(label) for label in labels or ()}
     # One name may be a class among others; a training set beside another split is not.
     certain = len(splits) == len(tree.classes) or 0 < len(others) < len(splits)
@@ -173,6 +176,11 @@ def _refuse_splits(tree: Tree, labels: Sequence[str] | None) -> None:
         )
 
 
+def _is_split(folder: str) -> bool:
+    words = {word.removesuffix("set") for word in re.findall(r"[^\W\d_]+", folder.casefold())}
+    return not words.isdisjoint(_SPLITS) and words <= _SPLITS | _OF_SPLITS
+
+
 def _match_classes(tree: Tree, labels: Sequence[str] | None) -> tuple[dict[str, int], tuple[str, ...] | None]:
     folders = tree.classes
     by_number = {folder: int(folder) for folder in folders if _is_number(folder)}
@@ -181,8 +189,9 @@ def _match_classes(tree: Tree, labels: Sequence[str] | None) -> tuple[dict[str, 
             return by_number, None
         names = sorted({nfc(folder) for folder in folders})
         return {folder: names.index(nfc(folder)) for folder in folders}, tuple(names)
-    counts = Counter(map(nfc, labels))
-    unique = {nfc(label): index for index, label in enumerate(labels) if counts[nfc(label)] == 1}
+    names_of = [_folder_names(label) for label in labels]
+    counts = Counter(name for names in names_of for name in names)
+    unique = {name: index for index, names in enumerate(names_of) for name in names if counts[name] == 1}
     by_name = {folder: unique[nfc(folder)] for folder in folders if nfc(folder) in unique}
     in_range = {folder: index for folder, index in by_number.items() if index < len(labels)}
     # Whichever reading fits more of them: then those left over are the strangers.
@@ -193,15 +202,21 @@ def _match_classes(tree: Tree, labels: Sequence[str] | None) -> tuple[dict[str, 
     return matched, tuple(labels)
 
 
+def _folder_names(label: str) -> tuple[str, ...]:
+    """How a folder with images of a class can be called: no name of a folder holds a slash."""
+    name = nfc(label)
+    return tuple(name.replace("/", sign) for sign in "_- :") if "/" in name else (name,)
+
+
 def _is_number(folder: str) -> bool:
     return folder.isascii() and folder.isdigit() and len(folder) < _MAX_DIGITS
 
 
 def _mismatch(root: Path, strangers: list[str], labels: Sequence[str]) -> DataError:
+    names = listed(_folder_names(label)[0] for label in labels)
     return DataError(
         f"{root}: {len(strangers)} class folders do not match exactly one label of the model: {listed(strangers)}",
-        f"The model's {len(labels)} labels are {listed(labels)}: name the folders so, or by index "
-        f"(0 to {len(labels) - 1}).",
+        f"The model's {len(labels)} labels are {names}: name the folders so, or by index (0 to {len(labels) - 1}).",
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from dmformer.data.png import pixels_only
 from dmformer.errors import DataError, TooLargeError
 
 MAX_PIXELS = 64_000_000
@@ -22,7 +23,8 @@ MAX_PIXELS = 64_000_000
 _ENDINGS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),  # MPO: the stereo and preview variant of phones
     "PNG": (".png", ".apng"),
-    "BMP": (".bmp", ".dib"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
     "WEBP": (".webp",),
     "TIFF": (".tif", ".tiff"),
     "GIF": (".gif",),
@@ -67,6 +69,7 @@ _DECODE_ERRORS = (
 )
 
 _HINT = "Give a readable JPEG, PNG, BMP, WebP, TIFF, GIF, PPM or AVIF image, or remove the file."
+_EIGHT_BITS = "Save the image with 8 bits per channel."
 
 
 def load_image(
@@ -120,6 +123,18 @@ def _check_regular(path: Path) -> None:
 
 def _open(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
+        return _opened(file, name, max_pixels)
+    except TooLargeError:
+        raise
+    except DataError:
+        again = pixels_only(file)
+        if again is None:
+            raise
+        return _opened(again, name, max_pixels)
+
+
+def _opened(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
+    try:
         with warnings.catch_warnings():
             # Pillow warns about size (checked in _decode) and odd metadata; neither concerns the pixels.
             warnings.simplefilter("ignore")
@@ -133,14 +148,23 @@ def _open(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
 def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
     _check_pixels(image.width, image.height, name, max_pixels)
     try:
+        sixteen = _colours_of_sixteen_bits(image)
         upright = _turned_upright(image)
         if upright.mode.startswith("I"):
             upright = _sixteen_to_eight_bit(upright, name)
         if upright.mode == "F":
-            raise DataError(f"{name}: pixels are floating point numbers", "Save the image with 8 bits per channel.")
-        return np.array(upright.convert("RGB"), dtype=np.uint8)
+            raise DataError(f"{name}: pixels are floating point numbers", _EIGHT_BITS)
+        pixels = np.array(upright.convert("RGB"), dtype=np.uint8)
     except _DECODE_ERRORS as error:
         raise DataError(f"{name}: cannot be decoded: {_one_line(error)}", _HINT) from error
+    if sixteen and not pixels.any():
+        raise DataError(f"{name}: of its 16 bits per channel the upper 8, which are read, are all black", _EIGHT_BITS)
+    return pixels
+
+
+def _colours_of_sixteen_bits(image: Image.Image) -> bool:
+    """Whether the file has more than one channel of 16 bits: Pillow drops the lower 8 as it decodes."""
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) and not image.mode.startswith("I")
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
@@ -175,7 +199,7 @@ def _orientation(exif: bytes) -> int | None:
 def _sixteen_to_eight_bit(image: Image.Image, name: str) -> Image.Image:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
-        raise DataError(f"{name}: pixel values go beyond 16 bits", "Save the image with 8 bits per channel.")
+        raise DataError(f"{name}: pixel values go beyond 16 bits", _EIGHT_BITS)
     if values.max() <= 255:
         # Values of 8 bits in a file of 16: divided, the whole picture would be black.
         return Image.fromarray(values.astype(np.uint8))

@@ -125,7 +125,7 @@ def check_options(options: ExportOptions) -> None:
     if here:
         only_cpu(SessionOptions(device=options.device), " and ".join(here))
     if options.golden_images < 1:
-        raise UsageError("a bundle needs at least one golden image", "give --golden-images 1 or more")
+        raise UsageError("a bundle needs at least one golden image", "ask for golden_images=1 or more")
 
 
 def check_embedding(options: ExportOptions) -> None:

@@ -186,7 +186,10 @@ def test_a_quota_counts_wherever_threads_are_chosen(
 
 
 @pytest.mark.usefixtures("eight_cores", "groups")
-@pytest.mark.parametrize(("value", "warned"), [("1", True), ("7", True), ("8", False), ("0", False), ("4,2", False)])
+@pytest.mark.parametrize(
+    ("value", "warned"),
+    [("1", True), ("7", True), ("8", False), ("0", False), ("4,2", True), ("8,1", False), ("x", False)],
+)
 def test_a_variable_that_holds_pytorch_alone_is_recorded_and_said(
     value: str, warned: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

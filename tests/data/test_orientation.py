@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 import dmformer
+from dmformer.data.images import EXTENSIONS
+from dmformer.errors import DataError
 from dmformer.preprocessing import load_image
 
 Turn = Image.Transpose
@@ -161,3 +164,63 @@ def test_eight_bits_in_a_file_of_sixteen_are_not_black(tmp_path: Path, form: str
     Image.fromarray(values.astype(np.uint16)).save(file, form)
     for found in readings(tmp_path / "a", file.getvalue()):
         assert np.array_equal(found, np.repeat(values[:, :, np.newaxis], 3, axis=2))
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes, check: int = 0) -> bytes:
+    """A PNG with one more chunk after its header; ``check`` damages that chunk's checksum."""
+    body = kind + data
+    chunk = struct.pack(">L", len(data)) + body + struct.pack(">L", zlib.crc32(body) ^ check)
+    return png[:33] + chunk + png[33:]
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"tEXt", b"iCCP", b"gAMA", b"prVt"])
+def test_what_a_png_says_beside_its_pixels_never_matters(tmp_path: Path, kind: bytes) -> None:
+    content = stored(picture("RGB"), 6, "PNG")
+    large = zlib.compress(bytes(3 << 20))
+    for data in (b"", b"\0", b"a\0\0" + large, b"a\0\1\0\0\0" + large, b"a\0" + b"x" * (3 << 20), bytes(4)):
+        for check in (0, 1):
+            for found in readings(tmp_path / "a", with_chunk(content, kind, data, check)):
+                assert np.array_equal(found, in_rgb(picture("RGB")))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_colours_of_eight_bits_in_sixteen_are_refused_not_black(tmp_path: Path, form: str, mode: str) -> None:
+    values = np.asarray(picture(mode)).astype(np.uint16)
+    write = png_of_sixteen if form == "PNG" else tiff_of_sixteen
+    for found in readings(tmp_path / "a", write(values * 257)):
+        assert np.array_equal(found, values[:, :, :3])
+    (tmp_path / "dark").write_bytes(write(values))
+    with pytest.raises(DataError, match="16 bits per channel"):
+        load_image(tmp_path / "dark")
+    with pytest.raises(ValueError, match="16 bits per channel"):
+        EMBEDDED(tmp_path / "dark")
+
+
+def png_of_sixteen(values: NDArray[np.uint16]) -> bytes:
+    height, width, channels = values.shape
+    header = struct.pack(">LLBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        content += struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+    return content
+
+
+def tiff_of_sixteen(values: NDArray[np.uint16]) -> bytes:
+    height, width, channels = values.shape
+    data = values.astype("<u2").tobytes()
+    bits = struct.pack(f"<{channels}H", *[16] * channels)
+    # Width, height, bits, compression, RGB, where the rows are, channels, rows, bytes, what the fourth channel is.
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, 8), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, 1, 8 + len(bits)), (277, 3, 1, channels), (278, 4, 1, height), (279, 4, 1, len(data))]
+    tags += [(338, 3, 1, 2)] if channels == 4 else []
+    head = b"II*\0" + struct.pack("<L", 8 + len(bits) + len(data)) + bits + data
+    return head + struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHLL", *tag) for tag in tags) + bytes(4)
+
+
+def test_every_ending_that_counts_as_an_image_is_read(tmp_path: Path) -> None:
+    for ending in sorted(EXTENSIONS):
+        path = tmp_path / f"a{ending}"
+        picture("RGB").save(path, format="JPEG" if ending in {".jif", ".jpe"} else None)
+        assert load_image(path).shape == (24, 33, 3), ending

@@ -30,9 +30,10 @@ def thread_doubts(candidates: list[Candidate], settings: Settings) -> list[str]:
     if len(kinds) < 2 or host.threads_per_stream(settings.threads, settings.streams):
         return []
     return [
-        f"{name}={value[:20]} holds PyTorch to {value} of {cores} cores, and no engine: unset it, or give --threads"
+        f"{name}={value[:20]} holds PyTorch to {count[1]} of {cores} cores, and no engine: unset it, or give --threads"
         for name, value in host.thread_variables().items()
-        if re.fullmatch("[0-9]{1,9}", value) and 0 < int(value) < cores
+        # A list is for regions within each other (OpenMP 5.2, 21.1.2): the outermost counts.
+        if (count := re.match(r"\s*\+?([0-9]{1,9})(?![0-9])", value)) and 0 < int(count[1]) < cores
     ]
 
 

@@ -53,7 +53,7 @@ def draw_sensitivity(results: Sequence[Sensitivity], title: str, path: Path) -> 
     axes.set(title=title, xlabel="time saved by INT8, ms", ylabel="noise added by INT8, % of the logits' energy")
     drawn = io.BytesIO()
     figure.savefig(drawn, format=path.suffix[1:], metadata={SUFFIXES[path.suffix]: MARK})
-    write_output(path, drawn.getvalue(), marked(MARK), option=OPTION)
+    write_output(path, drawn.getvalue(), marked(MARK), None, option=OPTION)
 
 
 def check_picture(path: Path, inputs: Sequence[Path] = ()) -> None:
@@ -62,4 +62,4 @@ def check_picture(path: Path, inputs: Sequence[Path] = ()) -> None:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: no kind of picture that is known", f"use one of {', '.join(SUFFIXES)}")
     require_matplotlib()
-    check_output(path, marked(MARK), inputs=inputs, option=OPTION)
+    check_output(path, marked(MARK), None, inputs, option=OPTION)

@@ -103,7 +103,7 @@ class Lane:
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(int(self._stream)):
-            raise EngineError("the engine failed while it ran", "run it again with --verbose")
+            raise EngineError("the engine failed while it ran", "run it again with dmformer --verbose COMMAND")
 
     def _mark(self, index: int) -> None:
         self._cuda.call("cudaEventRecord", self._events[index], self._stream)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import struct
 import warnings
+from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image
 
 MAX_PIXELS = 64_000_000
+MAX_PNG = 1 << 28
 # A closed list, because Pillow would hand a PostScript file, whatever its name, to an interpreter.
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM")
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,16 +37,48 @@ def load_image(path: str | Path) -> np.ndarray:
         ImageError: It cannot be read.
     """
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about odd metadata, which does not concern the pixels, and about size, which is checked here.
-            warnings.simplefilter("ignore")
-            # Not the path: Pillow maps such a file into memory, and forgets to turn what it maps.
-            with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ImageError(f"{image.width}x{image.height} pixels are more than the limit of {MAX_PIXELS}")
-                return to_rgb(turned_upright(image))
-    except Exception as error:  # a damaged file lets any exception out of Pillow's decoders
+        # Not the path: Pillow maps such a file into memory, and forgets to turn what it maps.
+        with Path(path).open("rb") as file:
+            try:
+                return decoded(file)
+            except Exception:  # a damaged file lets any exception out of Pillow's decoders
+                again = pixels_only(file)
+                if again is None:
+                    raise
+                return decoded(again)
+    except Exception as error:
         raise ImageError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def decoded(file: IO[bytes]) -> np.ndarray:
+    with warnings.catch_warnings():
+        # Pillow warns about odd metadata, which does not concern the pixels, and about size, which is checked here.
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"{image.width}x{image.height} pixels are more than the limit of {MAX_PIXELS}")
+            sixteen = any(";16" in str(tile[3]) for tile in image.tile) and not image.mode.startswith("I")
+            pixels = to_rgb(turned_upright(image))
+    if sixteen and not pixels.any():
+        raise ImageError("of its 16 bits per channel the upper 8, which are read, are all black")
+    return pixels
+
+
+def pixels_only(file: IO[bytes]) -> BytesIO | None:
+    """A PNG without its text, colour profile and other chunks, of which Pillow takes a megabyte at most."""
+    file.seek(0)
+    content = memoryview(file.read(MAX_PNG + 1))
+    if len(content) > MAX_PNG or content[:8] != b"\x89PNG\r\n\x1a\n":
+        return None
+    kept, place = BytesIO(content[:8]), 8
+    kept.seek(8)
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">L4s", content, place)
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"):
+            kept.write(content[place : place + length + 12])
+        place += length + 12
+    kept.seek(0)
+    return kept
 
 
 def turned_upright(image: Image.Image) -> Image.Image:
@@ -78,7 +113,9 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
         # 16-bit grey becomes 8-bit by division, not by clipping; half of 257 rounds to the nearest. Values that need no
         # more than 8 bits are taken as they are: divided, the whole picture would be black.
-        values = np.asarray(image).astype(np.int32)
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError("pixel values go beyond 16 bits")
         image = Image.fromarray((values if values.max() <= 255 else (values + 128) // 257).astype(np.uint8))
     elif image.mode == "F":
         raise ImageError("pixels are floating point numbers")
