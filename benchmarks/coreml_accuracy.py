@@ -69,9 +69,9 @@ def report(path: Path, dataset: Dataset, reference: Answers) -> None:
     kind = options.get("int8", bundle.manifest.precision.requested)
     started = time.perf_counter()
     with open_bundle(bundle) as session:
-        logits, labels = run_dataset(bundle, session, dataset, Silent())
+        logits, _ = run_dataset(bundle, session, dataset, Silent())
     took = time.perf_counter() - started
-    found = compare(reference.logits, logits, labels, dataset.name, "0" * 64)
+    found = compare(reference.logits, logits, reference.labels, dataset.name, "0" * 64)
     limit, kept = LIMITS[kind]
     print(
         f"{kind}: top-1 {found.top1:.2f} (PyTorch {found.reference_top1:.2f}), agreement {found.agreement:.2%}, "

@@ -183,9 +183,7 @@ def compare_labels(bundle: Bundle, session: Session, dataset: Dataset, progress:
     )
 
 
-def run_dataset(
-    bundle: Bundle, session: Session, dataset: Dataset, progress: Progress
-) -> tuple[Logits, list[int]]:
+def run_dataset(bundle: Bundle, session: Session, dataset: Dataset, progress: Progress) -> tuple[Logits, list[int]]:
     """The engine's logits on every readable image of a dataset, and which ones these are."""
     size = batch_size(bundle, session)
     log = UnreadableLog()

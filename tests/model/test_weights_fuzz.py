@@ -92,7 +92,16 @@ def _of_names(header: dict[str, Any], data: bytes) -> Iterator[Mutation]:
 
 def _of_contents(header: dict[str, Any], data: bytes, random: Random) -> Iterator[Mutation]:
     text = json.dumps(header)
-    for metadata in (None, [], {"a": 1}, {"dmformer": "{"}, {"dmformer": "[" * 9000}, {"format": "x" * 10**6}, "x"):
+    strange: tuple[Any, ...] = (
+        None,
+        [],
+        {"a": 1},
+        {"dmformer": "{"},
+        {"dmformer": "[" * 9000},
+        {"format": "x" * 10**6},
+        "x",
+    )
+    for metadata in strange:
         yield "metadata", joined(json.dumps(header | {"__metadata__": metadata}).encode(), data)
     for content in (*HEADERS, text.encode()[:-1]):
         yield "header", joined(content, data)
