@@ -40,6 +40,8 @@ from dmformer.cli.verify import verify
 from dmformer.errors import DmformerError, stop_in
 
 P = ParamSpec("P")
+PLAIN = {"dumb", "unknown"}
+"""Terminals that take no commands."""
 HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
@@ -123,8 +125,8 @@ def _missing(error: ModuleNotFoundError) -> tuple[str, str] | None:
 
 def complain(message: str, hint: str | None, code: int) -> int:
     """Prints an error as one line, and how to mend it as another; returns the exit code."""
-    typer.secho("error: ", fg=None if "NO_COLOR" in os.environ else "red", bold=True, err=True, nl=False)
-    typer.echo(one_line(message), err=True)
+    mark = "error: " if os.environ.get("TERM") in PLAIN else typer.style("error: ", fg="red", bold=True)
+    typer.echo(mark + one_line(message), err=True)
     if hint:
         typer.echo(f"  how to mend it: {one_line(hint)}", err=True)
     return code
