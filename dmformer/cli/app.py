@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
@@ -38,8 +39,11 @@ from dmformer.cli.streams import abandon, keep_trace
 from dmformer.cli.verify import EXAMPLES as VERIFY_EXAMPLES
 from dmformer.cli.verify import verify
 from dmformer.errors import DmformerError, stop_in
+from dmformer.files import utf8_name
 
 P = ParamSpec("P")
+PICTURES = {"images"}
+"""Arguments whose files are opened by dmformer itself, under whatever name a camera gave them."""
 PLAIN = {"dumb", "unknown"}
 """Terminals that take no commands."""
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -83,6 +87,9 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
             from dmformer.host import keep_to_quota
 
             keep_to_quota()
+            for name, value in kwargs.items():
+                if name not in PICTURES:
+                    check_words(value)
             code = command(*args, **kwargs)
             sys.stdout.flush()
         except typer.Exit:
@@ -95,6 +102,19 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         raise typer.Exit(code)
 
     return run
+
+
+def check_words(value: object) -> None:
+    """Refuses a word that is no UTF-8: documents cannot hold it, and most libraries open no file by such a name.
+
+    Raises:
+        OutputError: Names it.
+    """
+    if isinstance(value, list | tuple):
+        for one in value:
+            check_words(one)
+    elif isinstance(value, str | Path):
+        utf8_name(Path(value), "rename it, or give a link to it")
 
 
 def told(error: BaseException) -> int:
