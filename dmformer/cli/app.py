@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec
@@ -29,7 +30,7 @@ from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dmformer.cli.export import export
 from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from dmformer.cli.inspect import inspect
-from dmformer.cli.output import one_line
+from dmformer.cli.output import one_line, printable
 from dmformer.cli.predict import EXAMPLES as PREDICT_EXAMPLES
 from dmformer.cli.predict import predict
 from dmformer.cli.report import EXAMPLES as REPORT_EXAMPLES
@@ -68,7 +69,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries say.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what the libraries say, and the traceback of an error.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -122,13 +125,14 @@ def told(error: BaseException) -> int:
     if (stop := stop_in(error)) is not None:
         code = TERMINATED if isinstance(stop, Terminated) else STOPPED
         return complain("stopped; nothing unfinished was left behind", None, code)
+    trace = "".join(traceback.format_exception(error)).splitlines()
+    chatter.LOGGER.debug("%s", "\n".join(map(printable, trace)))
     if isinstance(error, DmformerError):
         return complain(error.message, error.hint, WRONG_INPUT)
     if isinstance(error, ModuleNotFoundError) and (missing := _missing(error)):
         return complain(*missing, WRONG_INPUT)
     if isinstance(error, OSError):
         return complain(f"{error.filename or 'the file system'}: {error.strerror or error}", None, WRONG_INPUT)
-    chatter.LOGGER.debug("unforeseen", exc_info=error)
     said = f"a fault of dmformer: {type(error).__name__}: {error}"
     return complain(said, f"report it with {keep_trace(error)}, which holds the traceback", FAULT)
 
