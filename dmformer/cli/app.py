@@ -6,7 +6,9 @@ import functools
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
@@ -28,7 +30,7 @@ from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dmformer.cli.export import export
 from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from dmformer.cli.inspect import inspect
-from dmformer.cli.output import one_line
+from dmformer.cli.output import one_line, printable
 from dmformer.cli.predict import EXAMPLES as PREDICT_EXAMPLES
 from dmformer.cli.predict import predict
 from dmformer.cli.report import EXAMPLES as REPORT_EXAMPLES
@@ -38,8 +40,13 @@ from dmformer.cli.streams import abandon, keep_trace
 from dmformer.cli.verify import EXAMPLES as VERIFY_EXAMPLES
 from dmformer.cli.verify import verify
 from dmformer.errors import DmformerError, stop_in
+from dmformer.files import utf8_name
 
 P = ParamSpec("P")
+PICTURES = {"images"}
+"""Arguments whose files are opened by dmformer itself, under whatever name a camera gave them."""
+PLAIN = {"dumb", "unknown"}
+"""Terminals that take no commands."""
 HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
@@ -62,7 +69,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the libraries say.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what the libraries say, and the traceback of an error.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -81,6 +90,9 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
             from dmformer.host import keep_to_quota
 
             keep_to_quota()
+            for name, value in kwargs.items():
+                if name not in PICTURES:
+                    check_words(value)
             code = command(*args, **kwargs)
             sys.stdout.flush()
         except typer.Exit:
@@ -95,18 +107,32 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
     return run
 
 
+def check_words(value: object) -> None:
+    """Refuses a word that is no UTF-8: documents cannot hold it, and most libraries open no file by such a name.
+
+    Raises:
+        OutputError: Names it.
+    """
+    if isinstance(value, list | tuple):
+        for one in value:
+            check_words(one)
+    elif isinstance(value, str | Path):
+        utf8_name(Path(value), "rename it, or give a link to it")
+
+
 def told(error: BaseException) -> int:
     """Says what went wrong and returns the exit code for it."""
     if (stop := stop_in(error)) is not None:
         code = TERMINATED if isinstance(stop, Terminated) else STOPPED
         return complain("stopped; nothing unfinished was left behind", None, code)
+    trace = "".join(traceback.format_exception(error)).splitlines()
+    chatter.LOGGER.debug("%s", "\n".join(map(printable, trace)))
     if isinstance(error, DmformerError):
         return complain(error.message, error.hint, WRONG_INPUT)
     if isinstance(error, ModuleNotFoundError) and (missing := _missing(error)):
         return complain(*missing, WRONG_INPUT)
     if isinstance(error, OSError):
         return complain(f"{error.filename or 'the file system'}: {error.strerror or error}", None, WRONG_INPUT)
-    chatter.LOGGER.debug("unforeseen", exc_info=error)
     said = f"a fault of dmformer: {type(error).__name__}: {error}"
     return complain(said, f"report it with {keep_trace(error)}, which holds the traceback", FAULT)
 
@@ -123,8 +149,8 @@ def _missing(error: ModuleNotFoundError) -> tuple[str, str] | None:
 
 def complain(message: str, hint: str | None, code: int) -> int:
     """Prints an error as one line, and how to mend it as another; returns the exit code."""
-    typer.secho("error: ", fg=None if "NO_COLOR" in os.environ else "red", bold=True, err=True, nl=False)
-    typer.echo(one_line(message), err=True)
+    mark = "error: " if os.environ.get("TERM") in PLAIN else typer.style("error: ", fg="red", bold=True)
+    typer.echo(mark + one_line(message), err=True)
     if hint:
         typer.echo(f"  how to mend it: {one_line(hint)}", err=True)
     return code

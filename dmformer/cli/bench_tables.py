@@ -24,10 +24,10 @@ def show(document: Document) -> None:
     out.print()
     out.print(f"[bold]{escaped(settings.scenario)}[/bold]: {escaped(settings.boundary_text)}")
     models = ", ".join(dict.fromkeys(found.model for found in document.results))
-    out.print(f"{escaped(models)} on {escaped(machine.cpu)}, {machine.cores} cores")
+    out.print(f"{escaped(models)} on {escaped(machine.cpu)}, {machine.cores:d} cores")
     out.print(
-        f"threads: {settings.threads or 'the runtime chooses'}; "
-        f"{settings.launches} launches of {settings.rounds} slices in turn"
+        f"threads: {escaped(str(settings.threads or 'the runtime chooses'))}; "
+        f"{settings.launches:d} launches of {settings.rounds:d} slices in turn"
     )
     for grid in (latency_table(document), speed_table(document), start_table(document)):
         out.print(grid)
@@ -60,7 +60,7 @@ def latency_table(document: Document) -> object:
     grid = named(names, "Latency, ms", "Candidate", ">p50", ">p90", ">p95", ">p99", ">mean", ">std", ">CV", ">Samples")
     for found in document.results:
         times = (found.p50_ms, found.p90_ms, found.p95_ms, found.p99_ms, found.mean_ms, found.std_ms)
-        grid.add_row(escaped(names[found.name]), *map(digits, times), f"{found.cv:.1%}", str(found.samples))
+        grid.add_row(escaped(names[found.name]), *map(digits, times), f"{found.cv:.1%}", f"{found.samples:d}")
     return grid
 
 
@@ -74,7 +74,7 @@ def speed_table(document: Document) -> object:
             escaped(names[found.name]),
             escaped(found.executes),
             f"{found.throughput_ips:.1f}",
-            f"[bold]{found.versus}[/bold]" if found.speedup else found.versus,
+            f"[bold]{escaped(found.versus)}[/bold]" if found.speedup else escaped(found.versus),
             f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
         )
     return grid
@@ -122,7 +122,7 @@ def parts_table(name: str, layers: Layers) -> object:
                 ", ".join(f"{name} {share:.0%}" if share < 0.995 else name for name, share in part.precision.items())
             ),
             number(part.gmacs_per_s or None, "{:.1f}"),
-            part.verdict,
+            escaped(part.verdict),
         )
     return grid
 

@@ -49,7 +49,7 @@ def build(  # noqa: PLR0913 - one parameter for each option
     What is not given is as the bundle was exported. Exit code 0: verified. 1: below tolerance. 2: wrong input.
     """
     from dmformer.bundle import Bundle
-    from dmformer.cli.output import TerminalProgress, print_json, print_summaries
+    from dmformer.cli.output import TerminalProgress, one_line, print_json, print_summaries, printable
     from dmformer.runtimes.tensorrt.runtime import family_of, plan_in
     from dmformer.summary import summarize
 
@@ -67,14 +67,14 @@ def build(  # noqa: PLR0913 - one parameter for each option
         dla_core=dla,
     )
     if trtexec is not None:
-        typer.echo(family.command_line(loaded, plan, trtexec))
+        typer.echo(printable(family.command_line(loaded, plan, trtexec)))
         return 0
     if dla is not None:
         tell_dla(loaded, TerminalProgress())
     destination = bundle if output is None else output
     made, proof = build_bundle(loaded, plan, destination, output is None or force, timing_cache, TerminalProgress())
     if proof is None:
-        typer.echo(f"built, not verified here: {family.unable_to_run()} -> {made.path}", err=True)
+        typer.echo(one_line(f"built, not verified here: {family.unable_to_run()} -> {made.path}"), err=True)
         if json:
             print_json("dmformer.build/1", {"path": str(made.path), "verified": None})
         return 0

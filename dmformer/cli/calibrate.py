@@ -55,7 +55,7 @@ def calibrate(  # noqa: PLR0913 - one parameter for each option
     source = weights_options.choose_weights(weights, preset, random_weights, labels, dilation)
     ranges = write_ranges(source, chosen, output, TerminalProgress())
     facts = f"{len(ranges.sites)} ranges and {len(ranges.scales)} channel scales from {ranges.count} images"
-    console().print(f"{facts} -> [bold]{escaped(str(output))}[/bold]")
+    console().print(f"{escaped(facts)} -> [bold]{escaped(str(output))}[/bold]")
     if json:
         print_json("dmformer.calibrate/1", {"path": str(output), "images": ranges.count, "method": ranges.method})
     return 0
@@ -86,11 +86,11 @@ def cache(
     out = console()
     total = size_text(sum(entry.size for entry in entries))
     verb = "removed from" if clear else "in"
-    out.print(f"{len(entries)} entries, {total}, {verb} [bold]{escaped(str(store.directory))}[/bold]")
+    out.print(f"{len(entries)} entries, {escaped(total)}, {escaped(verb)} [bold]{escaped(str(store.directory))}[/bold]")
     if entries and not clear:
         grid = table(None, "kind", "key", ">size", "written")
         for entry in entries:
             when = datetime.fromtimestamp(entry.written, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-            grid.add_row(entry.kind, entry.key[:12], size_text(entry.size), when)
+            grid.add_row(escaped(entry.kind), escaped(entry.key[:12]), size_text(entry.size), escaped(when))
         out.print(grid)
     return 0

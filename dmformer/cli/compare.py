@@ -61,7 +61,7 @@ def show(found: Comparison) -> None:
             NO_DEVICE if change.ratio is None else f"{change.ratio - 1:+.1%}",
             f"{interval[0] - 1:+.1%} to {interval[1] - 1:+.1%}" if interval else "-",
             number(change.top1_drop),
-            f"[red]{change.verdict}[/red]" if change.failed else change.verdict,
+            f"[red]{escaped(change.verdict)}[/red]" if change.failed else escaped(change.verdict),
         )
     console().print(grid)
     for change in found.changes:

@@ -50,28 +50,33 @@ def examine() -> dict[str, Any]:
 
 def show(document: dict[str, Any]) -> None:
     """The document for people."""
-    from dmformer.cli.output import console, size_text, table
+    from dmformer.cli.output import console, escaped, size_text, table
 
     out = console()
-    out.print(f"[bold]dmformer {document['dmformer']}[/bold], Python {document['python']}, {document['os']}")
+    python = f"Python {document['python']}, {document['os']}"
+    out.print(f"[bold]dmformer {escaped(document['dmformer'])}[/bold], {escaped(python)}")
     memory = document["memory_bytes"]
-    out.print(f"CPU   {document['cpu']}, {_cores(document)}" + (f", {size_text(memory)}" if memory else ""))
-    out.print(f"      instruction sets: {', '.join(document['cpu_isa']) or 'none that matter here'}")
-    out.print(f"INT8  {document['int8']}")
-    out.print(f"half  {document['half']}")
-    out.print(f"GPU   {document['gpu'] or 'no NVIDIA GPU seen'}")
+    out.print(
+        f"CPU   {escaped(document['cpu'])}, {escaped(_cores(document))}" + (f", {size_text(memory)}" if memory else "")
+    )
+    out.print(f"      instruction sets: {escaped(', '.join(document['cpu_isa']) or 'none that matter here')}")
+    out.print(f"INT8  {escaped(document['int8'])}")
+    out.print(f"half  {escaped(document['half'])}")
+    out.print(f"GPU   {escaped(document['gpu'] or 'no NVIDIA GPU seen')}")
     grid = table("\nWhat can be done here", "what", "state", "how to get it")
     export = document["export"]
     lacking = f"missing: {', '.join(export['missing'])}"
     grid.add_row(
-        "export (weights to ONNX)", _state(export["ready"], lacking), "" if export["ready"] else export["install"]
+        "export (weights to ONNX)",
+        _state(export["ready"], lacking),
+        "" if export["ready"] else escaped(export["install"]),
     )
     for name, target in document["targets"].items():
         reason, _, command = (target["missing"] or "").partition(": ")
-        grid.add_row(f"--target {name}", _state(not reason, reason), command)
+        grid.add_row(f"--target {escaped(name)}", _state(not reason, reason), escaped(command))
     out.print(grid)
     versions = ", ".join(f"{name} {version}" for name, version in document["packages"].items() if version)
-    out.print(f"packages: {versions}")
+    out.print(f"packages: {escaped(versions)}")
     out.print("telemetry: none; that of ONNX Runtime and OpenVINO is switched off in whatever dmformer starts")
 
 
@@ -84,4 +89,6 @@ def _cores(document: dict[str, Any]) -> str:
 
 
 def _state(ready: bool, otherwise: str) -> str:
-    return "[green]ready[/green]" if ready else f"[yellow]{otherwise}[/yellow]"
+    from dmformer.cli.output import escaped
+
+    return "[green]ready[/green]" if ready else f"[yellow]{escaped(otherwise)}[/yellow]"

@@ -147,13 +147,13 @@ def show_weights(document: dict[str, Any]) -> None:
 
     height, width = document["size"]
     grid = table(
-        f"{document['name']}: {document['parameters'] / 1e6:.2f} M parameters, "
-        f"{document['macs'] / 1e9:.3f} G multiply-accumulates at {height}x{width}",
+        f"{escaped(document['name'])}: {document['parameters'] / 1e6:.2f} M parameters, "
+        f"{document['macs'] / 1e9:.3f} G multiply-accumulates at {height:d}x{width:d}",
         "part", ">parameters", ">share", ">M MACs", ">share",
     )  # fmt: skip
     for part in document["parts"]:
         grid.add_row(
-            part["name"],
+            escaped(part["name"]),
             f"{part['parameters']:,}",
             f"{part['parameters'] / document['parameters']:.1%}",
             f"{part['macs'] / 1e6:.2f}",
@@ -217,11 +217,12 @@ def show_bundle(document: dict[str, Any]) -> None:
 
 def show_precision(parts: list[dict[str, Any]]) -> None:
     """What each part of a TensorRT engine computes in, as the library told when it was built."""
-    from dmformer.cli.output import console, table
+    from dmformer.cli.output import console, escaped, table
 
     grid = table("convolutions and matrix products", "part", "Q/DQ", "computes in")
     for part in parts:
-        grid.add_row(part["part"], part["asked"], readable({f"{name} x": n for name, n in part["layers"].items()}))
+        layers = readable({f"{name} x": n for name, n in part["layers"].items()})
+        grid.add_row(escaped(part["part"]), escaped(part["asked"]), escaped(layers))
     console().print(grid)
 
 
@@ -233,7 +234,7 @@ def show_hints(hints: list[dict[str, Any]]) -> None:
         "Neural Engine: what may fall back, from public guidance; nothing was measured", ">count", "what", "why"
     )
     for hint in hints:
-        grid.add_row(str(hint["count"]), escaped(hint["what"]), escaped(f"{hint['why']} ({hint['source']})"))
+        grid.add_row(escaped(str(hint["count"])), escaped(hint["what"]), escaped(f"{hint['why']} ({hint['source']})"))
     console().print(grid)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 T = TypeVar("T")
+BRACKET = re.compile(r"(\\*)\[(?=([a-z#/@][^[]*?\])?)")
+"""A bracket, the backslashes before it, and what makes a mark of it (rich/markup.py)."""
 MESSAGE = 1000
 """Characters of an error message or hint: names of files may be long, quoted contents endless."""
 LOG_WIDTH = 160
@@ -23,7 +26,7 @@ def console() -> Console:
     from rich.console import Console
 
     width = None if sys.stderr.isatty() else LOG_WIDTH
-    return Console(stderr=True, highlight=False, soft_wrap=width is not None, width=width)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=width is not None, width=width)
 
 
 def print_json(schema: str, document: dict[str, Any]) -> None:
@@ -44,7 +47,7 @@ class TerminalProgress:
             return
         from rich.progress import track
 
-        yield from track(items, description, total, console=self._console, transient=True)
+        yield from track(items, escaped(description), total, console=self._console, transient=True)
 
     def say(self, message: str) -> None:
         if not self._quiet:
@@ -64,10 +67,13 @@ def one_line(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text from a file or a path, in which brackets are no markup and nothing steers the terminal."""
-    from rich.markup import escape
+    """Text from a file or a path, in which brackets are no markup and nothing steers the terminal.
 
-    return escape(printable(text))
+    What rich's own `escape` makes of a backslash before a bracket that begins no mark loses the backslash.
+    """
+    line = BRACKET.sub(lambda found: found[1] * (2 if found[2] else 1) + "\\[", printable(text))
+    # Before a closing mark of ours it would take that mark's meaning away.
+    return line + "\\" * ((len(line) - len(line.rstrip("\\"))) % 2)
 
 
 def table(title: str | None, *columns: str) -> Table:
@@ -104,7 +110,7 @@ def print_summaries(records: list[dict[str, Any]]) -> None:
         equal = record["sqnr_db"] is None and record["agreement"] is not None
         grid.add_row(
             "[green]✓[/green]" if record["verified"] else "[red]✗[/red]",
-            f"{record['target']} {record['named']}",
+            escaped(f"{record['target']} {record['named']}"),
             size_text(record["engine_bytes"]),
             number(record["top1"]),
             number(record["reference_top1"]),

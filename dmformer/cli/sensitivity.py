@@ -44,17 +44,17 @@ def describe_sensitivity(
 
 def show_sensitivity(document: dict[str, Any]) -> None:
     """The table, most noise per saved millisecond first."""
-    from dmformer.cli.output import console, table
+    from dmformer.cli.output import console, escaped, table
 
     grid = table(
-        f"What INT8 for {document['target']} costs and saves, measured in {document['measured_in']}, "
-        "one unit put back to float at a time",
+        f"What INT8 for {escaped(document['target'])} costs and saves, "
+        f"measured in {escaped(document['measured_in'])}, one unit put back to float at a time",
         "unit", ">noise added, % of energy", ">time saved, ms", ">noise per ms",
     )  # fmt: skip
     for unit in document["units"]:
         noise, saved = unit["noise"] * 100, unit["saved_ms"]
         worth = f"{noise / saved:.4f}" if saved > 0 else "float is faster"
-        grid.add_row(unit["unit"], f"{noise:.4f}", f"{saved:.3f}", worth)
+        grid.add_row(escaped(unit["unit"]), f"{noise:.4f}", f"{saved:.3f}", escaped(worth))
     console().print(grid)
     if document["picture"]:
-        console().print(f"picture: {document['picture']}")
+        console().print(f"picture: {escaped(document['picture'])}")

@@ -11,7 +11,10 @@ from typing import TextIO
 
 
 def prepare() -> None:
-    """Makes stdout and stderr write whatever they are given."""
+    """Makes stdout and stderr write whatever they are given, and a terminal plain where the user wants it so."""
+    if os.environ.get("NO_COLOR"):
+        # What prints for us leaves out colours alone, and bold type is as much of a nuisance in a log.
+        os.environ["TERM"] = "dumb"
     sys.stdout = _writable(sys.stdout)
     sys.stderr = _writable(sys.stderr)
 

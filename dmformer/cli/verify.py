@@ -88,23 +88,23 @@ def verify(  # noqa: PLR0913 - one parameter for each option
 
 def show_layers(bundle: Bundle, weights: Path | None, reference: Path | None) -> dict[str, Any]:
     """Prints the error of every tensor that can be tapped, and returns it for the JSON document."""
-    from dmformer.cli.output import console, number, table
+    from dmformer.cli.output import console, escaped, number, table
     from dmformer.evaluation.layers.parts import part_of
     from dmformer.evaluation.per_layer import by_part
     from dmformer.pipeline.layer_errors import errors_of
 
     found = errors_of(bundle, weights, reference)
-    grid = table(f"Layer by layer against {found.reference}", "tensor", "part", ">SQNR dB")
+    grid = table(f"Layer by layer against {escaped(found.reference)}", "tensor", "part", ">SQNR dB")
     for layer in found.layers:
         mark = "  [red]the error jumps here[/red]" if layer.node == found.jump else ""
-        grid.add_row(layer.node, layer.part, number(layer.sqnr_db, "{:.1f}") + mark)
+        grid.add_row(escaped(layer.node), escaped(layer.part), number(layer.sqnr_db, "{:.1f}") + mark)
     console().print(grid)
     groups = table("The worst of each part", "part", ">SQNR dB")
     for part, worst in by_part(found.layers).items():
-        groups.add_row(part, "equal" if worst is None else f"{worst:.1f}")
+        groups.add_row(escaped(part), "equal" if worst is None else f"{worst:.1f}")
     console().print(groups)
     if found.jump is not None:
-        console().print(f"The error first jumps at {found.jump} ({part_of(found.jump)}).")
+        console().print(f"The error first jumps at {escaped(found.jump)} ({escaped(part_of(found.jump))}).")
     else:
         console().print("The error grows evenly: it jumps nowhere.")
     return {

@@ -33,6 +33,30 @@ def test_an_unforeseen_error_has_its_own_code_and_a_log(
     log.unlink()
 
 
+FAULTS = {
+    "a fault": ("ValueError('b\\x1b]oom')", FAULT),
+    "an error of a library behind ours": ("EngineError('refused') from RuntimeError('b\\x1b]oom')", 2),
+    "the system's": ("FileNotFoundError(2, 'b\\x1b]oom', 'x')", 2),
+}
+
+
+@pytest.mark.parametrize(("raised", "code"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("verbose", [True, False])
+def test_verbose_shows_the_traceback_and_nothing_else_does(raised: str, code: int, verbose: bool) -> None:
+    program = (
+        "import sys; from dmformer.cli import app, main; from dmformer.errors import EngineError\n"
+        f"def failing() -> int: raise {raised}\n"
+        f"app.app.command('failing')(app.guarded(failing)); sys.argv[1:] = {['--verbose'] * verbose + ['failing']}\n"
+        "main()"
+    )
+    done = run(code=program)
+    assert done.returncode == code, done.stderr
+    assert ("Traceback" in done.stderr) == verbose
+    assert ("oom" in done.stderr) == (verbose or "EngineError" not in raised)
+    assert "\x1b" not in done.stderr
+    assert sum(line.startswith("error: ") for line in done.stderr.splitlines()) == 1
+
+
 def test_a_module_of_ours_that_is_missing_is_a_fault() -> None:
     assert told(ModuleNotFoundError("gone", name="dmformer.gone")) == FAULT
 
