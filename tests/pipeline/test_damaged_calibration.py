@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from dmformer.calibration.ranges import load_ranges
 from dmformer.data.open import open_unlabelled
 from dmformer.pipeline.calibrating import calibration_set, images_to_scan, overlap
 from dmformer.pipeline.options import Int8Options
 from dmformer.preprocessing import Preprocessing
-from tests.support import Notes
+from tests.support import CLASSES, Notes, invoke, random_images
 
 
 def test_a_damaged_image_is_skipped_said_once_and_not_counted(tmp_path: Path) -> None:
@@ -32,3 +35,29 @@ def test_a_damaged_image_is_skipped_said_once_and_not_counted(tmp_path: Path) ->
     assert scanned is not None and scanned.count == 39
     assert sum("07.png" in note for note in notes.said) == 2, "each of the two says it once"
     assert overlap(dataset, open_unlabelled(tmp_path)) == 39
+
+
+@pytest.mark.parametrize("option", ["--calibration", "--data"])
+def test_an_int8_export_goes_on_without_the_damaged_image(
+    option: str, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    for number, pixels in enumerate(random_images(20)):
+        place = folder / f"class {number % CLASSES}" if option == "--data" else folder
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"{number:02}.png")
+    (damaged,) = folder.rglob("07.png")
+    damaged.write_bytes(damaged.read_bytes()[:99])
+    asked = ("--int8", option, folder, "--images", "20", "--no-cache", "-o", tmp_path / "out")
+    loose = ("--min-sqnr", "1", "--min-agreement", "0", "--max-drop", "100")
+    code, out, err = invoke(capsys, "export", weights, *asked, *loose, "--json")
+    assert code == 0, err
+    assert err.count("skipped 1 unreadable") == 1
+    assert err.count("07.png (") == 1
+    (bundle,) = json.loads(out)["bundles"]
+    assert bundle["data"] == ("images" if option == "--data" else "golden samples")
+    assert option != "--data" or bundle["images"] == 19
+    ranges = tmp_path / "ranges.json"
+    code, _, err = invoke(capsys, "calibrate", weights, "--calibration", folder, "--images", "20", "-o", ranges)
+    assert code == 0, err
+    assert load_ranges(ranges).count == 19
