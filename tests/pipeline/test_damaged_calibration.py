@@ -11,10 +11,12 @@ from PIL import Image
 
 from dmformer.calibration.ranges import load_ranges
 from dmformer.data.open import open_unlabelled
+from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.calibrating import calibration_set, images_to_scan, overlap
 from dmformer.pipeline.options import Int8Options
+from dmformer.pipeline.reference import make_golden
 from dmformer.preprocessing import Preprocessing
-from tests.support import CLASSES, Notes, invoke, random_images
+from tests.support import CLASSES, Notes, invoke, one_line, random_images
 
 
 def test_a_damaged_image_is_skipped_said_once_and_not_counted(tmp_path: Path) -> None:
@@ -35,6 +37,58 @@ def test_a_damaged_image_is_skipped_said_once_and_not_counted(tmp_path: Path) ->
     assert scanned is not None and scanned.count == 39
     assert sum("07.png" in note for note in notes.said) == 2, "each of the two says it once"
     assert overlap(dataset, open_unlabelled(tmp_path)) == 39
+
+
+def test_golden_samples_without_labels_say_which_images_are_damaged(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    for number, pixels in enumerate(random_images(4)):
+        Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")
+    (tmp_path / "02.png").write_bytes(b"damaged")
+    notes = Notes()
+    samples = open_unlabelled(tmp_path)
+    golden = make_golden(checkpoint.build(), samples, 4, checkpoint.preprocessing, notes)
+    assert golden.names == ("00.png", "01.png", "03.png")
+    (said,) = notes.said
+    assert said.startswith("golden samples: skipped 1 unreadable images: 02.png (")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--images", "5"), "has 4 images, 5 were asked for"),
+        (("--images", "4", "--ranges", "absent.json"), "absent.json"),
+        (("--images", "4", "--plan", "absent.json"), "absent.json"),
+    ],
+)
+def test_what_int8_needs_is_looked_at_before_the_network_runs(
+    given: tuple[str, ...],
+    said: str,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ran(*_: object) -> None:
+        raise AssertionError("the network was built first")
+
+    monkeypatch.setattr(Checkpoint, "build", ran)
+    for number, pixels in enumerate(random_images(4)):
+        Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")
+    code, _, err = invoke(capsys, "export", weights, "--int8", "--calibration", tmp_path, *given)
+    assert code == 2
+    assert said in one_line(err)
+
+
+def test_the_way_out_of_a_small_set_is_one_for_the_sensitivity_too(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, pixels in enumerate(random_images(4)):
+        Image.fromarray(pixels).save(tmp_path / f"{number:02}.png")
+    for images in ("5", "6"):
+        asked = ("--sensitivity", "--calibration", tmp_path, "--images", images)
+        code, _, err = invoke(capsys, "inspect", weights, *asked)
+        assert code == 2
+        assert f"{images} were asked for" in one_line(err)
+        assert "--images 4" in err
 
 
 @pytest.mark.parametrize("option", ["--calibration", "--data"])
