@@ -58,6 +58,7 @@ def inspect(  # noqa: PLR0913 - one parameter for each option
     data: options.Data = None,
     max_images: options.MaxImages = None,
     calibration: int8.Calibration = None,
+    images: int8.Images = 256,
     allow_random: int8.AllowRandom = False,
     json: options.Json = False,
 ) -> int:
@@ -76,7 +77,7 @@ def inspect(  # noqa: PLR0913 - one parameter for each option
             size=size,
             data=data,
             max_images=max_images,
-            int8=Int8Options(calibration=calibration, allow_random=allow_random),
+            int8=Int8Options(calibration=calibration, images=images, allow_random=allow_random),
         )
         chosen = weights_options.choose_weights(path, preset, preset is not None, None, None)
         kind, document = "sensitivity", describe_sensitivity(chosen, asked, granularity, picture)

@@ -30,7 +30,7 @@ from dmformer.model.description import (
 )
 from dmformer.model.inputs import DEFAULT_SIZE, assumption, choose_preprocessing, default_preprocessing
 from dmformer.model.network import DMFormer
-from dmformer.model.sidecar import MAX_JSON_BYTES, read_foreign
+from dmformer.model.sidecar import MAX_JSON_BYTES, not_read, read_foreign
 from dmformer.model.state_dicts import (
     METADATA_KEY,
     check_values,
@@ -132,7 +132,8 @@ def load_checkpoint(
         if found.preprocessing is not None:
             prepared, open_fields = found.preprocessing, found.left
         notes.append(found.note)
-    notes += assumption(prepared, open_fields)
+    guessed = assumption(prepared, open_fields)
+    notes += [*guessed, *(not_read(path) if guessed else ())]
     return Checkpoint(
         config=config,
         state=state,

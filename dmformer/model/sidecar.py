@@ -21,6 +21,7 @@ from dmformer.reading import read_bounded
 from dmformer.texts import is_plain
 
 SIDECAR = "config.json"
+PROCESSOR = "preprocessor_config.json"
 MAX_JSON_BYTES = 2**20
 PARTS = frozenset({"model", "preprocessing", "labels", "name"})
 _NETWORK = frozenset(ModelConfig.model_fields)
@@ -71,6 +72,13 @@ def read_sidecar(weights: Path) -> bytes | None:
         return read_bounded(weights.parent / SIDECAR, MAX_JSON_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def not_read(weights: Path) -> tuple[str, ...]:
+    """A note for transformers' description of images beside ``weights``, for where something is assumed of them."""
+    if not (weights.parent / PROCESSOR).exists():
+        return ()
+    return (f"{PROCESSOR} beside the weights is not read: what it says belongs into --mean, --std and --resize",)
 
 
 def is_ours(content: bytes) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dmformer import __version__, assets
 from dmformer.calibration.cache import Cache, cache_key
 from dmformer.calibration.collect import REVISION, CalibrationSet, calibrate, check_count
+from dmformer.calibration.plan import load_plan
 from dmformer.calibration.ranges import Ranges, graph_digest, load_ranges
 from dmformer.data.dataset import Dataset, UnreadableLog, content_hash, iterate_batches, readable_indices, subset
 from dmformer.data.open import open_dataset, open_unlabelled
@@ -74,6 +75,17 @@ def calibration_for(
         progress.say(f"ranges from {options.ranges}: {ranges.count} images, method {ranges.method}")
         return Calibration(ranges, images, dataset)
     return Calibration(cached_ranges(graph, images, options, progress), images, dataset)
+
+
+def check_int8(data: Dataset | None, embedded: bool, options: Int8Options) -> None:
+    """Looks at what INT8 needs before any long work. Arguments and errors are those of `calibration_for`."""
+    source = calibration_source(data, embedded, options, Silent())
+    if source is not None:
+        check_count(len(source), options.images, source.name)
+    if options.ranges is not None:
+        load_ranges(options.ranges)
+    if options.plan is not None:
+        load_plan(options.plan)
 
 
 def calibration_set(

@@ -171,11 +171,17 @@ def graph_options(checkpoint: Checkpoint, options: ExportOptions) -> GraphOption
 
 def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: Progress) -> Prepared:
     """From weights to the ONNX graph, checked at every step against the reference on real images."""
+    from dmformer.pipeline.calibrating import check_int8
     from dmformer.pipeline.reference import answer, make_golden
 
     checkpoint = sources.checkpoint
+    calibrates = options.precision == "int8" and (set(options.targets) != {COREML} or needs_ranges(options))
+    if calibrates:
+        check_int8(sources.samples if options.data is not None else None, sources.embedded, options.int8)
     reference = checkpoint.build()
-    golden = make_golden(reference, sources.samples, options.golden_images, checkpoint.preprocessing)
+    # Damaged images of a labelled set are named when the reference answers all of it.
+    told = Silent() if sources.dataset is not None else progress
+    golden = make_golden(reference, sources.samples, options.golden_images, checkpoint.preprocessing, told)
     graph = make_graph(checkpoint, reference, golden, options)
 
     @cache
@@ -183,9 +189,7 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
         dataset = sources.dataset
         return None if dataset is None else answer(reference, dataset, checkpoint.preprocessing, progress)
 
-    calibration = None
-    if options.precision == "int8" and (set(options.targets) != {COREML} or needs_ranges(options)):
-        calibration = calibrated(graph, sources, options, progress)
+    calibration = calibrated(graph, sources, options, progress) if calibrates else None
     scanned = calibration.images if calibration else to_scan(sources, options, progress)
     return Prepared(checkpoint, graph, scratch, golden, answers, calibration, scanned)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from dmformer.data.dataset import Dataset, UnreadableLog, iterate_batches, subset
+from dmformer.data.dataset import Dataset, Unreadable, UnreadableLog, iterate_batches, subset
 from dmformer.data.folders import better_order
 from dmformer.errors import CheckpointError, DataError
 from dmformer.evaluation.verify import Answers
@@ -25,25 +25,31 @@ MAX_GOLDEN_SIDE = 512
 """Larger images are shrunk before they become golden samples, so that a bundle stays small."""
 
 
-def make_golden(reference: DMFormer, samples: Dataset, count: int, preprocessing: Preprocessing) -> Golden:
-    """Golden samples from real images, spread evenly over a dataset.
+def make_golden(
+    reference: DMFormer, samples: Dataset, count: int, preprocessing: Preprocessing, progress: Progress
+) -> Golden:
+    """Golden samples from real images, spread evenly over a dataset; says which of them cannot be read.
 
     Raises:
         DataError: None of the images can be read.
     """
     chosen = subset(samples, count)
+    log = UnreadableLog()
     images, labels, names, problem = [], [], [], None
     for index in range(len(chosen)):
         try:
             sample = chosen.load(index)
         except DataError as error:
             problem = error
+            log.entries.append(Unreadable(chosen.sample_name(index), error.message))
             continue
         images.append(_shrunk(sample.image))
         labels.append(-1 if sample.label is None else sample.label)
         names.append(sample.name)
     if not images:
         raise problem or DataError(f"{samples.name}: holds no image")
+    if log.entries:
+        progress.say(f"golden samples: skipped {len(log)} unreadable images: {log.describe()}")
     tensors = np.stack([preprocess(image, preprocessing) for image in images])
     logits = infer(reference, tensors)
     return Golden(tuple(images), tensors, logits, np.array(labels, np.int64), tuple(names))

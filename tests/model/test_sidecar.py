@@ -110,6 +110,15 @@ def test_labels_and_size_of_transformers_are_taken(tmp_path: Path) -> None:
     assert "left aside" in said(given)
 
 
+@pytest.mark.parametrize("document", [{"model_type": "dmformer", "image_size": 64}, None, TIMM])
+def test_what_transformers_says_of_images_is_not_passed_over_in_silence(document: object, tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5]}')
+    for own in ({}, {"preprocessing": Preprocessing(size=(32, 32), resize="exact")}):
+        found = loaded(document, tmp_path, **own)
+        told = [note for note in found.notes if note.startswith("preprocessor_config.json")]
+        assert bool(told) == ("mean" in found.assumed), found.notes
+
+
 @pytest.mark.parametrize(
     "labels",
     [{}, {"0": "a"}, {str(index): f"LABEL_{index}" for index in range(5)}, ID2LABEL | {"1": "\x1b[2J"}, [1], "abcde"],

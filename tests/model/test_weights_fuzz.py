@@ -23,6 +23,9 @@ from tests.model.small_models import small_checkpoint
 
 LONGEST = 2000
 MEMORY = 1 << 30
+METADATA: list[Any] = [
+    None, [], {"a": 1}, {"dmformer": "{"}, {"dmformer": "[" * 9000}, {"format": "x" * 10**6}, "x",
+]  # fmt: skip
 HEADERS = [b"", b"{}", b"[]", b"null", b"{" * 9000, b"\xff" * 99, b'{"a":' * 999, b" " * 99]
 CALLS = [
     "os\nsystem", "posix\nsystem", "builtins\neval", "subprocess\ncheck_output", "torch\nload", "torch.hub\nload",
@@ -92,16 +95,7 @@ def _of_names(header: dict[str, Any], data: bytes) -> Iterator[Mutation]:
 
 def _of_contents(header: dict[str, Any], data: bytes, random: Random) -> Iterator[Mutation]:
     text = json.dumps(header)
-    strange: tuple[Any, ...] = (
-        None,
-        [],
-        {"a": 1},
-        {"dmformer": "{"},
-        {"dmformer": "[" * 9000},
-        {"format": "x" * 10**6},
-        "x",
-    )
-    for metadata in strange:
+    for metadata in METADATA:
         yield "metadata", joined(json.dumps(header | {"__metadata__": metadata}).encode(), data)
     for content in (*HEADERS, text.encode()[:-1]):
         yield "header", joined(content, data)

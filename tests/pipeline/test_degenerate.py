@@ -76,7 +76,7 @@ def test_weights_alone_tell_the_network_again(
     assert_equal(found.build(), canonicalize(found.build()), batch, rtol=1e-4)
 
 
-WRONG: st.SearchStrategy[object] = st.sampled_from(
+WRONG: st.SearchStrategy[Any] = st.sampled_from(
     [0, -1, 2, 1.5, 10**12, 10**400, float("nan"), float("inf"), "x", "", None, [], {}, [[1]], [0] * 4]
 )
 
