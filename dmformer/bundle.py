@@ -20,7 +20,7 @@ from dmformer.golden import GOLDEN_FILE, Golden, manifest_digest
 from dmformer.manifest import SCHEMA, FileEntry, Manifest, Proof
 from dmformer.reading import read_json
 from dmformer.staging import MANIFEST_FILE, PARTIAL
-from dmformer.texts import problem_in
+from dmformer.texts import first_problem, problem_in
 
 AGAIN = "export the bundle again"
 MAX_MANIFEST_BYTES = 16 << 20
@@ -152,9 +152,7 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
     try:
         return Manifest.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path}: {where[:200]}: {first['msg'][:300]}", AGAIN) from error
+        raise BundleError(f"{path}: {first_problem(error)}", AGAIN) from error
 
 
 def check_files(bundle: Bundle) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Controls that let text around them be shown in another order."""
@@ -37,6 +40,13 @@ def plain_document(value: Any) -> Any:
     if isinstance(value, list):
         return [plain_document(item) for item in value]
     return value
+
+
+def first_problem(error: ValidationError) -> str:
+    """What pydantic refused first, and where: one short line that is safe to print."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))[:200]
+    return plain(": ".join(filter(None, (where, first["msg"].removeprefix("Value error, ")[:300]))))
 
 
 def problem_in(document: Any) -> str | None:

@@ -196,6 +196,7 @@ def one_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in text, text
     assert len(lines) == 1, text
+    assert not re.search(": :|Value error", lines[0]), "pydantic's own words"
     return lines[0]
 
 

@@ -16,7 +16,7 @@ from dmformer.errors import BundleError
 from dmformer.manifest import MAX_ELEMENTS, Manifest
 from dmformer.runtime_options import ALLOWED, check_options
 from dmformer.texts import MAX_TEXT, is_plain, plain, plain_document, problem_in
-from tests.support import edit_manifest, invoke
+from tests.support import edit_manifest, invoke, one_line
 
 TEXTS: dict[str, Callable[[dict[str, Any], str], object]] = {
     "label": lambda m, text: m["labels"].__setitem__(0, text),
@@ -162,3 +162,22 @@ def test_types_that_no_engine_has_are_refused(copied: Path, side: str, dtype: st
     edit_manifest(copied, lambda manifest: manifest[side].update(dtype=dtype))
     with pytest.raises(BundleError, match="no engine takes"):
         read_manifest(copied)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["labels"].pop(),
+        lambda manifest: manifest.update(extra=1),
+        lambda manifest: manifest["preprocessing"].update(size=[64, 64]),
+        lambda manifest: manifest["files"].update({"../x": {"sha256": "", "bytes": 0, "role": ""}}),
+        lambda manifest: manifest["runtime"]["options"].update(LOG_LEVEL="1"),
+    ],
+)
+def test_what_does_not_validate_is_said_in_our_words(
+    copied: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], object]
+) -> None:
+    edit_manifest(copied, change)
+    code, _, stderr = invoke(capsys, "inspect", copied)
+    assert code == 2
+    assert f"{copied / 'manifest.json'}: " in one_line(stderr)

@@ -15,6 +15,7 @@ from dmformer.errors import DataError, UsageError
 from dmformer.export.qdq.affine import Precision
 from dmformer.export.qdq.sites import STEM, groups_of, select
 from dmformer.reading import read_bounded
+from dmformer.texts import first_problem
 
 if TYPE_CHECKING:
     import onnx
@@ -121,9 +122,7 @@ def load_plan(path: Path) -> PrecisionPlan:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{path}: no valid plan: {where}: {first['msg']}", hint) from error
+        raise DataError(f"{path}: no valid plan: {first_problem(error)}", hint) from error
 
 
 def save_plan(plan: PrecisionPlan, path: Path) -> None:

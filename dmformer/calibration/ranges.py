@@ -15,6 +15,7 @@ from dmformer.errors import DataError
 from dmformer.export.qdq.affine import Range
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
+from dmformer.texts import first_problem
 
 if TYPE_CHECKING:
     import onnx
@@ -103,10 +104,8 @@ def load_ranges(path: Path) -> Ranges:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise DataError(
-            f"{path}: no valid ranges file: {where}: {first['msg']}", "run dmformer calibrate again"
+            f"{path}: no valid ranges file: {first_problem(error)}", "run dmformer calibrate again"
         ) from error
 
 

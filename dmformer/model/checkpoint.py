@@ -23,7 +23,6 @@ from dmformer.files import write_output
 from dmformer.model.config import PRESETS, ModelConfig, check_size
 from dmformer.model.description import (
     Description,
-    first_problem,
     infer_config,
     read_description,
     read_labels,
@@ -40,7 +39,7 @@ from dmformer.model.state_dicts import (
     sorted_bytes,
 )
 from dmformer.preprocessing import Preprocessing
-from dmformer.texts import is_plain
+from dmformer.texts import first_problem, is_plain
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.config import STAGES, ModelConfig
 from dmformer.model.sidecar import MAX_JSON_BYTES, SIDECAR, is_ours, read_sidecar
 from dmformer.model.state_dicts import mismatch
-from dmformer.model.trainers import printable
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
+from dmformer.texts import first_problem
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -153,13 +153,6 @@ def infer_config(shapes: Shapes, source: str) -> ModelConfig:
             f"{source}: the shapes describe no possible DMFormer: {first_problem(error)}",
             "Check that these are weights of a DMFormer.",
         ) from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that pydantic refused, in one line."""
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    return printable(f"{place}: {problem['msg']}" if place else problem["msg"])
 
 
 def _required() -> dict[str, int]:

@@ -17,7 +17,7 @@ from dmformer.errors import DataError
 from dmformer.evaluation.latency.settings import Boundary
 from dmformer.manifest import Decibels, Percent, Share, Strict
 from dmformer.reading import read_json
-from dmformer.texts import plain
+from dmformer.texts import first_problem, plain
 
 SCHEMA = "dmformer.bench/1"
 EVALUATOR, NO_DEVICE = "evaluator", "not a device"
@@ -287,6 +287,4 @@ def read_document(path: Path | str) -> Document:
     try:
         return Document.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: {plain(where)[:200]}: {first['msg'][:300]}", again) from error
+        raise DataError(f"{path}: {first_problem(error)}", again) from error

@@ -13,6 +13,7 @@ from dmformer.manifest import Strict
 from dmformer.reading import read_json
 from dmformer.runtimes.tensorrt.gpu import Gpu
 from dmformer.runtimes.tensorrt.libraries import TYPED_SINCE, Library, parse_version
+from dmformer.texts import first_problem
 
 PLAN_FILE = "build.json"
 MAX_PLAN_BYTES = 1 << 16
@@ -70,7 +71,9 @@ def make_plan(**values: Any) -> BuildPlan:
     try:
         return BuildPlan(**{name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
-        raise UsageError(f"the build cannot be done as asked: {_first(error)}", "see dmformer build --help") from error
+        raise UsageError(
+            f"the build cannot be done as asked: {first_problem(error)}", "see dmformer build --help"
+        ) from error
 
 
 def read_plan(path: Path) -> BuildPlan:
@@ -82,7 +85,7 @@ def read_plan(path: Path) -> BuildPlan:
     try:
         return BuildPlan.model_validate(read_json(path, MAX_PLAN_BYTES))
     except ValidationError as error:
-        raise BundleError(f"{path}: {_first(error)}", "export the bundle again") from error
+        raise BundleError(f"{path}: {first_problem(error)}", "export the bundle again") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})", "export the bundle again") from error
     except ValueError as error:
@@ -142,9 +145,3 @@ def check_dla(plan: BuildPlan, library: Library, version: str, precision: str) -
 def weakly_typed(plan: BuildPlan, version: str) -> bool:
     """Whether a network cannot be strongly typed: one for the DLA before 11, where a builder's flag says float16."""
     return plan.dla_core is not None and parse_version(version) < TYPED_SINCE
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
