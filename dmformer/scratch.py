@@ -37,7 +37,8 @@ def scratch_directory() -> Iterator[Path]:
     except Exception as error:
         if (why := refusal(error, directory)) is None:
             raise
-        place = directory.parent
+        # A child's temporary files are in a directory of its parent, which nobody knows by name.
+        place = next(folder for folder in directory.parents if not NAME.fullmatch(folder.name))
         raise OutputError(
             f"{place}: temporary files cannot be written ({why})", "make room, or let TMPDIR name another folder"
         ) from error

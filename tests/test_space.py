@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,10 +50,13 @@ def test_and_of_no_room_for_temporary_files(
 ) -> None:
     place = disk(256)
     monkeypatch.setenv("TMPDIR", str(place))
-    full = pytest.raises(OutputError, match=r"files cannot be written \(No space left")
-    with full, staged(Path("bundle")), scratch_directory() as scratch:
-        fill(scratch)
-        raise error
+    full = pytest.raises(OutputError, match=rf"^{place}: temporary files cannot be written \(No space left")
+    with full, staged(Path("bundle")), scratch_directory() as outer:
+        # As in a child process.
+        monkeypatch.setattr(tempfile, "tempdir", str(outer))
+        with scratch_directory() as scratch:
+            fill(scratch)
+            raise error
     assert snapshot(place) == {}
 
 
