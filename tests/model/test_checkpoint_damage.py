@@ -193,6 +193,15 @@ def test_tensors_that_are_no_weights(tensor: Tensor, problem: str, tmp_path: Pat
     assert problem in message
 
 
+def test_tensors_that_share_memory_do_not_unpack_to_much_more_than_the_file(tmp_path: Path) -> None:
+    state = dict(small_checkpoint(widths=(64, 256, 256, 256), depths=(1, 2, 9, 2)).state)
+    largest = torch.zeros(max(tensor.numel() for tensor in state.values()))
+    shared = {name: largest[: tensor.numel()].view(tensor.shape) for name, tensor in state.items()}
+    content = saved(shared)
+    assert len(content) < sum(tensor.nbytes for tensor in shared.values()) // 10
+    assert "share memory" in refused_bytes(tmp_path, "weights.pt", content).message
+
+
 def test_negative_variances(tmp_path: Path) -> None:
     state = good_state()
     state["norm.running_var"][0] = -1
