@@ -24,6 +24,7 @@ EXAMPLES = (
 
 
 def bench(  # noqa: PLR0913 - one parameter for each option
+    context: typer.Context,
     bundles: Annotated[
         list[Path], typer.Argument(help="Bundles: the directories that export made.", show_default=False)
     ],
@@ -101,6 +102,8 @@ def bench(  # noqa: PLR0913 - one parameter for each option
     from dmformer.pipeline.measurement import choose_candidates
     from dmformer.preprocessing import load_image
 
+    if against == "none":
+        options.refuse_idle(context, "--against pytorch", "weights")
     if output is not None:
         check_output(output, document_of(FAMILY), force, [*bundles, *filter(None, (weights, image))])
     progress = TerminalProgress()

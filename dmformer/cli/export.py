@@ -30,6 +30,7 @@ EXAMPLES = (
 
 
 def export(  # noqa: PLR0913 - one parameter for each option
+    context: typer.Context,
     weights: Annotated[
         Path | None,
         typer.Argument(
@@ -141,6 +142,8 @@ def export(  # noqa: PLR0913 - one parameter for each option
 
     targets = choose_targets(target or ["onnxruntime"])
     precision = choose_precision(targets, fp32=fp32, fp16=half, int8=int8 or w8a16)
+    if precision != "int8" and not options.NVIDIA_TARGETS & set(targets):
+        options.refuse_idle(context, "--int8", *int8_options.PARAMETERS)
     nvidia = options.nvidia_options(
         targets,
         workspace=workspace,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
 
 SENSITIVITY = "INT8 sensitivity"
+OF_SENSITIVITY = ("target", "granularity", "picture", "data", "max_images")
 EXAMPLES = (
     ("dmformer inspect best.pt", "configuration, parameters and operations"),
     ("dmformer inspect build/best-openvino-fp16", "a bundle and its proof"),
@@ -25,6 +26,7 @@ EXAMPLES = (
 
 
 def inspect(  # noqa: PLR0913 - one parameter for each option
+    context: typer.Context,
     path: Annotated[
         Path | None,
         typer.Argument(help="Weights, an ONNX file or a bundle. Default: the embedded checkpoint.", show_default=False),
@@ -82,6 +84,7 @@ def inspect(  # noqa: PLR0913 - one parameter for each option
         chosen = weights_options.choose_weights(path, preset, preset is not None, None, None)
         kind, document = "sensitivity", describe_sensitivity(chosen, asked, granularity, picture)
     else:
+        options.refuse_idle(context, "--sensitivity", *OF_SENSITIVITY, *int8.PARAMETERS)
         kind, document = describe(path, preset, size)
     if json:
         print_json("dmformer.inspect/1", {"kind": kind, **document})

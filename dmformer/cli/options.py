@@ -155,6 +155,24 @@ def nvidia_options(targets: tuple[str, ...], **given: Any) -> dict[str, Any]:
     return asked
 
 
+def refuse_idle(context: typer.Context, switch: str, *names: str) -> None:
+    """Refuses options that were typed though nothing reads them: who types one expects something of it.
+
+    Args:
+        context: Of the command.
+        switch: What they need.
+        names: The parameters' names.
+
+    Raises:
+        UsageError: Names the first of them that was typed.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            flag = "/".join((*parameter.opts[:1], *parameter.secondary_opts[:1]))
+            raise UsageError(f"{flag} does nothing without {switch}", f"add {switch}, or leave it out")
+
+
 def parse_size(values: list[int] | None) -> tuple[int, int] | None:
     """``--imgsz 224`` or ``--imgsz 224 --imgsz 320`` (height, width).
 

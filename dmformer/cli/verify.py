@@ -24,6 +24,7 @@ EXAMPLES = (
 
 
 def verify(  # noqa: PLR0913 - one parameter for each option
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="A bundle: the directory that export made.", show_default=False)],
     data: options.Data = None,
     max_images: options.MaxImages = None,
@@ -67,6 +68,8 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     from dmformer.runtimes.base import SessionOptions
     from dmformer.summary import summarize
 
+    if not per_layer:
+        options.refuse_idle(context, "--per-layer", "reference")
     loaded = Bundle.load(bundle)
     tolerance = with_overrides(
         asked_at_export(loaded),

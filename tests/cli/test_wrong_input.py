@@ -241,3 +241,35 @@ def test_output_that_cannot_be_written(weights: Path, tmp_path: Path, capsys: Ca
 def test_output_without_permission(weights: Path, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     assert "no permission" in wrong(capsys, tmp_path, "export", weights, "-o", tmp_path / "locked")
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        *(
+            (("export", *option), "--int8")
+            for option in (
+                ("--calibration", "photos"),
+                ("--images", "256"),
+                ("--method", "mse"),
+                ("--cpu-isa", "avx2"),
+                ("--ranges", "r.json"),
+                ("--plan", "p.json"),
+                ("--allow-random-calibration",),
+                ("--no-cache",),
+            )
+        ),
+        (("verify", "bundle", "--reference", "other"), "--per-layer"),
+        (("bench", "bundle", "--against", "none", "--weights", "best.pt"), "--against pytorch"),
+        (("inspect", "bundle", "--picture", "p.svg"), "--sensitivity"),
+        (("inspect", "--target", "openvino"), "--sensitivity"),
+        (("inspect", "--max-images", "3"), "--sensitivity"),
+        (("inspect", "--images", "3"), "--sensitivity"),
+    ],
+)
+def test_an_option_that_nothing_would_read_is_refused(
+    words: tuple[str, ...], needed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = invoke(capsys, *words)
+    assert code == 2
+    assert f"does nothing without {needed}" in one_line(err)
