@@ -23,6 +23,8 @@ def describe_onnx(path: Path) -> dict[str, Any]:
         import onnx
     except ImportError as error:
         raise MissingBackendError("onnx is not installed", "pip install 'dmformer[export]'") from error
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no regular file, so it is no ONNX model")  # a device could be read without end
     if path.is_file() and path.stat().st_size > MAX_ONNX_BYTES:
         raise InputError(f"{path}: is larger than 2 GiB, so it is no ONNX model")
     try:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmformer.bundle import Bundle
+from dmformer.calibration.plan import load_plan
+from dmformer.calibration.ranges import load_ranges
 from dmformer.errors import MissingBackendError, RejectedError, UsageError
 from dmformer.evaluation.verify import Answers
 from dmformer.golden import Golden
@@ -115,8 +117,8 @@ def check_options(options: ExportOptions) -> None:
         check_coreml(options)
     if options.embed_preprocessing:
         check_embedding(options)
-    if options.precision == "int8" and not options.canonical:
-        raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
+    if options.precision == "int8":
+        check_int8(options)
     for target in set(options.targets).difference(here):
         from dmformer.pipeline.tensorrt_export import check_build
 
@@ -125,6 +127,17 @@ def check_options(options: ExportOptions) -> None:
         only_cpu(SessionOptions(device=options.device), " and ".join(here))
     if options.golden_images < 1:
         raise UsageError("a bundle needs at least one golden image", "ask for golden_images=1 or more")
+
+
+def check_int8(options: ExportOptions) -> None:
+    """Raises `UsageError` or `DataError` where no INT8 engine can come of the choices and the files given for it."""
+    if not options.canonical:
+        raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
+    # The files are read again where they are used: here so that no work is done in vain.
+    if options.int8.plan is not None:
+        load_plan(options.int8.plan)
+    if options.int8.ranges is not None:
+        load_ranges(options.int8.ranges)
 
 
 def check_embedding(options: ExportOptions) -> None:
