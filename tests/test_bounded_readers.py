@@ -44,3 +44,13 @@ def test_no_command_waits_or_works_for_a_file_that_is_none(
     assert (code, out) == (2, "")
     assert str(path) in one_line(err)
     assert "verifying on" not in err
+
+
+@pytest.mark.parametrize("option", [("--plan", "p.json"), ("--ranges", "r.json"), ("--cpu-isa", "avx2")])
+@pytest.mark.parametrize("precision", ["--fp32", "--half"])
+def test_what_belongs_to_int8_is_not_left_aside_without_a_word(
+    option: tuple[str, str], precision: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = invoke(capsys, "export", precision, *option)
+    assert (code, out) == (2, "")
+    assert option[0] in one_line(err)

@@ -117,8 +117,7 @@ def check_options(options: ExportOptions) -> None:
         check_coreml(options)
     if options.embed_preprocessing:
         check_embedding(options)
-    if options.precision == "int8":
-        check_int8(options)
+    check_int8(options)
     for target in set(options.targets).difference(here):
         from dmformer.pipeline.tensorrt_export import check_build
 
@@ -131,6 +130,10 @@ def check_options(options: ExportOptions) -> None:
 
 def check_int8(options: ExportOptions) -> None:
     """Raises `UsageError` or `DataError` where no INT8 engine can come of the choices and the files given for it."""
+    if options.precision != "int8":
+        if options.int8.plan or options.int8.ranges or options.int8.cpu_isa:
+            raise UsageError("--plan, --ranges and --cpu-isa belong to INT8", "add --int8, or leave them out")
+        return
     if not options.canonical:
         raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
     # The files are read again where they are used: here so that no work is done in vain.
