@@ -35,6 +35,7 @@ from dmformer.runtimes.tensorrt.layers import read_description
 from dmformer.runtimes.tensorrt.plan import read_plan
 from dmformer.runtimes.tensorrt.timing_cache import TimingCache
 from dmformer.staging import BUNDLE
+from tests.support import invoke, one_line
 
 READERS: dict[str, tuple[ModuleType, str, Callable[[Path], object]]] = {
     "manifest.json": (dmformer.bundle, "MAX_MANIFEST_BYTES", lambda path: read_manifest(path.parent)),
@@ -110,3 +111,22 @@ def test_deep_documents_are_no_json(tmp_path: Path) -> None:
     (tmp_path / "deep.json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match=r"nested too deep|Expecting"):
         read_json(tmp_path / "deep.json", 1 << 20)
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "missing", "of another kind"])
+@pytest.mark.parametrize("command", [["inspect"], ["export", "--int8", "--plan"], ["export", "--int8", "--ranges"]])
+def test_no_command_waits_or_works_for_a_file_that_is_none(
+    command: list[str], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "given.onnx"
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")  # which is only read
+    elif kind == "of another kind":
+        path.write_text("{}")
+    code, out, err = invoke(capsys, *command, path)
+    assert (code, out) == (2, "")
+    assert str(path) in one_line(err)
+    assert "verifying on" not in err
