@@ -206,7 +206,7 @@ def choose_gpu(device: str) -> tuple[int, Gpu]:
     if not found:
         raise EngineError(
             "this machine has no NVIDIA GPU that its driver can use",
-            "run it on the device, or use --target onnxruntime",
+            "run it on the device, or make a bundle for this machine: dmformer export --target onnxruntime",
         )
     named = re.fullmatch(r"(?:cpu|cuda|gpu)(?::([0-9]{0,4}))?|([0-9]{1,4})", device.lower())
     if named is None:
