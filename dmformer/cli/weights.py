@@ -110,6 +110,7 @@ def with_preprocessing(
     from pydantic import ValidationError
 
     from dmformer.preprocessing import Preprocessing
+    from dmformer.texts import first_problem
 
     for name in ("mean", "std"):
         if name in wanted:
@@ -124,7 +125,7 @@ def with_preprocessing(
     try:
         spec = Preprocessing.model_validate({**own.model_dump(), **wanted})
     except ValidationError as error:
-        raise UsageError(f"preprocessing is not possible: {error.errors()[0]['msg']}", "see --help") from error
+        raise UsageError(f"preprocessing is not possible: {first_problem(error)}", "see --help") from error
     if spec.channels != checkpoint.config.in_channels:
         raise UsageError(
             f"preprocessing for {spec.channels} channels, but the network takes {checkpoint.config.in_channels}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dmformer.errors import CheckpointError, UsageError
-from dmformer.model.config import TOTAL_STRIDE, ModelConfig
+from dmformer.model.config import ModelConfig, check_size
 from dmformer.preprocessing import Preprocessing
 
 DEFAULT_SIZE = (224, 224)
@@ -32,8 +32,10 @@ def choose_preprocessing(
     if chosen is None:
         return default_preprocessing(DEFAULT_SIZE, config), FIELDS
     kind_of_error = UsageError if given else CheckpointError
-    if any(side < TOTAL_STRIDE or side % TOTAL_STRIDE for side in chosen.size):
-        raise kind_of_error(f"{source}: input size {tuple(chosen.size)} is not divisible by {TOTAL_STRIDE}")
+    try:
+        check_size(chosen.size)
+    except UsageError as error:
+        raise kind_of_error(f"{source}: {error.message}") from error
     if chosen.channels != config.in_channels:
         raise kind_of_error(
             f"{source}: preprocessing for {chosen.channels} channels, but the network takes {config.in_channels}"

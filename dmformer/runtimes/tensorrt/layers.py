@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dmformer.errors import BundleError
 from dmformer.reading import read_bounded
+from dmformer.texts import first_problem
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -194,6 +195,6 @@ def read_description(path: Path) -> Description:
     try:
         return TypeAdapter(Description).validate_json(read_bounded(path, MAX_LAYERS_BYTES))
     except ValidationError as error:
-        raise BundleError(f"{path}: {error.errors()[0]['msg']}", hint) from error
+        raise BundleError(f"{path}: {first_problem(error)}", hint) from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})", hint) from error
