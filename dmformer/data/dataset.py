@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.errors import DataError, UsageError
 from dmformer.preprocessing import Preprocessing, preprocess
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Sample:
     image: NDArray[np.uint8]
     label: int | None
     name: str
+
+
+Item = tuple[int, tuple[NDArray[np.float32], Sample]]
+"""The index of an image, its tensor and what it was made of."""
 
 
 class Dataset(Protocol):
@@ -122,6 +128,10 @@ class UnreadableLog:
             shown.append(f"and {len(self) - most} more")
         return "; ".join(shown)
 
+    def summary(self) -> str:
+        """That they were skipped, in one line for the user."""
+        return f"skipped {len(self)} unreadable images: {self.describe()}"
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -168,10 +178,14 @@ def iterate_batches(
     if batch_size < 1:
         raise UsageError(f"batch size {batch_size} is not possible", "Give a batch size of at least 1.")
     chosen = range(len(dataset)) if indices is None else indices
-    limit = max(3, len(chosen) // 100) if max_unreadable is None else max_unreadable
+
+    def load(index: int) -> tuple[NDArray[np.float32], Sample]:
+        sample = dataset.load(index)
+        return preprocess(sample.image, preprocessing), sample
+
     # Not `log or ...`: an empty log is falsy, and it is the caller's.
     log = UnreadableLog() if log is None else log
-    return _batches(_Reader(dataset, preprocessing, chosen, limit, log), batch_size)
+    return _batches(_readable(dataset, chosen, load, log, max_unreadable), batch_size, labelled=dataset.labelled)
 
 
 def readable_indices(dataset: Dataset, log: UnreadableLog) -> Iterator[int]:
@@ -180,67 +194,52 @@ def readable_indices(dataset: Dataset, log: UnreadableLog) -> Iterator[int]:
     Raises:
         DataError: More are unreadable than `iterate_batches` skips.
     """
-    limit = max(3, len(dataset) // 100)
-    for index in range(len(dataset)):
+    return (index for index, _ in _readable(dataset, range(len(dataset)), dataset.load, log))
+
+
+def _readable(
+    dataset: Dataset,
+    indices: Sequence[int],
+    load: Callable[[int], T],
+    log: UnreadableLog,
+    max_unreadable: int | None = None,
+) -> Iterator[tuple[int, T]]:
+    """What is loaded of the images that can be read, each behind its index; see `iterate_batches`."""
+    limit = max(3, len(indices) // 100) if max_unreadable is None else max_unreadable
+    before = len(log)
+    for index in indices:
         try:
-            dataset.load(index)
+            loaded = load(index)
         except DataError as error:
             log.entries.append(Unreadable(dataset.sample_name(index), error.message))
-            if len(log) > limit or len(log) == len(dataset):
-                raise too_many(dataset, len(dataset), limit, log) from error
+            skipped = len(log) - before
+            if skipped > limit or skipped == len(indices):
+                raise DataError(
+                    f"{dataset.name}: {skipped} of {len(indices)} images cannot be read: {log.describe()}",
+                    f"Remove or replace the damaged images; up to {limit} would be skipped.",
+                ) from error
             continue
-        yield index
+        yield index, loaded
 
 
-@dataclass(frozen=True)
-class _Reader:
-    dataset: Dataset
-    preprocessing: Preprocessing
-    indices: Sequence[int]
-    limit: int
-    log: UnreadableLog
-
-    def samples(self) -> Iterator[tuple[int, NDArray[np.float32], Sample]]:
-        before = len(self.log)
-        for index in self.indices:
-            try:
-                sample = self.dataset.load(index)
-                tensor = preprocess(sample.image, self.preprocessing)
-            except DataError as error:
-                self.log.entries.append(Unreadable(self.dataset.sample_name(index), error.message))
-                skipped = len(self.log) - before
-                if skipped > self.limit or skipped == len(self.indices):
-                    raise too_many(self.dataset, len(self.indices), self.limit, self.log) from error
-                continue
-            yield index, tensor, sample
-
-
-def too_many(dataset: Dataset, asked: int, limit: int, log: UnreadableLog) -> DataError:
-    """What is raised where more images are unreadable than may be skipped."""
-    return DataError(
-        f"{dataset.name}: {len(log)} of {asked} images cannot be read: {log.describe()}",
-        f"Remove or replace the damaged images; up to {limit} would be skipped.",
-    )
-
-
-def _batches(reader: _Reader, batch_size: int) -> Iterator[Batch]:
-    pending: list[tuple[int, NDArray[np.float32], Sample]] = []
-    for item in reader.samples():
+def _batches(items: Iterator[Item], batch_size: int, *, labelled: bool) -> Iterator[Batch]:
+    pending: list[Item] = []
+    for item in items:
         pending.append(item)
         if len(pending) == batch_size:
-            yield _collate(pending, labelled=reader.dataset.labelled)
+            yield _collate(pending, labelled=labelled)
             pending = []
     if pending:
-        yield _collate(pending, labelled=reader.dataset.labelled)
+        yield _collate(pending, labelled=labelled)
 
 
-def _collate(items: list[tuple[int, NDArray[np.float32], Sample]], *, labelled: bool) -> Batch:
-    labels = [sample.label if sample.label is not None else -1 for _, _, sample in items]
+def _collate(items: list[Item], *, labelled: bool) -> Batch:
+    labels = [sample.label if sample.label is not None else -1 for _, (_, sample) in items]
     return Batch(
-        tensor=np.stack([tensor for _, tensor, _ in items]),
+        tensor=np.stack([tensor for _, (tensor, _) in items]),
         labels=np.array(labels, dtype=np.int64) if labelled else None,
-        names=tuple(sample.name for _, _, sample in items),
-        indices=tuple(index for index, _, _ in items),
+        names=tuple(sample.name for _, (_, sample) in items),
+        indices=tuple(index for index, _ in items),
     )
 
 

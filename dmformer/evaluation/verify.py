@@ -195,7 +195,7 @@ def run_dataset(bundle: Bundle, session: Session, dataset: Dataset, progress: Pr
         found.append(run_all(bundle, session, batch.tensor))
         indices.extend(batch.indices)
     if log.entries:
-        progress.say(f"skipped {len(log)} unreadable images: {log.describe()}")
+        progress.say(log.summary())
     return np.concatenate(found), indices
 
 

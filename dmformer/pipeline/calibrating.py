@@ -119,7 +119,7 @@ def readable(dataset: Dataset, progress: Progress) -> Dataset:
     found = tuple(readable_indices(dataset, log))
     if not log:
         return dataset
-    progress.say(f"calibration: skipped {len(log)} unreadable images: {log.describe()}")
+    progress.say(f"calibration: {log.summary()}")
     return dataset.select(found)
 
 

@@ -49,7 +49,7 @@ def make_golden(
     if not images:
         raise problem or DataError(f"{samples.name}: holds no image")
     if log.entries:
-        progress.say(f"golden samples: skipped {len(log)} unreadable images: {log.describe()}")
+        progress.say(f"golden samples: {log.summary()}")
     tensors = np.stack([preprocess(image, preprocessing) for image in images])
     logits = infer(reference, tensors)
     return Golden(tuple(images), tensors, logits, np.array(labels, np.int64), tuple(names))
@@ -97,7 +97,7 @@ def answer(reference: DMFormer, dataset: Dataset, preprocessing: Preprocessing, 
         labels.append(batch.labels)
         indices.extend(batch.indices)
     if log.entries:
-        progress.say(f"skipped {len(log)} unreadable images: {log.describe()}")
+        progress.say(log.summary())
     known = [part for part in labels if part is not None]
     if said := better_order(dataset, indices, np.concatenate(logits).argmax(axis=1)):
         progress.say(said)
