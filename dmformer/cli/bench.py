@@ -103,7 +103,7 @@ def bench(  # noqa: PLR0913 - one parameter for each option
     from dmformer.preprocessing import load_image
 
     if against == "none":
-        options.refuse_idle(context, "--against pytorch", "weights")
+        options.refuse_without(context, "--against pytorch", "weights")
     if output is not None:
         check_output(output, document_of(FAMILY), force, [*bundles, *filter(None, (weights, image))])
     progress = TerminalProgress()

@@ -73,15 +73,13 @@ def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
     return tuple((one[0], one[-1]) for one in sides)
 
 
-def coreml_options(targets: tuple[str, ...], **given: Any) -> dict[str, object]:
+def coreml_options(**given: Any) -> dict[str, object]:
     """The options as the library takes them; switches that are off stand for the default.
 
     Raises:
-        UsageError: They were given, and no Core ML package is made.
+        UsageError: The sizes are none.
     """
     asked = {name: value for name, value in given.items() if value not in (None, False)}
-    if asked and "coreml" not in targets:
-        raise UsageError(f"--{next(iter(asked)).replace('_', '-')} belongs to Core ML packages", "add --target coreml")
     if "sizes" in asked:
         asked["sizes"] = parse_sizes(str(asked["sizes"]))
     if asked.pop("w8a16", False):

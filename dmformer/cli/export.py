@@ -142,20 +142,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
 
     targets = choose_targets(target or ["onnxruntime"])
     precision = choose_precision(targets, fp32=fp32, fp16=half, int8=int8 or w8a16)
-    if precision != "int8" and not options.NVIDIA_TARGETS & set(targets):
-        options.refuse_idle(context, "--int8", *int8_options.PARAMETERS)
-    nvidia = options.nvidia_options(
-        targets,
-        workspace=workspace,
-        opt_level=opt_level,
-        min_batch=min_batch,
-        opt_batch=opt_batch,
-        max_batch=max_batch,
-        portable=portable,
-        compute_capability=tuple(compute_capability) if compute_capability else None,
-        dla=dla,
-        timing_cache=timing_cache,
-    )
+    refuse_unread(context, targets, precision)
     chosen = ExportOptions(
         targets=targets,
         precision=precision,
@@ -187,17 +174,16 @@ def export(  # noqa: PLR0913 - one parameter for each option
             use_cache=cache,
         ),
         build={
-            "workspace_gib": nvidia.get("workspace"),
-            "optimization_level": nvidia.get("opt_level"),
-            "min_batch": nvidia.get("min_batch"),
-            "opt_batch": nvidia.get("opt_batch"),
-            "max_batch": nvidia.get("max_batch"),
-            "portable": nvidia.get("portable"),
-            "compute_capabilities": nvidia.get("compute_capability"),
-            "dla_core": nvidia.get("dla"),
+            "workspace_gib": workspace,
+            "optimization_level": opt_level,
+            "min_batch": min_batch,
+            "opt_batch": opt_batch,
+            "max_batch": max_batch,
+            "portable": portable or None,
+            "compute_capabilities": tuple(compute_capability) if compute_capability else None,
+            "dla_core": dla,
         },
         coreml=coreml_options.coreml_options(
-            targets,
             w8a16=w8a16,
             classifier=classifier,
             tensor_input=tensor_input,
@@ -222,6 +208,23 @@ def export(  # noqa: PLR0913 - one parameter for each option
         channel_order=channel_order,
     )
     return export_and_print(source, chosen, json)
+
+
+def refuse_unread(context: typer.Context, targets: tuple[str, ...], precision: Precision) -> None:
+    """Refuses options that none of the targets reads.
+
+    Raises:
+        UsageError: Names the first of them.
+    """
+    nvidia = options.NVIDIA_TARGETS & set(targets)
+    if precision != "int8" and not nvidia:  # FP16 for NVIDIA's libraries is scanned on calibration images
+        options.refuse_without(context, "--int8", int8_options.INT8)
+    if not nvidia:
+        named = " or ".join(sorted(options.NVIDIA_TARGETS))
+        why = "belongs to engines for NVIDIA's libraries"
+        options.refuse_idle(context, {options.NVIDIA}, why, f"add --target {named}, or leave it out")
+    if "coreml" not in targets:
+        options.refuse_idle(context, {coreml_options.COREML}, "belongs to Core ML packages", "add --target coreml")
 
 
 def export_and_print(source: Checkpoint | None, chosen: ExportOptions, json: bool) -> int:

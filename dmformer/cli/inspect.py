@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
 
 SENSITIVITY = "INT8 sensitivity"
-OF_SENSITIVITY = ("target", "granularity", "picture", "data", "max_images")
 EXAMPLES = (
     ("dmformer inspect best.pt", "configuration, parameters and operations"),
     ("dmformer inspect build/best-openvino-fp16", "a bundle and its proof"),
@@ -84,7 +83,7 @@ def inspect(  # noqa: PLR0913 - one parameter for each option
         chosen = weights_options.choose_weights(path, preset, preset is not None, None, None)
         kind, document = "sensitivity", describe_sensitivity(chosen, asked, granularity, picture)
     else:
-        options.refuse_idle(context, "--sensitivity", *OF_SENSITIVITY, *int8.PARAMETERS)
+        options.refuse_without(context, "--sensitivity", SENSITIVITY, options.IMAGES, int8.INT8)
         kind, document = describe(path, preset, size)
     if json:
         print_json("dmformer.inspect/1", {"kind": kind, **document})

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 INT8 = "INT8"
 METHODS = ("minmax", "percentile", "mse", "entropy")
-PARAMETERS = ("calibration", "images", "method", "cpu_isa", "ranges", "plan", "allow_random", "cache")
-"""The names of the options below in every command."""
 
 Calibration = Annotated[
     Path | None,

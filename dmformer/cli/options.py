@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -139,38 +140,30 @@ TimingCacheFile = Annotated[
 ]
 
 
-def nvidia_options(targets: tuple[str, ...], **given: Any) -> dict[str, Any]:
-    """What NVIDIA's builder is asked for; switches that are off stand for the default.
-
-    Raises:
-        UsageError: Something was asked for, and no engine for NVIDIA's libraries is made.
-    """
-    # By identity: 0, a core and a level, equals False.
-    asked = {name: value for name, value in given.items() if value is not None and value is not False}
-    if asked and not NVIDIA_TARGETS & set(targets):
-        raise UsageError(
-            f"--{next(iter(asked)).replace('_', '-')} belongs to engines for NVIDIA's libraries",
-            f"add --target {' or '.join(sorted(NVIDIA_TARGETS))}, or leave it out",
-        )
-    return asked
-
-
-def refuse_idle(context: typer.Context, switch: str, *names: str) -> None:
+def refuse_idle(context: typer.Context, groups: Collection[str], why: str, hint: str) -> None:
     """Refuses options that were typed though nothing reads them: who types one expects something of it.
 
     Args:
         context: Of the command.
-        switch: What they need.
-        names: The parameters' names.
+        groups: Panels of the help, all options in which are meant, and names of parameters.
+        why: What is said behind the option's name.
+        hint: How to mend it.
 
     Raises:
         UsageError: Names the first of them that was typed.
     """
     for parameter in context.command.params:
-        source = context.get_parameter_source(str(parameter.name))
-        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        meant = name in groups or getattr(parameter, "rich_help_panel", None) in groups
+        if meant and source is not None and source.name == "COMMANDLINE":
             flag = "/".join((*parameter.opts[:1], *parameter.secondary_opts[:1]))
-            raise UsageError(f"{flag} does nothing without {switch}", f"add {switch}, or leave it out")
+            raise UsageError(f"{flag} {why}", hint)
+
+
+def refuse_without(context: typer.Context, switch: str, *groups: str) -> None:
+    """Refuses options that do nothing without a switch; see `refuse_idle`."""
+    refuse_idle(context, groups, f"does nothing without {switch}", f"add {switch}, or leave it out")
 
 
 def parse_size(values: list[int] | None) -> tuple[int, int] | None:

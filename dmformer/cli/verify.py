@@ -69,7 +69,7 @@ def verify(  # noqa: PLR0913 - one parameter for each option
     from dmformer.summary import summarize
 
     if not per_layer:
-        options.refuse_idle(context, "--per-layer", "reference")
+        options.refuse_without(context, "--per-layer", "reference")
     loaded = Bundle.load(bundle)
     tolerance = with_overrides(
         asked_at_export(loaded),
