@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 
 from dmformer import assets
-from dmformer.export.coreml.conversion import Recipe, convert
-from dmformer.export.coreml.package import write_package
-from dmformer.export.qdq.affine import Range
+from dmformer.graph.coreml.conversion import Recipe, convert
+from dmformer.graph.coreml.package import write_package
+from dmformer.graph.qdq.affine import Range
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkpoint
 from dmformer.model.network import DMFormer

@@ -28,8 +28,8 @@ from dmformer import host
 from dmformer.calibration.collect import CalibrationSet, calibrate
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import default_plan
-from dmformer.export.from_torch import GraphOptions
-from dmformer.export.onnx_model import make_onnx
+from dmformer.graph.from_torch import GraphOptions
+from dmformer.graph.onnx_model import make_onnx
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.trial import Call, opened

@@ -19,22 +19,21 @@ if TYPE_CHECKING:
     from dmformer.runtimes.registry import open_bundle
 
 _WHERE = {
-    "Bundle": "dmformer.bundle",
-    "Classifier": "dmformer.evaluation.classifier",
-    "load_checkpoint": "dmformer.model.checkpoint",
-    "open_bundle": "dmformer.runtimes.registry",
-    "save_checkpoint": "dmformer.model.checkpoint",
+    "Bundle": "dmformer.bundle:Bundle",
+    "Classifier": "dmformer.evaluation.classifier:Classifier",
+    "export": "dmformer.pipeline.export:export_bundle",
+    "load_checkpoint": "dmformer.model.checkpoint:load_checkpoint",
+    "open_bundle": "dmformer.runtimes.registry:open_bundle",
+    "save_checkpoint": "dmformer.model.checkpoint:save_checkpoint",
 }
 
 __all__ = ["Bundle", "Classifier", "__version__", "export", "load_checkpoint", "open_bundle", "save_checkpoint"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "export":
-        # The subpackage itself, which can be called: see there.
-        return import_module("dmformer.export")
     if name in _WHERE:
-        return getattr(import_module(_WHERE[name]), name)
+        module, _, attribute = _WHERE[name].partition(":")
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'dmformer' has no attribute {name!r}")
 
 

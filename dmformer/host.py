@@ -41,7 +41,7 @@ INT8_ISAS: dict[str, tuple[str, ...]] = {
     "avx512": ("avx512",),
     "avx2": ("avx2",),
 }
-"""What the INT8 emitters call a CPU (``dmformer.export.qdq.scheme.CPU_ISAS``), the fastest first, and what it has."""
+"""What the INT8 emitters call a CPU (``dmformer.graph.qdq.scheme.CPU_ISAS``), the fastest first, and what it has."""
 DOT_PRODUCTS = ("avx512-vnni", "avx-vnni", "amx-int8", "arm-dotprod", "arm-i8mm")
 """Those of `ISA_FLAGS` that add 8-bit products without saturating."""
 
@@ -161,7 +161,7 @@ def package_version(name: str) -> str | None:
 
 
 def int8_isa() -> str:
-    """This machine's instruction set as the INT8 emitters name it (``dmformer.export.qdq.scheme.CPU_ISAS``)."""
+    """This machine's instruction set as the INT8 emitters name it (``dmformer.graph.qdq.scheme.CPU_ISAS``)."""
     found = cpu().isa
     default = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "avx2"
     return next((name for name, needed in INT8_ISAS.items() if set(needed) <= set(found)), default)

@@ -1,6 +1,6 @@
 """Names of values that are kept in another memory layout than the graph's own ``[N, C, H, W]``.
 
-Written by `dmformer.export.qdq.channels_last`, read where inner tensors of an engine are looked into.
+Written by `dmformer.graph.qdq.channels_last`, read where inner tensors of an engine are looked into.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ from dmformer.calibration.plan import PrecisionPlan, load_plan
 from dmformer.calibration.ranges import load_ranges
 from dmformer.errors import DmformerError
 from dmformer.evaluation.latency.document import read_document
-from dmformer.export import summary
-from dmformer.export.summary import describe_onnx
+from dmformer.graph import summary
+from dmformer.graph.summary import describe_onnx
 from dmformer.model.description import read_labels
 from dmformer.reading import read_bounded, read_json
 from dmformer.runtimes.mlprogram.blob import Blob

@@ -15,7 +15,7 @@ TEMPLATES = PACKAGE / "embedding" / "templates"
 """Sources of the projects that ``dmformer embed`` writes: data of this package, no part of it."""
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if TEMPLATES not in path.parents)
 ROOMS = (
-    "", "data", "assets", "model", "export", "calibration", "runtimes", "evaluation", "devices", "embedding",
+    "", "data", "assets", "model", "graph", "calibration", "runtimes", "evaluation", "devices", "embedding",
     "pipeline", "cli",
 )  # fmt: skip
 """A room imports from itself and from those before it; the modules in the package's root are the first."""
@@ -26,10 +26,9 @@ ALLOWED = {
     ("__init__.py", "*"): "the public API: every name is bound on its first use",
     ("__main__.py", "cli"): "python -m dmformer",
     ("manifest.py", "model"): "a manifest holds the ModelConfig, which is data and needs no torch",
-    ("export/__init__.py", "pipeline"): "dmformer.export is a package and a function: it hands the call on",
 }
 
-EXPORT_SIDE = ("model", "export", "calibration", "pipeline")
+EXPORT_SIDE = ("model", "graph", "calibration", "pipeline")
 DEVICE_SIDE_TOO = ("dmformer.model.config", "dmformer.pipeline.options", "dmformer.pipeline.verification")
 BLOCKED = ("torch", "onnx", "onnxsim", "onnxscript", "safetensors")
 """What only the export side has."""

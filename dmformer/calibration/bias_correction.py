@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from dmformer.calibration.observe import Batches, batch_size, open_session, rebatched, with_outputs
 from dmformer.calibration.segments import Segment, extract, find_segments
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.sites import COMPUTE, group_of
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import COMPUTE, group_of
 from dmformer.progress import Progress, Silent
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dmformer.calibration.histogram import Histogram
 from dmformer.errors import UsageError
-from dmformer.export.qdq.affine import Range
+from dmformer.graph.qdq.affine import Range
 
 Method = Literal["minmax", "percentile", "mse", "entropy"]
 METHODS: tuple[Method, ...] = get_args(Method)

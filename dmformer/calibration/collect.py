@@ -16,9 +16,9 @@ from dmformer.calibration.ranges import Ranges, SiteRange, graph_digest
 from dmformer.calibration.seams import find_seams
 from dmformer.calibration.statistics import measure_channels, measure_histograms
 from dmformer.errors import DataError, UsageError
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.sites import activated, site_values
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import activated, site_values
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress, Silent
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dmformer.calibration.seams import Seam, find_seams
 from dmformer.calibration.statistics import ChannelStatistics
 from dmformer.errors import DataError
-from dmformer.export.qdq.graph import Graph
+from dmformer.graph.qdq.graph import Graph
 
 if TYPE_CHECKING:
     import onnx

@@ -10,7 +10,7 @@ from dmformer.calibration.bias_correction import Emit, correct_biases
 from dmformer.calibration.equalization import equalized
 from dmformer.calibration.observe import Batches
 from dmformer.calibration.ranges import Ranges
-from dmformer.export.qdq.emitters import emitter_for, finished
+from dmformer.graph.qdq.emitters import emitter_for, finished
 from dmformer.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Quantizer:
         balanced: The equalized float32 graph.
         ranges: Its ranges.
         target: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``coreml``.
-        isa: The CPU's instruction set (`dmformer.export.qdq.scheme.CPU_ISAS`).
+        isa: The CPU's instruction set (`dmformer.graph.qdq.scheme.CPU_ISAS`).
     """
 
     balanced: onnx.ModelProto

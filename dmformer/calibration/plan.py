@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmformer.errors import DataError, UsageError
-from dmformer.export.qdq.affine import Precision
-from dmformer.export.qdq.sites import STEM, groups_of, select
+from dmformer.graph.qdq.affine import Precision
+from dmformer.graph.qdq.sites import STEM, groups_of, select
 from dmformer.reading import read_bounded
 from dmformer.texts import first_problem
 

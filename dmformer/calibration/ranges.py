@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dmformer.errors import DataError
-from dmformer.export.qdq.affine import Range
+from dmformer.graph.qdq.affine import Range
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
 from dmformer.texts import first_problem

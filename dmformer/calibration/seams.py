@@ -19,8 +19,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.sites import activated
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import activated
 
 _STREAM_WRITERS = re.compile(r"stages\.(\d+)\.\d+\.(dma\.fuse|ffn\.conv2)")
 _STREAM_READERS = re.compile(r"stages\.(\d+)\.\d+\.(dma\.expand|dma\.gate\.reduce|ffn\.conv1)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dmformer.export.qdq.graph import Graph
+from dmformer.graph.qdq.graph import Graph
 
 if TYPE_CHECKING:
     import onnx

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.errors import UsageError
-from dmformer.export.qdq.sites import groups_of, kind_of
+from dmformer.graph.qdq.sites import groups_of, kind_of
 from dmformer.progress import Progress, Silent
 
 if TYPE_CHECKING:

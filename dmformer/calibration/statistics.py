@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dmformer.calibration.histogram import Histogram
 from dmformer.calibration.observe import Batches, batch_size, run_over
 from dmformer.errors import DataError
-from dmformer.export.qdq.affine import Range
+from dmformer.graph.qdq.affine import Range
 from dmformer.progress import Progress, Silent
 
 if TYPE_CHECKING:

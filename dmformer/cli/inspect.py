@@ -97,7 +97,7 @@ def describe(path: Path | None, preset: str | None, size: tuple[int, int] | None
     if path is not None and path.is_dir():
         return "bundle", describe_bundle(path)
     if path is not None and path.suffix == ".onnx":
-        from dmformer.export.summary import describe_onnx
+        from dmformer.graph.summary import describe_onnx
 
         return "onnx", describe_onnx(path)
     from dmformer.model.checkpoint import random_checkpoint

@@ -149,7 +149,7 @@ def canonical_weights(checkpoint: Checkpoint) -> dict[str, Any]:
 def weight_layers(graph: onnx.ModelProto, options: ExportOptions) -> tuple[tuple[str, ...], dict[str, str]]:
     """The layers whose weights become int8: those of the plan that was given, or all but the gate's."""
     from dmformer.calibration.plan import default_plan, load_plan
-    from dmformer.export.qdq.sites import groups_of
+    from dmformer.graph.qdq.sites import groups_of
 
     plan = default_plan(graph, TARGET) if options.int8.plan is None else load_plan(options.int8.plan)
     chosen = plan.int8_groups(graph)
@@ -158,7 +158,7 @@ def weight_layers(graph: onnx.ModelProto, options: ExportOptions) -> tuple[tuple
 
 def layers_in(graph: onnx.ModelProto, groups: frozenset[str]) -> tuple[str, ...]:
     """The layers of some groups, in the order of the computation."""
-    from dmformer.export.qdq.sites import COMPUTE, group_of
+    from dmformer.graph.qdq.sites import COMPUTE, group_of
 
     return tuple(node.name for node in graph.graph.node if node.op_type in COMPUTE and group_of(node.name) in groups)
 
@@ -168,9 +168,9 @@ def quantized_material(
 ) -> tuple[dict[str, Any], tuple[str, ...], dict[str, tuple[float, float]], dict[str, str]]:
     """Equalized weights with corrected biases, and the ranges: what every other runtime's INT8 is made of too."""
     from dmformer.calibration.bias_correction import correct_biases
-    from dmformer.export.coreml.network import weights_of
-    from dmformer.export.qdq.coreml import activation_stats
-    from dmformer.export.qdq.sites import groups_of
+    from dmformer.graph.coreml.network import weights_of
+    from dmformer.graph.qdq.coreml import activation_stats
+    from dmformer.graph.qdq.sites import groups_of
     from dmformer.pipeline.int8_export import workshop_for
 
     workshop = workshop_for(TARGET, prepared, options)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import onnx
 
     from dmformer.calibration.collect import CalibrationSet
-    from dmformer.export.from_torch import GraphOptions
+    from dmformer.graph.from_torch import GraphOptions
     from dmformer.model.checkpoint import Checkpoint
     from dmformer.model.network import DMFormer
     from dmformer.pipeline.calibrating import Calibration
@@ -159,7 +159,7 @@ def _require_package(package: str) -> None:
 
 def graph_options(checkpoint: Checkpoint, options: ExportOptions) -> GraphOptions:
     """The shape of the graph; raises `UsageError` for one that cannot be."""
-    from dmformer.export.from_torch import GraphOptions
+    from dmformer.graph.from_torch import GraphOptions
 
     size = checkpoint.preprocessing.size
     try:
@@ -219,7 +219,7 @@ def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions,
 
 def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions) -> onnx.ModelProto:
     """The float32 graph, checked against the reference."""
-    from dmformer.export.onnx_model import assert_computes, make_onnx
+    from dmformer.graph.onnx_model import assert_computes, make_onnx
     from dmformer.model.canonical import assert_equal, canonicalize
 
     model = reference

@@ -103,7 +103,7 @@ def request_for(
 ) -> EngineRequest:
     """Writes a graph to disk, with its preprocessing where that was asked for, and asks for its engine."""
     if options.embed_preprocessing:
-        from dmformer.export.embedded import embed_preprocessing
+        from dmformer.graph.embedded import embed_preprocessing
 
         graph = embed_preprocessing(graph, prepared.checkpoint.preprocessing)
     path = prepared.scratch / f"{target}.onnx"
@@ -113,7 +113,7 @@ def request_for(
 
 def graph_for(graph: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """The graph in a float precision: precision is a property of the graph."""
-    from dmformer.export.half import compress_weights
+    from dmformer.graph.half import compress_weights
 
     return compress_weights(graph) if precision == "fp16" else graph
 

@@ -17,7 +17,7 @@ from dmformer.calibration.sensitivity import Sensitivity, Verdict, measure_sensi
 from dmformer.errors import UsageError
 from dmformer.evaluation.metrics import compare
 from dmformer.evaluation.tolerances import failures
-from dmformer.export.qdq.sites import groups_of
+from dmformer.graph.qdq.sites import groups_of
 from dmformer.manifest import Tolerance
 from dmformer.pipeline.calibrating import Calibration
 from dmformer.pipeline.options import Int8Options

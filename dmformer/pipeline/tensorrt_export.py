@@ -141,7 +141,7 @@ def twin_proof(
     manifest: Manifest, typed: onnx.ModelProto, prepared: Prepared, options: ExportOptions, progress: Progress
 ) -> Proof:
     """The proof of a typed graph's numerical twin."""
-    from dmformer.export.twin import twin_bundle
+    from dmformer.graph.twin import twin_bundle
 
     asked = options.tolerance or DEFAULTS[options.precision]
     with scratch_directory() as scratch:

@@ -42,7 +42,7 @@ def typed_graphs(target: str, prepared: Prepared, options: ExportOptions, progre
         progress.say(f"float16: ranges of all values looked at on {images_of(prepared).count} images")
     if prepared.calibration is None:
         return TypedGraphs(_typed(prepared.graph, prepared, options, progress), {})
-    from dmformer.export.qdq.sites import groups_of
+    from dmformer.graph.qdq.sites import groups_of
     from dmformer.pipeline.int8_export import workshop_for
 
     workshop = workshop_for(target, prepared, options)

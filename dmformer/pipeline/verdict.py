@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.export.half import compress_weights
+from dmformer.graph.half import compress_weights
 from dmformer.manifest import Comparison, few_int8
 from dmformer.pipeline.trial import milliseconds, opened
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dmformer.calibration.collect import CalibrationSet, calibrate
 from dmformer.calibration.observe import Batches, run_over
 from dmformer.calibration.ranges import Ranges
-from dmformer.export.from_torch import GraphOptions
-from dmformer.export.onnx_model import make_onnx
-from dmformer.export.qdq.graph import Graph
+from dmformer.graph.from_torch import GraphOptions
+from dmformer.graph.onnx_model import make_onnx
+from dmformer.graph.qdq.graph import Graph
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.config import ModelConfig

@@ -10,7 +10,7 @@ from dmformer.calibration.bias_correction import correct_biases
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import default_plan
 from dmformer.calibration.segments import extract, find_segments
-from dmformer.export.qdq.graph import Graph
+from dmformer.graph.qdq.graph import Graph
 from tests.calibration.graphs import ISA, batches, canonical_graph, images, logits, ranges, sqnr
 
 

@@ -14,8 +14,8 @@ from dmformer.calibration.plan import default_plan
 from dmformer.calibration.seams import find_seams
 from dmformer.calibration.statistics import measure_channels
 from dmformer.errors import DataError
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.sites import site_values
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import site_values
 from tests.calibration.graphs import (
     ISA,
     batches,

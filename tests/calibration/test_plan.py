@@ -21,7 +21,7 @@ from dmformer.calibration.sensitivity import (
     units_of,
 )
 from dmformer.errors import DataError, OutputError, UsageError
-from dmformer.export.qdq.sites import groups_of
+from dmformer.graph.qdq.sites import groups_of
 from tests.calibration.graphs import ISA, canonical_graph, images, logits, ranges
 
 

@@ -21,9 +21,9 @@ from dmformer.calibration.observe import rebatched
 from dmformer.calibration.ranges import graph_digest, load_ranges, save_ranges
 from dmformer.calibration.statistics import measure_channels
 from dmformer.errors import DataError, OutputError, UsageError
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.sites import site_values
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import site_values
 from tests.calibration.graphs import SIDE, batches, calibration_set, canonical_graph, images, ranges, scaled_channels
 
 

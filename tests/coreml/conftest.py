@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from dmformer.bundle import Bundle
-from dmformer.export.coreml.conversion import Recipe, convert
-from dmformer.export.coreml.package import write_package
+from dmformer.graph.coreml.conversion import Recipe, convert
+from dmformer.graph.coreml.package import write_package
 from dmformer.manifest import Precision
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint

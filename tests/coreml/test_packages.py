@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dmformer.export.coreml.conversion import Recipe, convert
-from dmformer.export.coreml.package import write_package
-from dmformer.export.coreml.quantization import weight_codes
-from dmformer.export.qdq.affine import Range
+from dmformer.graph.coreml.conversion import Recipe, convert
+from dmformer.graph.coreml.package import write_package
+from dmformer.graph.coreml.quantization import weight_codes
+from dmformer.graph.qdq.affine import Range
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.model.config import ModelConfig

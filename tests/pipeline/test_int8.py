@@ -15,7 +15,7 @@ from dmformer import assets
 from dmformer.bundle import Bundle
 from dmformer.data.idx import read_idx
 from dmformer.errors import DataError, UsageError
-from dmformer.export.qdq.scheme import CPU_ISAS as EMITTER_ISAS
+from dmformer.graph.qdq.scheme import CPU_ISAS as EMITTER_ISAS
 from dmformer.manifest import Tolerance
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.pipeline import trial

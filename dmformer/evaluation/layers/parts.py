@@ -12,7 +12,7 @@ from dmformer.model.config import STAGES, ModelConfig
 
 LAYOUT, QUANTIZATION, OTHER = "layout changes", "quantize, dequantize", "other"
 PREPROCESSING = "preprocessing"
-"""Where it is embedded in the engine; its nodes are named so by `dmformer.export.embedded`."""
+"""Where it is embedded in the engine; its nodes are named so by `dmformer.graph.embedded`."""
 _PATTERNS: tuple[tuple[str, str], ...] = (
     ("stem", r"^stem\b"),
     ("DMA expand", r"\.dma\.expand\b"),
@@ -42,7 +42,7 @@ _QUANTIZER_KINDS = ("QuantizeLinear", "DequantizeLinear", "FakeQuantize")
 
 
 def part_of(node: str, kind: str = "") -> str:
-    """The part that a node belongs to, by its name, which is a module path; see `dmformer.export.passes`.
+    """The part that a node belongs to, by its name, which is a module path; see `dmformer.graph.passes`.
 
     Args:
         node: The runtime's name, as ``stages.0.1.dma.expand:0_nchwc``.

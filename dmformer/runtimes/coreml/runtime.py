@@ -52,7 +52,7 @@ class CoreMlRuntime(NativeRuntime):
             request: ``onnx`` is the safetensors file with the canonical network's weights, which are converted from
                 PyTorch; ``build`` is a `PackageRequest`.
         """
-        from dmformer.export.coreml.build import build_package
+        from dmformer.graph.coreml.build import build_package
 
         asked = PackageRequest.model_validate(request.build)
         target, _ = deployment_target(asked.plan, request.precision)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.errors import EngineError
-from dmformer.export.coreml.package import WEIGHTS_DIGEST
+from dmformer.graph.coreml.package import WEIGHTS_DIGEST
 from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch, only_cpu
 from dmformer.runtimes.coreml.plan import sizes_of

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import onnx
 
     from dmformer.calibration.observe import Batches
-    from dmformer.export.qdq.affine import Range
+    from dmformer.graph.qdq.affine import Range
 
 NOT_SCANNED = frozenset({"QuantizeLinear", "DequantizeLinear", "Shape", "Constant"})
 MOST_NAMED = 5
@@ -60,7 +60,7 @@ def typed_graph(
         DataError: A value is not finite for some image; the message names the layer.
         ExportError: The typed graph is not valid, or nothing could be typed.
     """
-    from dmformer.export.float16 import to_float16
+    from dmformer.graph.float16 import to_float16
 
     if precision == "fp32":
         return TypedGraph(model)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from dmformer.errors import ExportError
-from dmformer.export.qdq.affine import Affine, Range, affine, channel_scales, quantize_weight
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.scheme import Scheme
+from dmformer.graph.qdq.affine import Affine, Range, affine, channel_scales, quantize_weight
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.scheme import Scheme
 
 INT32_LIMIT = 2.0**31 - 1
 BIAS_HEADROOM = 4.0

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from dmformer.errors import ExportError, UsageError
-from dmformer.export.from_torch import GraphOptions
-from dmformer.export.onnx_model import make_onnx
-from dmformer.export.qdq.affine import (
+from dmformer.graph.from_torch import GraphOptions
+from dmformer.graph.onnx_model import make_onnx
+from dmformer.graph.qdq.affine import (
     S8,
     S8_SYMMETRIC,
     SMALLEST_SCALE,
@@ -30,12 +30,12 @@ from dmformer.export.qdq.affine import (
     channel_scales,
     quantize_weight,
 )
-from dmformer.export.qdq.coreml import activation_stats
-from dmformer.export.qdq.emitters import TARGETS, emitter_for
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.insertion import INT32_LIMIT, guard_bias
-from dmformer.export.qdq.scheme import CPU_ISAS, scheme_for
-from dmformer.export.qdq.sites import COMPUTE, STEM, group_of, groups_of, select, site_values
+from dmformer.graph.qdq.coreml import activation_stats
+from dmformer.graph.qdq.emitters import TARGETS, emitter_for
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.insertion import INT32_LIMIT, guard_bias
+from dmformer.graph.qdq.scheme import CPU_ISAS, scheme_for
+from dmformer.graph.qdq.sites import COMPUTE, STEM, group_of, groups_of, select, site_values
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.preprocessing import Preprocessing

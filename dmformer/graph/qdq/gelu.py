@@ -17,8 +17,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.sites import group_of
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import group_of
 
 STEEPNESS = 1.702
 UNIT_SCALE = np.float32(1 / 255)

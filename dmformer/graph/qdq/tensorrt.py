@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping
 
 import onnx
 
-from dmformer.export.qdq.affine import S8_SYMMETRIC, Range
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.inputs import layer_inputs, quantize_inputs
-from dmformer.export.qdq.scheme import Scheme
-from dmformer.export.qdq.sites import group_of
+from dmformer.graph.qdq.affine import S8_SYMMETRIC, Range
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.inputs import layer_inputs, quantize_inputs
+from dmformer.graph.qdq.scheme import Scheme
+from dmformer.graph.qdq.sites import group_of
 
 SYMMETRIC = Scheme("S8S8 symmetric", S8_SYMMETRIC, 127)
 

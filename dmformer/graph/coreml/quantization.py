@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.errors import ExportError
-from dmformer.export.qdq.affine import Range
+from dmformer.graph.qdq.affine import Range
 
 REACH = 127
 LAYERS = ("conv", "linear")

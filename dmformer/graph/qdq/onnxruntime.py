@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping
 
 import onnx
 
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.gelu import replace_gelus
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.insertion import Quantizers
-from dmformer.export.qdq.scheme import Scheme
-from dmformer.export.qdq.sites import ARITHMETIC, COMPUTE, activated, group_of, value_ranges
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.gelu import replace_gelus
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.insertion import Quantizers
+from dmformer.graph.qdq.scheme import Scheme
+from dmformer.graph.qdq.sites import ARITHMETIC, COMPUTE, activated, group_of, value_ranges
 
 
 def emit_onnxruntime(

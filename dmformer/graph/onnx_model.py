@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dmformer import __version__, telemetry
 from dmformer.errors import ExportError
-from dmformer.export import passes
-from dmformer.export.from_torch import INPUT, GraphOptions, onnx_from_torch
+from dmformer.graph import passes
+from dmformer.graph.from_torch import INPUT, GraphOptions, onnx_from_torch
 from dmformer.host import threads_per_stream
 from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing

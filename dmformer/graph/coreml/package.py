@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dmformer.export.coreml.conversion import Converted
+    from dmformer.graph.coreml.conversion import Converted
 
 AUTHOR = "com.apple.CoreML"
 SPECIFICATION = f"Data/{AUTHOR}/model.mlmodel"

@@ -17,10 +17,10 @@ import torch
 from dmformer import chatter
 from dmformer.bundle import sha256_of
 from dmformer.errors import ExportError
-from dmformer.export.coreml.network import WithProbabilities, taking_pixels
-from dmformer.export.coreml.package import WEIGHTS_DIGEST
-from dmformer.export.coreml.quantization import quantize_program
-from dmformer.export.qdq.affine import Range
+from dmformer.graph.coreml.network import WithProbabilities, taking_pixels
+from dmformer.graph.coreml.package import WEIGHTS_DIGEST
+from dmformer.graph.coreml.quantization import quantize_program
+from dmformer.graph.qdq.affine import Range
 from dmformer.preprocessing import Preprocessing
 
 if TYPE_CHECKING:

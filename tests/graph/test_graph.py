@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from dmformer.errors import ExportError, UsageError
-from dmformer.export import passes
-from dmformer.export.from_torch import MAX_OPSET, MIN_OPSET, GraphOptions
-from dmformer.export.half import MIN_ELEMENTS, compress_weights
-from dmformer.export.onnx_model import assert_computes, make_onnx
+from dmformer.graph import passes
+from dmformer.graph.from_torch import MAX_OPSET, MIN_OPSET, GraphOptions
+from dmformer.graph.half import MIN_ELEMENTS, compress_weights
+from dmformer.graph.onnx_model import assert_computes, make_onnx
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.network import DMFormer

@@ -18,9 +18,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from dmformer.export.passes import check
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.graph import Graph
+from dmformer.graph.passes import check
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.graph import Graph
 
 FLOAT16_LIMIT = float(np.finfo(np.float16).max)
 HEADROOM = 4.0

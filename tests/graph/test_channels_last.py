@@ -13,12 +13,12 @@ from onnx import TensorProto, helper
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import default_plan
 from dmformer.calibration.sensitivity import relative_noise
-from dmformer.export.qdq.channels_last import keep_channels_last
-from dmformer.export.qdq.emitters import finished
-from dmformer.export.qdq.sites import STEM, groups_of, select
+from dmformer.graph.qdq.channels_last import keep_channels_last
+from dmformer.graph.qdq.emitters import finished
+from dmformer.graph.qdq.sites import STEM, groups_of, select
 from dmformer.layouts import CHANNELS_LAST, channels_first
 from tests.calibration.graphs import ISA, canonical_graph, images, logits, ranges
-from tests.export.test_qdq import run
+from tests.graph.test_qdq import run
 from tests.support import TINY, random_batch
 
 BLOCKS = sum(TINY.depths)

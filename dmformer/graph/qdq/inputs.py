@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping
 
 import onnx
 
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.insertion import Quantizers
-from dmformer.export.qdq.scheme import Scheme
-from dmformer.export.qdq.sites import COMPUTE, group_of, value_ranges
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.insertion import Quantizers
+from dmformer.graph.qdq.scheme import Scheme
+from dmformer.graph.qdq.sites import COMPUTE, group_of, value_ranges
 
 Inputs = Callable[[Graph, onnx.NodeProto], list[str]]
 """Which inputs of an integer node are quantized."""

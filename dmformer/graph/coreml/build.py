@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dmformer.export.coreml.conversion import Recipe, convert
-from dmformer.export.coreml.network import canonical_network
-from dmformer.export.coreml.package import write_package
-from dmformer.export.qdq.affine import Range
+from dmformer.graph.coreml.conversion import Recipe, convert
+from dmformer.graph.coreml.network import canonical_network
+from dmformer.graph.coreml.package import write_package
+from dmformer.graph.qdq.affine import Range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

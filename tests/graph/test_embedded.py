@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from dmformer.export.embedded import METADATA, embed_preprocessing
+from dmformer.graph.embedded import METADATA, embed_preprocessing
 from dmformer.preprocessing import Preprocessing, fit_batch, preprocess_batch
 from tests.support import random_images
 

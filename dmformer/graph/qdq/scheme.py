@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from dmformer.errors import UsageError
-from dmformer.export.qdq.affine import S8, U8, IntType
+from dmformer.graph.qdq.affine import S8, U8, IntType
 
 CpuIsa = Literal["amx", "avx512-vnni", "avx2-vnni", "avx512", "avx2", "arm64-i8mm", "arm64-dotprod", "arm64"]
 CPU_ISAS: tuple[CpuIsa, ...] = get_args(CpuIsa)

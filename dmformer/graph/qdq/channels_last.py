@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 from onnx import helper, shape_inference
 
-from dmformer.export.qdq.graph import Graph
+from dmformer.graph.qdq.graph import Graph
 from dmformer.layouts import CHANNELS_LAST
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from dmformer.export.passes import check
+from dmformer.graph.passes import check
 from dmformer.preprocessing import Preprocessing
 
 PREFIX = "preprocessing"

@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from dmformer.bundle import Bundle, assemble
-from dmformer.export.passes import check
 from dmformer.golden import Golden
+from dmformer.graph.passes import check
 from dmformer.manifest import Manifest
 
 TWIN_FILE = "twin.onnx"
@@ -26,7 +26,7 @@ def twin_of(typed: onnx.ModelProto) -> onnx.ModelProto:
     """The float32 graph that rounds as a typed graph does.
 
     Args:
-        typed: Result of `dmformer.export.float16.to_float16`, or any graph of float32 and float16.
+        typed: Result of `dmformer.graph.float16.to_float16`, or any graph of float32 and float16.
 
     Returns:
         A float32 graph with the same interface. Products are summed in float32, as tensor cores do.

@@ -11,11 +11,11 @@ from collections.abc import Collection, Mapping
 
 import onnx
 
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.graph import Graph
-from dmformer.export.qdq.inputs import layer_inputs, quantize_inputs
-from dmformer.export.qdq.sites import COMPUTE, group_of, value_ranges
-from dmformer.export.qdq.tensorrt import SYMMETRIC
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.inputs import layer_inputs, quantize_inputs
+from dmformer.graph.qdq.sites import COMPUTE, group_of, value_ranges
+from dmformer.graph.qdq.tensorrt import SYMMETRIC
 
 
 def emit_coreml(model: onnx.ModelProto, ranges: Mapping[str, Range], int8_groups: Collection[str]) -> onnx.ModelProto:

@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping
 
 import onnx
 
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.inputs import layer_inputs, quantize_inputs
-from dmformer.export.qdq.scheme import U8S8
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.inputs import layer_inputs, quantize_inputs
+from dmformer.graph.qdq.scheme import U8S8
 
 
 def emit_openvino(model: onnx.ModelProto, ranges: Mapping[str, Range], int8_groups: Collection[str]) -> onnx.ModelProto:

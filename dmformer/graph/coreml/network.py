@@ -59,7 +59,7 @@ def weights_of(graph: onnx.ModelProto, config: ModelConfig) -> Arrays:
     Raises:
         ExportError: A layer of the network is not in the graph.
     """
-    from dmformer.export.qdq.graph import Graph
+    from dmformer.graph.qdq.graph import Graph
 
     edited = Graph(graph)
     with torch.device("meta"):

@@ -8,13 +8,13 @@ from functools import partial
 import onnx
 
 from dmformer.errors import UsageError
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.channels_last import keep_channels_last
-from dmformer.export.qdq.coreml import emit_coreml
-from dmformer.export.qdq.onnxruntime import emit_onnxruntime
-from dmformer.export.qdq.openvino import emit_openvino
-from dmformer.export.qdq.scheme import scheme_for
-from dmformer.export.qdq.tensorrt import emit_tensorrt
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.channels_last import keep_channels_last
+from dmformer.graph.qdq.coreml import emit_coreml
+from dmformer.graph.qdq.onnxruntime import emit_onnxruntime
+from dmformer.graph.qdq.openvino import emit_openvino
+from dmformer.graph.qdq.scheme import scheme_for
+from dmformer.graph.qdq.tensorrt import emit_tensorrt
 
 Emitter = Callable[[onnx.ModelProto, Mapping[str, Range], Collection[str]], onnx.ModelProto]
 """From a float graph, ranges by site and the integer groups to a graph with Q/DQ."""

@@ -1,6 +1,6 @@
 """Names of what can be quantized: layer groups of the canonical graph, read from its node names.
 
-Node names are module paths (`dmformer.export.passes.name_nodes_by_module`): ``stages.0.1.dma.expand``.
+Node names are module paths (`dmformer.graph.passes.name_nodes_by_module`): ``stages.0.1.dma.expand``.
 A *site* is the output of a node (or ``image``, the graph's input) and carries one activation range. A
 *group* is what a precision plan turns on or off; its name is a prefix of its nodes' names, except for
 ``...dma.sum`` (the additions of the levels) and ``...residual`` (both additions of a block). The GELU is a
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 
 import onnx
 
-from dmformer.export.qdq.affine import Range
-from dmformer.export.qdq.graph import Graph
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.graph import Graph
 
 _BLOCK = re.compile(r"(stages\.\d+\.\d+)\.(.+)")
 _DMA = re.compile(r"dma\.(expand|fuse|levels\.\d+|gate)")

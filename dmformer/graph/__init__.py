@@ -1,0 +1,1 @@
+"""Canonical model -> ONNX -> simplified ONNX, and precision as graph transformations."""
