@@ -21,7 +21,8 @@ from dmformer.data.dataset import Dataset
 from dmformer.data.open import open_dataset
 from dmformer.evaluation.metrics import compare
 from dmformer.evaluation.verify import Answers, run_dataset
-from dmformer.manifest import Comparison, Precision
+from dmformer.manifest import Comparison
+from dmformer.precision import Precision
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from benchmarks.timing import machine
-from dmformer.manifest import Precision, Tolerance
+from dmformer.manifest import Tolerance
+from dmformer.precision import Precision
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions, Int8Options

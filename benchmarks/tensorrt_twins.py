@@ -16,7 +16,8 @@ from pathlib import Path
 from benchmarks.timing import machine
 from dmformer import assets
 from dmformer.calibration.plan import PrecisionPlan, save_plan
-from dmformer.manifest import Comparison, Precision, Tolerance
+from dmformer.manifest import Comparison, Tolerance
+from dmformer.precision import Precision
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.making import Outcome

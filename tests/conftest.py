@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from dmformer.manifest import Precision
+from dmformer.precision import Precision
 from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkpoint, save_checkpoint
 from dmformer.model.network import DMFormer
 from dmformer.pipeline.export import export_bundles

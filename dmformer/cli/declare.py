@@ -22,8 +22,9 @@ Given: TypeAlias = tuple[Leaf, ...]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-def read_by_something(given: Given, request: Any) -> None:
-    """Of a command all options of which are always read."""
+def as_given(given: Given, request: Any) -> Any:
+    """Of a command all options of which are always read, and of which nothing else follows."""
+    return request
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Command:
         show: Shows the document to people.
         help: What it does, and its exit codes.
         examples: Lines to type, and why one would.
-        check: Refuses options that nothing would read, before anything runs.
+        settle: Refuses options that nothing would read, before anything runs, and gives the request with what follows
+            from others.
         talks: Whether people's text is shown beside a JSON document too.
     """
 
@@ -48,7 +50,7 @@ class Command:
     show: Callable[[Any], None]
     help: str
     examples: tuple[tuple[str, str], ...] = ()
-    check: Callable[[Given, Any], None] = read_by_something
+    settle: Callable[[Given, Any], Any] = as_given
     talks: bool = True
 
     @property
@@ -64,8 +66,7 @@ class Command:
         def call(context: typer.Context, json: bool, **typed: Any) -> int:
             given = {leaf: typed[word(leaf)] for leaf in options if is_typed(context, leaf)}
             request: Any = made(self.request, values(given))
-            self.check(tuple(given), request)
-            return self.deliver(request, json)
+            return self.deliver(self.settle(tuple(given), request), json)
 
         signature = Signature([Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)])
         parameters = map(parameter, options)

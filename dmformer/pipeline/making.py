@@ -13,15 +13,8 @@ from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import Answers, verify
 from dmformer.golden import Golden
 from dmformer.host import host_record, package_version
-from dmformer.manifest import (
-    Manifest,
-    Precision,
-    PrecisionRecord,
-    Proof,
-    RuntimeRecord,
-    SourceRecord,
-    TensorSpec,
-)
+from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, SourceRecord, TensorSpec
+from dmformer.precision import Precision
 from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress

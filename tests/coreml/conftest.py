@@ -13,7 +13,7 @@ import torch
 from dmformer.bundle import Bundle
 from dmformer.graph.coreml.conversion import Recipe, convert
 from dmformer.graph.coreml.package import write_package
-from dmformer.manifest import Precision
+from dmformer.precision import Precision
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.network import DMFormer

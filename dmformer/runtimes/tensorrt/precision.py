@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dmformer.errors import ExportError
-from dmformer.manifest import Precision
+from dmformer.precision import Precision
 from dmformer.progress import Progress
 
 if TYPE_CHECKING:
