@@ -25,7 +25,8 @@ def examine() -> dict[str, Any]:
     import platform
 
     from dmformer import __version__, host, limits
-    from dmformer.runtimes.registry import RUNTIMES, get_runtime
+    from dmformer.runtimes.registry import get_runtime
+    from dmformer.targets import TARGETS
 
     found = host.cpu()
     export_missing = [name for name in host.EXPORT_PACKAGES if host.package_version(name) is None]
@@ -43,8 +44,8 @@ def examine() -> dict[str, Any]:
         "memory_bytes": host.memory_bytes(),
         "gpu": host.nvidia_gpu(),
         "export": {"ready": not export_missing, "missing": export_missing, "install": "pip install 'dmformer[export]'"},
-        "targets": {name: {"missing": get_runtime(name).missing()} for name in RUNTIMES},
-        "packages": {name: host.package_version(name) for name in host.PACKAGES},
+        "targets": {name: {"missing": get_runtime(name).missing()} for name in TARGETS},
+        "packages": host.library_versions(*host.EXPORT_PACKAGES, "numpy", "pillow", "pydantic"),
     }
 
 
@@ -75,7 +76,7 @@ def show(document: dict[str, Any]) -> None:
         reason, _, command = (target["missing"] or "").partition(": ")
         grid.add_row(f"--target {escaped(name)}", _state(not reason, reason), escaped(command))
     out.print(grid)
-    versions = ", ".join(f"{name} {version}" for name, version in document["packages"].items() if version)
+    versions = ", ".join(f"{name} {version}" for name, version in document["packages"].items())
     out.print(f"packages: {escaped(versions)}")
     out.print("telemetry: none; that of ONNX Runtime and OpenVINO is switched off in whatever dmformer starts")
 
