@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from dmformer.model.config import ModelConfig
 from dmformer.preprocessing import Preprocessing
@@ -219,7 +219,12 @@ class Proof(Strict):
 
 
 class Manifest(Strict):
-    """The whole of ``manifest.json``."""
+    """The whole of ``manifest.json``.
+
+    Attributes:
+        options: Those of ``dmformer export`` that made the bundle, by their long names, as ``export --config`` takes
+            them; what is not there was the default. None where no command line could say them.
+    """
 
     schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bundle/1$")] = SCHEMA
     name: Annotated[str, Field(min_length=1, max_length=128)]
@@ -237,6 +242,7 @@ class Manifest(Strict):
     proof: Proof | None = None
     latency: Annotated[dict[str, Any] | None, AfterValidator(_finite)] = None
     not_deterministic: tuple[str, ...] = ()
+    options: Annotated[dict[str, JsonValue] | None, AfterValidator(_finite)] = None
 
     model_config = ConfigDict(populate_by_name=True)
 
