@@ -31,6 +31,7 @@ from dmformer.errors import BundleError
 from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import Proof
 from dmformer.model.config import ModelConfig
+from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
 from dmformer.runtimes.tensorrt.precision import ScannedImages
@@ -39,6 +40,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
 TARGETS = ("onnx", "onnxruntime", "openvino")
 CLASSES = 10
+LOOSE = ToleranceOptions(max_error=1e9, min_agreement=0, min_sqnr=-500, max_drop=100)
+"""Nothing falls below it."""
 TINY = ModelConfig(
     widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2), stem_width=4, num_classes=CLASSES
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import MISSING, dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
@@ -84,7 +85,9 @@ class Command:
         module, _, name = self.run.partition(":")
         document: Document = getattr(import_module(module), name)(request, TerminalProgress())
         if self.talks or not json:
-            self.show(document)
+            # The document has stdout for itself.
+            with redirect_stdout(sys.stderr if json else sys.stdout):
+                self.show(document)
         if json:
             sys.stdout.write(document.to_json())
         return 0 if document.within_tolerance else BELOW_TOLERANCE

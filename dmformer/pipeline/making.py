@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 
 from dmformer import __version__
 from dmformer.bundle import Bundle
-from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import Answers, verify
 from dmformer.golden import Golden
-from dmformer.host import host_record, package_version
+from dmformer.host import EXPORT_PACKAGES, host_record, library_versions
 from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, SourceRecord, TensorSpec
-from dmformer.precision import Precision
+from dmformer.pipeline.option_groups import WeightsOptions
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.settling import recorded
+from dmformer.pipeline.sources import is_embedded
+from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
-from dmformer.runtimes.registry import get_runtime
+from dmformer.runtimes.child import build_bundle
 from dmformer.staging import Staging, check_destination
+from dmformer.targets import get_target
 
 if TYPE_CHECKING:
     import onnx
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from dmformer.pipeline.verdict import Int8Verdict
 
 REJECTED = ".rejected"
-TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "coremltools", "numpy", "pillow")
 STORED: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 
 
@@ -85,9 +87,8 @@ def build_and_verify(
 ) -> tuple[Bundle, Proof]:
     """A bundle in its staging directory, with its proof."""
     request = request_for(target, graph, staging, prepared, options)
-    bundle = get_runtime(target).build(request, draft(target, groups, prepared, options), prepared.golden)
-    asked = options.tolerance or DEFAULTS[options.precision]
-    proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+    bundle = build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
+    proof = verify(bundle, prepared.answers(), tolerance=options.required(), progress=progress)
     return bundle.with_proof(proof), proof
 
 
@@ -131,6 +132,8 @@ def input_of(spec: Preprocessing, batch: int | None, pixels: bool) -> TensorSpec
 def draft(target: str, groups: dict[str, str], prepared: Prepared, options: ExportOptions) -> Manifest:
     """The manifest as far as it is known before the build."""
     checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
+    # A checkpoint that was handed over in memory cannot be named.
+    named = options.weights != WeightsOptions() or is_embedded(checkpoint.digest)
     return Manifest(
         name=checkpoint.name,
         target=target,
@@ -139,7 +142,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
             stored=STORED[options.precision],
             executes="unknown",
             groups=groups,
-            isa=options.int8.cpu_isa if target == "onnxruntime" and options.precision == "int8" else None,
+            isa=options.int8.cpu_isa if get_target(target).follows_isa and options.precision == "int8" else None,
         ),
         files={},
         input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
@@ -151,5 +154,6 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         source=SourceRecord(
             name=checkpoint.name, sha256=checkpoint.digest, config=checkpoint.config, notes=checkpoint.notes
         ),
-        tools={"dmformer": __version__, **{tool: found for tool in TOOLS if (found := package_version(tool))}},
+        tools={"dmformer": __version__, **library_versions(*EXPORT_PACKAGES, "numpy", "pillow")},
+        options=recorded(options, target) if named else None,
     )

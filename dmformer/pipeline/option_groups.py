@@ -86,9 +86,7 @@ class WeightsOptions:
 
 
 def _numbers(flag: str, of: str) -> Option:
-    return Option(
-        flag, f"Per channel, of 0..1, as {of}.", PREPROCESSING, parse=partial(parse_floats, flag), typed=str
-    )
+    return Option(flag, f"Per channel, of 0..1, as {of}.", PREPROCESSING, parse=partial(parse_floats, flag), typed=str)
 
 
 @dataclass(frozen=True)
@@ -152,9 +150,7 @@ class EngineOptions:
             "8.0, 8.6, 8.9, 12.0 and later",
         ),
     ] = ()
-    dla_core: Annotated[
-        int | None, _nvidia("--dla", "Core of the deep learning accelerator (Orin).", min=0)
-    ] = None
+    dla_core: Annotated[int | None, _nvidia("--dla", "Core of the deep learning accelerator (Orin).", min=0)] = None
     timing_cache: Annotated[
         Path | None, _nvidia("--timing-cache", "File with the builder's timings.", "in the user's cache")
     ] = None
@@ -184,9 +180,7 @@ class CoreMlOptions:
 
     int8: Annotated[
         Literal["w8a8", "w8a16"],
-        Option(
-            "--w8a16", "INT8 for weights only (iOS 16); --int8 alone is W8A8 (iOS 17).", COREML, const="w8a16"
-        ),
+        Option("--w8a16", "INT8 for weights only (iOS 16); --int8 alone is W8A8 (iOS 17).", COREML, const="w8a16"),
     ] = "w8a8"
     classifier: Annotated[bool, _coreml("--classifier", "A label and probabilities besides the logits.")] = False
     tensor_input: Annotated[bool, _coreml("--tensor-input", "Take a preprocessed tensor, not an image.")] = False
@@ -235,12 +229,10 @@ class ToleranceOptions:
     min_agreement: Annotated[
         float | None, _tolerance("--min-agreement", "Smallest share of equal top-1.", min=0, max=1)
     ] = None
-    min_sqnr: Annotated[
-        float | None, _tolerance("--min-sqnr", "Smallest signal to quantization noise ratio, dB.")
-    ] = None
-    max_drop: Annotated[
-        float | None, _tolerance("--max-drop", "Largest loss of top-1, percentage points.")
-    ] = None
+    min_sqnr: Annotated[float | None, _tolerance("--min-sqnr", "Smallest signal to quantization noise ratio, dB.")] = (
+        None
+    )
+    max_drop: Annotated[float | None, _tolerance("--max-drop", "Largest loss of top-1, percentage points.")] = None
 
     def over(self, base: Tolerance) -> Tolerance:
         """What must hold: the base with what is not None.

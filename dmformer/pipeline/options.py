@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -18,6 +18,7 @@ from dmformer.pipeline.option_groups import (
     parse_size,
 )
 from dmformer.precision import Precision
+from dmformer.targets import DEFAULT, TARGETS
 
 if TYPE_CHECKING:
     from dmformer.manifest import Tolerance
@@ -28,6 +29,8 @@ CpuIsa = Literal["amx", "avx512-vnni", "avx2-vnni", "avx512", "avx2", "arm64-i8m
 CPU_ISAS: tuple[CpuIsa, ...] = get_args(CpuIsa)
 """What the INT8 emitters know; a test keeps it equal to theirs, which needs onnx to be imported."""
 GOLDEN_IMAGES = 32
+BUNDLES = Path("build")
+"""Where bundles go, and are looked for, if nothing is said."""
 
 ImageSize = Annotated[
     Size | None,
@@ -89,9 +92,9 @@ class Int8Options:
     allow_random: Annotated[
         bool, Option("--allow-random-calibration", "Calibrate on random numbers, where only speed matters.", INT8)
     ] = False
-    use_cache: Annotated[
-        bool, Option("--cache/--no-cache", "Reuse ranges of the same weights and images.", INT8)
-    ] = True
+    use_cache: Annotated[bool, Option("--cache/--no-cache", "Reuse ranges of the same weights and images.", INT8)] = (
+        True
+    )
     cache: Path | None = None
 
 
@@ -100,7 +103,7 @@ class ExportOptions:
     """The choices of one export; the defaults are what most people want.
 
     Attributes:
-        targets: Names in `dmformer.runtimes.registry.RUNTIMES`; ``all`` stands for those that can be built here.
+        targets: Names in `dmformer.targets.TARGETS`; ``all`` stands for those that can be built here.
         precision: ``fp32``, ``fp16`` or ``int8``. The command line chooses what is natural to the targets.
         size: Height and width of the input; None keeps the checkpoint's.
         batch: Images in a batch.
@@ -127,17 +130,15 @@ class ExportOptions:
         tuple[str, ...],
         Option(
             "--target -t",
-            "onnx, onnxruntime, openvino, tensorrt, tensorrt-rtx, coreml or all; may be given several times.",
-            default="onnxruntime",
+            f"{', '.join(TARGETS)} or all; may be given several times.",
+            default=DEFAULT,
         ),
-    ] = ("onnxruntime",)
+    ] = (DEFAULT,)
     precision: Annotated[
         Precision,
         Option("--fp32", "Full precision (the default).", const="fp32"),
         Option("--half --fp16", "FP16 weights; the table says what executes.", const="fp16"),
-        Option(
-            "--int8", "INT8, calibrated and verified; falls back layer by layer to hold --max-drop.", const="int8"
-        ),
+        Option("--int8", "INT8, calibrated and verified; falls back layer by layer to hold --max-drop.", const="int8"),
     ] = "fp32"
     size: ImageSize = None
     batch: Annotated[int, Option("--batch", "Images in a batch.", GRAPH, min=1)] = 1
@@ -157,15 +158,15 @@ class ExportOptions:
     ] = False
     data: Data = None
     max_images: MaxImages = None
-    weights: WeightsOptions = WeightsOptions()
-    int8: Int8Options = Int8Options()
-    preprocessing: PreprocessingOptions = PreprocessingOptions()
-    output: Annotated[Path, Option("--output -o", "Bundles go to OUTPUT/<model>-<target>-<precision>/.")] = Path("build")
-    build: EngineOptions = EngineOptions()
-    coreml: CoreMlOptions = CoreMlOptions()
+    weights: WeightsOptions = field(default_factory=WeightsOptions)
+    int8: Int8Options = field(default_factory=Int8Options)
+    preprocessing: PreprocessingOptions = field(default_factory=PreprocessingOptions)
+    output: Annotated[Path, Option("--output -o", "Bundles go to OUTPUT/<model>-<target>-<precision>/.")] = BUNDLES
+    build: EngineOptions = field(default_factory=EngineOptions)
+    coreml: CoreMlOptions = field(default_factory=CoreMlOptions)
     force: Annotated[bool, Option("--force", "Replace bundles that exist.")] = False
     device: Device = "cpu"
-    tolerance: ToleranceOptions = ToleranceOptions()
+    tolerance: ToleranceOptions = field(default_factory=ToleranceOptions)
     golden_images: int = GOLDEN_IMAGES
 
     def required(self) -> Tolerance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -88,17 +88,19 @@ class CalibrateOptions:
     """Ranges to measure.
 
     Attributes:
-        weights: Which weights.
         output: The file to write.
         int8: The images, and how ranges follow from them.
         size: Height and width of the input; None keeps the checkpoint's.
+        weights: Which weights.
         force: Replace a file that exists.
     """
 
-    weights: WeightsOptions = WeightsOptions()
     output: Annotated[Path, Option("--output -o", "The ranges file to write.")] = Path("ranges.json")
-    int8: Annotated[Int8Options, Only("calibration", "images", "method", "allow_random", "use_cache")] = Int8Options()
+    int8: Annotated[Int8Options, Only("calibration", "images", "method", "allow_random", "use_cache")] = field(
+        default_factory=Int8Options
+    )
     size: ImageSize = None
+    weights: WeightsOptions = field(default_factory=WeightsOptions)
     force: Annotated[bool, Option("--force", "Replace a file that exists.")] = False
 
 
@@ -136,9 +138,9 @@ class InspectOptions:
         ),
     ] = None
     preset: Annotated[str | None, Option("--preset", "Inspect a preset: tiny, small or large.")] = None
-    sensitivity: Annotated[
-        bool, Option("--sensitivity", "What INT8 costs and saves, by layer group.", SENSITIVITY)
-    ] = False
+    sensitivity: Annotated[bool, Option("--sensitivity", "What INT8 costs and saves, by layer group.", SENSITIVITY)] = (
+        False
+    )
     target: Annotated[str, Option("--target -t", "The runtime to measure in.", SENSITIVITY)] = DEFAULT
     granularity: Annotated[
         Literal["stage", "block"],
@@ -147,7 +149,7 @@ class InspectOptions:
     picture: Annotated[Path | None, Option("--picture", "Draw it into a .svg, .png or .pdf.", SENSITIVITY)] = None
     data: Data = None
     max_images: MaxImages = None
-    int8: Annotated[Int8Options, Only("calibration", "images", "allow_random")] = Int8Options()
+    int8: Annotated[Int8Options, Only("calibration", "images", "allow_random")] = field(default_factory=Int8Options)
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ class BuildOptions:
 
     bundle: Annotated[Path, Option("bundle", "A bundle for tensorrt or tensorrt-rtx.")]
     output: Annotated[Path | None, Option("--output -o", "Write here.", default="in the place of the bundle")] = None
-    engine: EngineOptions = EngineOptions()
-    trtexec: Annotated[
-        str | None, Option("--trtexec", "Print the command for this version instead of building.")
-    ] = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    trtexec: Annotated[str | None, Option("--trtexec", "Print the command for this version instead of building.")] = (
+        None
+    )
     force: Annotated[bool, Option("--force", "Replace a bundle at --output.")] = False

@@ -8,32 +8,30 @@ from typing import TYPE_CHECKING
 
 from dmformer.errors import UsageError
 from dmformer.pipeline.option_groups import PreprocessingOptions, Size, WeightsOptions, chosen
+from dmformer.pipeline.options import ExportOptions
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
 
 
 def weights_for(
-    weights: Checkpoint | Path | str | None,
-    options: WeightsOptions,
-    preprocessing: PreprocessingOptions,
-    size: Size | None = None,
-) -> Checkpoint | None:
-    """The checkpoint that a call or its options name, or None for the embedded one.
+    weights: Checkpoint | Path | str | None, options: ExportOptions
+) -> tuple[Checkpoint | None, ExportOptions]:
+    """The checkpoint that a call or its options name, None for the embedded one, and the options that name it.
 
     Args:
         weights: A checkpoint, or the path of one; None leaves it to the options.
-        options: Describe a file, or random weights.
-        preprocessing: See `with_preprocessing`; likewise `size`.
+        options: Describe a file or random weights, and how training prepared images.
 
     Raises:
         UsageError: The options contradict each other, or there is no weights file that they could describe.
         CheckpointError: The file cannot be used.
     """
     if isinstance(weights, str | Path):
-        options = replace(options, path=Path(weights))
-    checkpoint = choose_weights(options) if weights is None or isinstance(weights, str | Path) else weights
-    return with_preprocessing(checkpoint, preprocessing, size)
+        options = replace(options, weights=replace(options.weights, path=Path(weights)))
+        weights = None
+    checkpoint = weights or choose_weights(options.weights)
+    return with_preprocessing(checkpoint, options.preprocessing, options.size), options
 
 
 def choose_weights(options: WeightsOptions) -> Checkpoint | None:
