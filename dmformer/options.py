@@ -20,6 +20,10 @@ Place = tuple[str, ...]
 """Names of fields, from the request's own to one of a group in it."""
 
 
+def _long(flags: str) -> tuple[str, ...]:
+    return tuple(flag[2:] for flag in flags.split() if flag.startswith("--"))
+
+
 @dataclass(frozen=True)
 class Option:
     """How a field is given: ``batch: Annotated[int, Option("--batch", "Images in a batch.", GRAPH, min=1)] = 1``.
@@ -48,8 +52,12 @@ class Option:
     @property
     def names(self) -> tuple[str, ...]:
         """Its long names without dashes: what a file calls it; an argument's name."""
-        words = self.flags.partition("/")[0].split()
-        return tuple(word[2:] for word in words if word.startswith("--")) or (self.flags,)
+        return _long(self.flags.partition("/")[0]) or (self.flags,)
+
+    @property
+    def opposites(self) -> tuple[str, ...]:
+        """The long names, without dashes, that say the opposite."""
+        return _long(self.flags.partition("/")[2])
 
 
 class Only:
@@ -173,6 +181,8 @@ def _kind(request: type, name: str) -> type:
 def written(request: object, leaving_out: Iterable[str] = ()) -> dict[str, Any]:
     """What makes the same request again, by long names: all that differs from the defaults, fit for JSON.
 
+    Absolute paths are written by their names alone: what is written may travel, and names no directory of this machine.
+
     Args:
         request: The request.
         leaving_out: Panels of the help, all options in which are meant, and names of options.
@@ -194,7 +204,9 @@ def written(request: object, leaving_out: Iterable[str] = ()) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return value.name if value.is_absolute() else str(value)
+    return value
 
 
 def refuse_idle(given: Iterable[Leaf], groups: Iterable[str], why: str, hint: str) -> None:

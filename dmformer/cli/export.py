@@ -34,6 +34,8 @@ EXPORT = Command(
         ("dmformer export best.pt --target all --data val/ --json", "every runtime here, verified on your images"),
         ("dmformer export best.pt --target coreml --classifier", "for Xcode: image in, label and probabilities out"),
         ("dmformer export --preset small --random-weights --imgsz 224", "only to see the speed"),
+        ("dmformer export --config BUNDLE -o again", "the same bundle once more, by the options in its manifest"),
     ),
     settle=settled,
+    written=True,
 )
