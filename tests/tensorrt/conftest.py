@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from dmformer.bundle import Bundle
+from dmformer.calibration.typed import scan, typed_graph
 from dmformer.graph.qdq.sites import groups_of, kind_of
 from dmformer.graph.qdq.tensorrt import emit_tensorrt
-from dmformer.runtimes.tensorrt.precision import scan, typed_graph
 from dmformer.runtimes.tensorrt.runtime import TensorRt, TensorRtForRtx
 from tests.conftest import Exported
 from tests.support import random_batch, scanned

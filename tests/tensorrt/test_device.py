@@ -16,8 +16,8 @@ from dmformer.cli.options import NVIDIA
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
-from dmformer.graph.twin import twin_bundle
 from dmformer.pipeline.tensorrt_export import check_device
+from dmformer.pipeline.twins import twin_bundle
 from dmformer.runtimes.registry import open_bundle
 from dmformer.runtimes.tensorrt.gpu import gpus
 from dmformer.runtimes.tensorrt.runtime import TensorRt, TensorRtForRtx, family_of, plan_in
