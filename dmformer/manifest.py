@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from dmformer.model.config import ModelConfig
 from dmformer.preprocessing import Preprocessing
-from dmformer.runtime_options import check_options
+from dmformer.targets import check_options
 from dmformer.texts import plain_document
 
 SCHEMA = "dmformer.bundle/1"

@@ -33,7 +33,7 @@ def show(document: DoctorDocument) -> None:
         reason, _, command = (target.missing or "").partition(": ")
         grid.add_row(f"--target {escaped(name)}", _state(not reason, reason), escaped(command))
     out.print(grid)
-    versions = ", ".join(f"{name} {version}" for name, version in document.packages.items() if version)
+    versions = ", ".join(f"{name} {version}" for name, version in document.packages.items())
     out.print(f"packages: {escaped(versions)}")
     out.print("telemetry: none; that of ONNX Runtime and OpenVINO is switched off in whatever dmformer starts")
 

@@ -11,7 +11,8 @@ from dmformer.documents import Document, schema
 from dmformer.manifest import Strict
 from dmformer.pipeline.requests import DoctorOptions
 from dmformer.progress import Progress
-from dmformer.runtimes.registry import RUNTIMES, get_runtime
+from dmformer.runtimes.registry import get_runtime
+from dmformer.targets import TARGETS
 
 
 class ExportState(Strict):
@@ -46,7 +47,7 @@ class DoctorDocument(Document):
     gpu: str | None
     export: ExportState
     targets: dict[str, TargetState]
-    packages: dict[str, str | None]
+    packages: dict[str, str]
 
 
 def examine(options: DoctorOptions | None = None, progress: Progress | None = None) -> DoctorDocument:
@@ -67,6 +68,6 @@ def examine(options: DoctorOptions | None = None, progress: Progress | None = No
         memory_bytes=host.memory_bytes(),
         gpu=host.nvidia_gpu(),
         export=ExportState(ready=not missing, missing=missing),
-        targets={name: TargetState(missing=get_runtime(name).missing()) for name in RUNTIMES},
-        packages={name: host.package_version(name) for name in host.PACKAGES},
+        targets={name: TargetState(missing=get_runtime(name).missing()) for name in TARGETS},
+        packages=host.library_versions(*host.EXPORT_PACKAGES, "numpy", "pillow", "pydantic"),
     )
