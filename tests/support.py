@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from typer.core import TyperGroup
 
 from dmformer.bundle import Bundle, entry_of, parse_manifest
+from dmformer.calibration.typed import ScannedImages
 from dmformer.cli.app import COMMANDS, app
 from dmformer.documents import Document
 from dmformer.errors import BundleError
@@ -33,7 +34,6 @@ from dmformer.manifest import Proof
 from dmformer.model.config import ModelConfig
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
-from dmformer.runtimes.tensorrt.precision import ScannedImages
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
