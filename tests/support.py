@@ -26,6 +26,7 @@ from pydantic import TypeAdapter
 from typer.core import TyperGroup
 
 from dmformer.bundle import Bundle, entry_of, parse_manifest
+from dmformer.calibration.typed import ScannedImages
 from dmformer.cli.app import COMMANDS, app
 from dmformer.errors import BundleError
 from dmformer.golden import GOLDEN_FILE, Golden
@@ -34,7 +35,6 @@ from dmformer.model.config import ModelConfig
 from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
-from dmformer.runtimes.tensorrt.precision import ScannedImages
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent

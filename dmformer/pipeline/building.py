@@ -73,7 +73,7 @@ def tell_dla(bundle: Bundle, progress: Progress) -> None:
         return
     import onnx
 
-    from dmformer.runtimes.tensorrt.dla import dla_report
+    from dmformer.graph.dla import dla_report
 
     for line in dla_report(onnx.load(str(bundle.file("graph")))):
         progress.say(line)

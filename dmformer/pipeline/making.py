@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmformer import __version__
 from dmformer.bundle import Bundle
 from dmformer.evaluation.verify import Answers, verify
 from dmformer.golden import Golden
@@ -24,6 +23,7 @@ from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_bundle
 from dmformer.staging import Staging, check_destination
 from dmformer.targets import get_target
+from dmformer.version import __version__
 
 if TYPE_CHECKING:
     import onnx

@@ -10,6 +10,7 @@ from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.evaluation.layers.engine import engine_line
 from dmformer.evaluation.verify import verify
+from dmformer.graph.dla import dla_report
 from dmformer.manifest import Manifest, Proof
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import Outcome, Prepared, draft, publish, request_for
@@ -18,7 +19,6 @@ from dmformer.pipeline.typed_graphs import TypedGraphs, typed_graphs
 from dmformer.progress import Progress
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
-from dmformer.runtimes.tensorrt.dla import dla_report
 from dmformer.runtimes.tensorrt.levels import ALTERNATIVE
 from dmformer.runtimes.tensorrt.plan import BuildPlan, check_plan, make_plan
 from dmformer.runtimes.tensorrt.runtime import TIMING_CACHE, TensorRtFamily
@@ -124,7 +124,7 @@ def twin_proof(
     manifest: Manifest, typed: onnx.ModelProto, prepared: Prepared, options: ExportOptions, progress: Progress
 ) -> Proof:
     """The proof of a typed graph's numerical twin."""
-    from dmformer.graph.twin import twin_bundle
+    from dmformer.pipeline.twins import twin_bundle
 
     with scratch_directory() as scratch:
         twin = twin_bundle(manifest, prepared.golden, typed, scratch)

@@ -8,10 +8,10 @@ import onnx
 import pytest
 
 from dmformer.bundle import Bundle
+from dmformer.calibration.typed import scan, typed_graph
 from dmformer.graph.qdq.sites import groups_of, kind_of
 from dmformer.graph.qdq.tensorrt import emit_tensorrt
 from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
-from dmformer.runtimes.tensorrt.precision import scan, typed_graph
 from dmformer.runtimes.tensorrt.runtime import TensorRt
 from tests.conftest import Exported
 from tests.support import random_batch, scanned

@@ -15,8 +15,8 @@ from dmformer.cli.app import app
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
-from dmformer.graph.twin import twin_bundle
 from dmformer.pipeline.option_groups import NVIDIA
+from dmformer.pipeline.twins import twin_bundle
 from dmformer.runtimes.registry import open_bundle
 from dmformer.runtimes.tensorrt.bundles import family_of, instructions, plan_in
 from dmformer.runtimes.tensorrt.gpu import gpus

@@ -59,6 +59,11 @@ class Graph:
         values = (*inferred.input, *inferred.value_info, *inferred.output)
         return {value.name: value.type.tensor_type for value in values}
 
+    @property
+    def opset(self) -> int:
+        """Version of ONNX's own operators."""
+        return max(int(entry.version) for entry in self._model.opset_import if not entry.domain)
+
     def is_float(self, value: str) -> bool:
         """Whether a value is float32, and no shape, index or code."""
         return value in self.tensors and self.tensors[value].elem_type == onnx.TensorProto.FLOAT
