@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.runtimes.mlprogram.protobuf import Message
+from dmformer.runtimes.protobuf import Message
 
 Content = NDArray[np.generic] | str | tuple[str, ...]
 
