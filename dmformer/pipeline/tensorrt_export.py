@@ -74,13 +74,13 @@ def alternative(
     if graphs.alternative is None:
         return {}
     proof = twin_proof(manifest, graphs.alternative, prepared, options, progress)
-    found = max(proof.comparisons, key=lambda comparison: comparison.images)
+    largest = max(proof.comparisons, key=lambda comparison: comparison.images)
     if not proof.passed:
         progress.say(f"depthwise levels stay float16: in INT8 {'; '.join(proof.failures)}")
         return {}
     progress.say(
         f"depthwise levels: float16 unless a GPU is faster in INT8, which dmformer build times on the device "
-        f"(twin in INT8: agreement {found.agreement or 0.0:.2%} on {found.images} images)"
+        f"(twin in INT8: agreement {largest.agreement or 0.0:.2%} on {largest.images} images)"
     )
     path = prepared.scratch / "alternative.onnx"
     path.write_bytes(graphs.alternative.SerializeToString(deterministic=True))
