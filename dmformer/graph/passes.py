@@ -113,7 +113,7 @@ def simplify(model: ir.Model, progress: Progress) -> ir.Model:
         progress.say("the graph is not simplified: onnxsim changed what it computes")
         return model
     before, after = (Counter(node.op_type for node in nodes) for nodes in (model.graph, simplified.graph.node))
-    changes = [f"{count} {kind} less" for kind, count in sorted((before - after).items())]
+    changes = [f"{count} {kind} fewer" for kind, count in sorted((before - after).items())]
     changes += [f"{count} {kind} more" for kind, count in sorted((after - before).items())]
     if changes:
         progress.say(f"onnxsim: {', '.join(changes)}")
