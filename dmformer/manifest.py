@@ -25,7 +25,6 @@ from dmformer.texts import plain_document
 SCHEMA = "dmformer.bundle/1"
 
 Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 MAX_ELEMENTS = 1 << 28
 """Of one input: a GiB of float32."""

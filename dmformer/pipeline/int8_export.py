@@ -71,9 +71,9 @@ def mend(
 ) -> tuple[Quantized, Bundle, Proof]:
     """Searches a plan that holds the floor and builds it; gives back what there was where there is none."""
     progress.say(f"{workshop.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
-    asked = options.tolerance or DEFAULTS["int8"]
+    tolerance = options.tolerance or DEFAULTS["int8"]
     try:
-        groups = workshop.search(questions(prepared), stricter(asked), progress)
+        groups = workshop.search(questions(prepared), stricter(tolerance), progress)
     except UsageError as error:
         progress.say(error.message)
         return quantized, bundle, proof
@@ -82,12 +82,12 @@ def mend(
     return better, *rebuilt
 
 
-def stricter(asked: Tolerance) -> Tolerance:
+def stricter(tolerance: Tolerance) -> Tolerance:
     """Half of what is allowed, because a search looks at fewer images than the proof."""
-    return asked.model_copy(
+    return tolerance.model_copy(
         update={
-            "max_top1_drop": None if asked.max_top1_drop is None else asked.max_top1_drop * HALF,
-            "min_agreement": None if asked.min_agreement is None else 1 - (1 - asked.min_agreement) * HALF,
+            "max_top1_drop": None if tolerance.max_top1_drop is None else tolerance.max_top1_drop * HALF,
+            "min_agreement": None if tolerance.min_agreement is None else 1 - (1 - tolerance.min_agreement) * HALF,
         }
     )
 
@@ -106,8 +106,8 @@ def questions_from(answers: Answers, prepared: Prepared) -> Questions:
     count = len(answers.indices)
     rows = [position * count // SEARCH_IMAGES for position in range(SEARCH_IMAGES)] if count > SEARCH_IMAGES else None
     rows = rows or list(range(count))
-    chosen = answers.dataset.select([answers.indices[row] for row in rows])
-    batches = iterate_batches(chosen, prepared.checkpoint.preprocessing, len(chosen))
+    images = answers.dataset.select([answers.indices[row] for row in rows])
+    batches = iterate_batches(images, prepared.checkpoint.preprocessing, len(images))
     tensors = np.concatenate([batch.tensor for batch in batches])
     labels = None if answers.labels is None else answers.labels[rows]
     return Questions(tensors, answers.logits[rows], labels)

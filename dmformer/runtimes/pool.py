@@ -40,8 +40,8 @@ class SessionPool:
         """
         if not 1 <= count <= MAX_SESSIONS:
             raise UsageError(f"{count} sessions are not possible", f"give 1 to {MAX_SESSIONS}")
-        asked = options or SessionOptions()
-        each = replace(asked, threads=threads_per_stream(asked.threads, count))
+        shared = options or SessionOptions()
+        each = replace(shared, threads=threads_per_stream(shared.threads, count))
         self._count = count
         self._closed = False
         self._changed = threading.Condition()

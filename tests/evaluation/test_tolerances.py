@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from dmformer.errors import UsageError
 from dmformer.evaluation.tolerances import DEFAULTS, ENOUGH_IMAGES, failures, with_overrides
-from dmformer.manifest import PRECISIONS, Comparison, Tolerance
+from dmformer.manifest import Comparison, Precision, Tolerance
 
 
 def comparison(**changes: Any) -> Comparison:
@@ -52,7 +52,7 @@ def test_an_error_is_in_units_of_the_largest_logit_but_never_of_less_than_one() 
 
 def test_equal_outputs_pass_everything() -> None:
     equal = comparison(sqnr_db=None, max_abs_error=0, agreement=1, top1=90, reference_top1=90)
-    assert all(failures(equal, DEFAULTS[precision]) == [] for precision in PRECISIONS)
+    assert all(failures(equal, DEFAULTS[precision]) == [] for precision in get_args(Precision))
 
 
 def test_what_was_not_measured_is_not_judged() -> None:
