@@ -152,7 +152,7 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     # Damaged images of a labelled set are named when the reference answers all of it.
     told = Silent() if sources.dataset is not None else progress
     golden = make_golden(reference, sources.samples, options.golden_images, checkpoint.preprocessing, told)
-    graph = make_graph(checkpoint, reference, golden, options)
+    graph = make_graph(checkpoint, reference, golden, options, progress)
 
     @cache
     def answers() -> Answers | None:
@@ -187,7 +187,9 @@ def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions,
     return calibration
 
 
-def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions) -> onnx.ModelProto:
+def make_graph(
+    checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions, progress: Progress
+) -> onnx.ModelProto:
     """The float32 graph, checked against the reference."""
     from dmformer.graph.onnx_model import assert_computes, make_onnx
     from dmformer.model.canonical import assert_equal, canonicalize
@@ -198,7 +200,8 @@ def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, opti
 
         model = canonicalize(reference)
         assert_equal(reference, model, torch.from_numpy(golden.tensors), rtol=CANONICAL_ERROR)
-    graph = make_onnx(model, graph_options(checkpoint, options), checkpoint.preprocessing, checkpoint.labels)
+    form = graph_options(checkpoint, options)
+    graph = make_onnx(model, form, checkpoint.preprocessing, checkpoint.labels, progress)
     assert_computes(graph, model, golden.tensors)
     return graph
 
