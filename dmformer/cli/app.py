@@ -14,8 +14,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from dmformer import chatter
-from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
-from dmformer.cli.bench import bench
+from dmformer.cli.bench import BENCH
 from dmformer.cli.build import BUILD
 from dmformer.cli.cache import CACHE
 from dmformer.cli.calibrate import CALIBRATE
@@ -40,7 +39,7 @@ from dmformer.files import utf8_name
 P = ParamSpec("P")
 PICTURES = {"images"}
 """Arguments whose files are opened by dmformer itself, under whatever name a camera gave them."""
-COMMANDS = (EXPORT, BUILD, PREDICT, EMBED, COMPARE, INSPECT, CALIBRATE, CACHE, DOCTOR)
+COMMANDS = (EXPORT, BUILD, PREDICT, EMBED, BENCH, COMPARE, INSPECT, CALIBRATE, CACHE, DOCTOR)
 PLAIN = {"dumb", "unknown"}
 """Terminals that take no commands."""
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -166,7 +165,7 @@ add(BUILD)
 app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
 add(PREDICT)
 add(EMBED)
-app.command(context_settings=HELP, epilog=_epilog(BENCH_EXAMPLES))(guarded(bench))
+add(BENCH)
 add(COMPARE)
 app.command(context_settings=HELP, epilog=_epilog(REPORT_EXAMPLES))(guarded(report))
 add(INSPECT)

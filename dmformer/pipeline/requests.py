@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dmformer.common_options import Bundled, Data, Device, MaxImages, Threads
+from dmformer.common_options import Bundled, Data, Device, ForceFile, MaxImages, Threads
+from dmformer.evaluation.latency.settings import Settings
 from dmformer.options import Only, Option
 from dmformer.pipeline.option_groups import EngineOptions, Size, WeightsOptions, parse_size
 from dmformer.pipeline.options import ImageSize, Int8Options
@@ -102,6 +103,41 @@ class CalibrateOptions:
     size: ImageSize = None
     weights: WeightsOptions = field(default_factory=WeightsOptions)
     force: Annotated[bool, Option("--force", "Replace a file that exists.")] = False
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure side by side.
+
+    Attributes:
+        bundles: Directories; what else is among them is told and left out.
+        against: The reference: ``pytorch``, ``pytorch-compile``, ``none``, or ``auto``: PyTorch where it is installed.
+        weights: The bundles' weights, for PyTorch; None takes the embedded ones or random ones, which are as fast.
+        batch: Images in a call; empty takes each bundle's own.
+        settings: How to measure.
+        layers: Also ask the runtimes where the time goes, and measure this machine's peaks.
+        output: Where the document is kept.
+        force: Replace a file there.
+    """
+
+    bundles: Annotated[tuple[Path, ...], Option("bundles", "Bundles: the directories that export made.")]
+    against: Annotated[
+        str, Option("--against", "The reference: pytorch, pytorch-compile or none. auto: pytorch if installed.")
+    ] = "auto"
+    weights: Annotated[
+        Path | None, Option("--weights", "The bundles' weights, for PyTorch. Default: the embedded, or random ones.")
+    ] = None
+    batch: Annotated[
+        tuple[int, ...],
+        Option("--batch", "Images in a call; may be given several times.", min=1, default="the bundle's"),
+    ] = ()
+    settings: Settings = field(default_factory=Settings)
+    layers: Annotated[
+        bool,
+        Option("--layers/--no-layers", "Ask the runtimes where the time goes, and measure this machine's peaks."),
+    ] = True
+    output: Annotated[Path | None, Option("--output -o", "Also write the JSON document to this file.")] = None
+    force: ForceFile = False
 
 
 SENSITIVITY = "INT8 sensitivity"
