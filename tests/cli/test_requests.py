@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import TypeAdapter
 
+import dmformer
 from dmformer.cli.app import COMMANDS
 from dmformer.cli.declare import Command
 from dmformer.documents import Document
@@ -76,3 +77,13 @@ def test_every_field_of_a_request_is_documented(command: Command) -> None:
         described = inspect.getdoc(group) or ""
         missing = [entry.name for entry in fields(group) if entry.name not in described]
         assert not missing, (group, missing)
+
+
+def test_what_a_command_does_is_said_in_python_too() -> None:
+    """Every name is there, is documented, and the requests of the public functions are public."""
+    for name in set(dmformer.__all__) - {"__version__"}:
+        assert inspect.getdoc(getattr(dmformer, name)), name
+    for function in (dmformer.bench, dmformer.embed, dmformer.verify):
+        assert getattr(dmformer, get_type_hints(function)["options"].__name__)
+    for group in groups(dmformer.ExportOptions):
+        assert getattr(dmformer, group.__name__) is group
