@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmformer.bundle import Bundle
@@ -93,6 +93,7 @@ TEXTS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(
 JSON = st.recursive(TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([name for leaf in OPTIONS for name in leaf.option.names]), JSON, max_size=4))
 def test_whatever_a_manifest_says_is_taken_or_refused(said: dict[str, Any]) -> None:
     from dmformer.run_file import given_by
