@@ -68,7 +68,7 @@ class Classifier:
             UsageError: An argument is out of range.
         """
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        self.classes = self.bundle.manifest.source.config.num_classes
+        self.classes = self.bundle.manifest.source.config.classes
         self._timeout, self._max_pixels = timeout, max_pixels
         self._pool = SessionPool(self.bundle, sessions, SessionOptions(threads, device))
         self.execution = self._pool.execution

@@ -190,7 +190,7 @@ def metadata(checkpoint: Checkpoint, plan: PackagePlan, precision: str) -> Mappi
     return {
         "author": plan.author,
         "license": plan.license,
-        "description": f"{checkpoint.name}: DMFormer, {checkpoint.config.num_classes} classes, {size}, {precision}",
+        "description": f"{checkpoint.name}: DMFormer, {checkpoint.config.classes} classes, {size}, {precision}",
         "version": __version__,
         "dmformer.preprocessing": checkpoint.preprocessing.model_dump_json(),
         "dmformer.input": "image" if plan.image_input else "tensor",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, RejectedError, UsageError
 from dmformer.evaluation.verify import Answers
+from dmformer.fields import check_elements
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
-from dmformer.manifest import check_elements
 from dmformer.pipeline.coreml_export import TARGET as COREML
 from dmformer.pipeline.coreml_export import check_coreml, label_of, make_coreml, needs_ranges, plan_for
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, graph_for, publish

@@ -11,17 +11,10 @@ from dmformer import __version__
 from dmformer.bundle import Bundle
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import Answers, verify
+from dmformer.fields import TensorSpec
 from dmformer.golden import Golden
 from dmformer.host import host_record, package_version
-from dmformer.manifest import (
-    Manifest,
-    Precision,
-    PrecisionRecord,
-    Proof,
-    RuntimeRecord,
-    SourceRecord,
-    TensorSpec,
-)
+from dmformer.manifest import Manifest, Precision, PrecisionRecord, Proof, RuntimeRecord, SourceRecord
 from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
@@ -150,7 +143,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         ),
         files={},
         input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
-        output=TensorSpec(name="logits", shape=(batch, checkpoint.config.num_classes)),
+        output=TensorSpec(name="logits", shape=(batch, checkpoint.config.classes)),
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
         runtime=RuntimeRecord(name=target, version="unknown"),

@@ -85,7 +85,7 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
     if data is None and not embedded:
         return None, None
     dataset = open_dataset(data or assets.TEST_IMAGES, checkpoint.labels)
-    check_labels(dataset, checkpoint.config.num_classes)
+    check_labels(dataset, checkpoint.config.classes)
     if data is not None:
         return dataset, None
     return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"

@@ -75,7 +75,7 @@ def choose_dataset(bundle: Bundle, options: VerifyOptions, progress: Progress) -
         progress.say("no data given: verifying on the golden samples alone")
         return None
     dataset = open_dataset(options.data or assets.TEST_IMAGES, bundle.manifest.labels)
-    check_labels(dataset, bundle.manifest.source.config.num_classes)
+    check_labels(dataset, bundle.manifest.source.config.classes)
     for note in dataset.notes:
         progress.say(note)
     if options.data is None:

@@ -15,7 +15,8 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 from dmformer.environment import Count, Environment, Ratio, Text
 from dmformer.errors import DataError
 from dmformer.evaluation.latency.settings import Boundary
-from dmformer.manifest import Decibels, Percent, Share, Strict
+from dmformer.fields import Decibels, Share, Strict
+from dmformer.manifest import Percent
 from dmformer.reading import read_json
 from dmformer.texts import first_problem, plain
 
