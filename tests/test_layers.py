@@ -15,8 +15,8 @@ TEMPLATES = PACKAGE / "embedding" / "templates"
 """Sources of the projects that ``dmformer embed`` writes: data of this package, no part of it."""
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if TEMPLATES not in path.parents)
 ROOMS = (
-    "", "data", "assets", "tasks", "model", "graph", "calibration", "runtimes", "evaluation", "devices", "embedding",
-    "pipeline", "cli",
+    "", "data", "assets", "tasks", "model", "graph", "calibration", "runtimes", "prediction", "evaluation",
+    "devices", "embedding", "pipeline", "cli",
 )  # fmt: skip
 """A room imports from itself and from those before it; the modules in the package's root are the first."""
 FIRST = {"", "data", "assets", "tasks"}

@@ -25,7 +25,10 @@ def compare(
         float, typer.Option("--tolerance", min=0, help="How much slower is allowed: 0.05 is 5 %.")
     ] = 0.05,
     max_drop: Annotated[
-        float, typer.Option("--max-drop", min=0, help="How much top-1 or agreement may fall, percentage points.")
+        float,
+        typer.Option(
+            "--max-drop", min=0, help="How much the headline figure (top-1) or agreement may fall, percentage points."
+        ),
     ] = 0.1,
     json: options.Json = False,
 ) -> int:
@@ -41,7 +44,7 @@ def compare(
     found = compare_documents(read_document(before), read_document(after), tolerance, max_drop)
     show(found)
     if json:
-        print_json("dmformer.compare/1", found.to_json())
+        print_json("dmformer.compare/2", found.to_json())
     return 0 if found.passed else BELOW_TOLERANCE
 
 
@@ -51,7 +54,9 @@ def show(found: Comparison) -> None:
     from dmformer.cli.output import console, escaped, number, table
     from dmformer.evaluation.latency.document import NO_DEVICE
 
-    grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", ">top-1 lost", "verdict")
+    title = next((change.headline for change in found.changes if change.headline), "accuracy")
+    lost = f">{title} lost"
+    grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", lost, "verdict")
     for change in found.changes:
         interval = change.interval
         grid.add_row(
@@ -60,7 +65,7 @@ def show(found: Comparison) -> None:
             number(change.after_ms, "{:.3f}"),
             NO_DEVICE if change.ratio is None else f"{change.ratio - 1:+.1%}",
             f"{interval[0] - 1:+.1%} to {interval[1] - 1:+.1%}" if interval else "-",
-            number(change.top1_drop),
+            number(change.headline_drop),
             f"[red]{escaped(change.verdict)}[/red]" if change.failed else escaped(change.verdict),
         )
     console().print(grid)

@@ -161,7 +161,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
             max_abs_error=max_error,
             min_agreement=min_agreement,
             min_sqnr_db=min_sqnr,
-            max_top1_drop=max_drop,
+            max_drop=max_drop,
         ),
         int8=int8_options.int8_options(
             calibration=calibration,

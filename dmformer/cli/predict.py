@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dmformer.cli import options
 from dmformer.errors import UsageError
-
-if TYPE_CHECKING:
-    from dmformer.evaluation.predict import Guess
 
 EXAMPLES = (
     ("dmformer predict cat.jpg", "with the only bundle under build/"),
@@ -32,37 +29,37 @@ def predict(
 ) -> int:
     """Classify images with a bundle: the most likely classes with their labels and probabilities."""
     from dmformer.cli.output import TerminalProgress, print_json
-    from dmformer.evaluation.classifier import Classifier
+    from dmformer.prediction.predictor import Predictor
 
-    with Classifier(bundle or only_bundle(Path("build")), threads=threads, device=device) as classifier:
-        guesses = classifier.predict(images, top_k)
+    with Predictor(bundle or only_bundle(Path("build")), threads=threads, device=device) as predictor:
+        answers = predictor.predict(images, top_k)
+    task = predictor.task
     if json:
         print_json(
             "dmformer.predict/1",
             {
-                "bundle": str(classifier.bundle.path),
-                "executes": classifier.execution.precision,
+                "bundle": str(predictor.bundle.path),
+                "executes": predictor.execution.precision,
                 "images": [
-                    {"path": str(path), "classes": [vars(guess) for guess in best]}
-                    for path, best in zip(images, guesses, strict=True)
+                    {"path": str(path), **task.document(answer)} for path, answer in zip(images, answers, strict=True)
                 ],
             },
         )
     else:
-        show(images, guesses)
-        target, precision = classifier.bundle.manifest.target, classifier.execution.precision
+        show(images, [task.lines(answer) for answer in answers])
+        target, precision = predictor.bundle.manifest.target, predictor.execution.precision
         TerminalProgress().say(f"{target} executes {precision} here")
     return 0
 
 
-def show(images: list[Path], guesses: list[tuple[Guess, ...]]) -> None:
+def show(images: list[Path], answers: list[list[str]]) -> None:
     """The answers on stdout, an image a block."""
     from dmformer.cli.output import printable
 
-    for path, best in zip(images, guesses, strict=True):
+    for path, lines in zip(images, answers, strict=True):
         typer.echo(printable(str(path)))
-        for guess in best:
-            typer.echo(f"  {guess.probability:7.2%}  {printable(guess.label)}")
+        for line in lines:
+            typer.echo(f"  {printable(line)}")
 
 
 def only_bundle(folder: Path) -> Path:

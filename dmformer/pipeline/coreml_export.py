@@ -89,7 +89,7 @@ def make_coreml(destination: Path, prepared: Prepared, options: ExportOptions, p
         manifest = draft(TARGET, groups, prepared, replace(options, embed_preprocessing=False))
         bundle = CoreMlRuntime().build(request, manifest, prepared.golden)
         asked = options.tolerance or DEFAULTS[options.precision]
-        proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+        proof = verify(bundle, prepared.reference(), tolerance=asked, progress=progress)
         proof = with_sizes(proof, bundle, prepared, sizes[1:], progress)
         return publish(staging, bundle.with_proof(proof), proof)
 

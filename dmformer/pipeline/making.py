@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from dmformer import __version__
 from dmformer.bundle import Bundle
+from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.tolerances import DEFAULTS
-from dmformer.evaluation.verify import Answers, verify
+from dmformer.evaluation.verify import verify
 from dmformer.fields import TensorSpec
 from dmformer.golden import Golden
 from dmformer.host import host_record, package_version
@@ -21,6 +22,7 @@ from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.registry import get_runtime
 from dmformer.staging import Staging, check_destination
+from dmformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
     import onnx
@@ -59,7 +61,7 @@ class Prepared:
         graph: The float32 graph, checked against PyTorch.
         scratch: A directory for intermediate files, gone when the export ends.
         golden: The golden samples.
-        answers: Gives the reference's answers on the verification set, computing them once; None without a set.
+        reference: Gives the reference's outputs on the verification set, computing them once; None without a set.
         calibration: For INT8, its ranges and images.
         scanned: For targets that compute in half precision, images on which the range of values is looked at;
             None where only the golden samples are at hand.
@@ -69,7 +71,7 @@ class Prepared:
     graph: onnx.ModelProto
     scratch: Path
     golden: Golden
-    answers: Callable[[], Answers | None]
+    reference: Callable[[], ReferenceOutputs | None]
     calibration: Calibration | None
     scanned: CalibrationSet | None = None
 
@@ -87,7 +89,7 @@ def build_and_verify(
     request = request_for(target, graph, staging, prepared, options)
     bundle = get_runtime(target).build(request, draft(target, groups, prepared, options), prepared.golden)
     asked = options.tolerance or DEFAULTS[options.precision]
-    proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+    proof = verify(bundle, prepared.reference(), tolerance=asked, progress=progress)
     return bundle.with_proof(proof), proof
 
 
@@ -143,7 +145,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         ),
         files={},
         input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
-        output=TensorSpec(name="logits", shape=(batch, checkpoint.config.classes)),
+        output=task_of(checkpoint.config.head).output(checkpoint.config.head, checkpoint.preprocessing.size, batch),
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
         runtime=RuntimeRecord(name=target, version="unknown"),

@@ -132,7 +132,7 @@ def proven(
     if reason is None:
         asked = options.tolerance or DEFAULTS[options.precision]
         opening = SessionOptions(device=options.device)
-        return verify(bundle, prepared.answers(), tolerance=asked, options=opening, progress=progress)
+        return verify(bundle, prepared.reference(), tolerance=asked, options=opening, progress=progress)
     progress.say(f"verified through its twin in ONNX Runtime: {reason.partition(': ')[0]}")
     return twin_proof(bundle.manifest, typed, prepared, options, progress)
 
@@ -146,5 +146,5 @@ def twin_proof(
     asked = options.tolerance or DEFAULTS[options.precision]
     with scratch_directory() as scratch:
         twin = twin_bundle(manifest, prepared.golden, typed, scratch)
-        proof = verify(twin, prepared.answers(), tolerance=asked, progress=progress)
+        proof = verify(twin, prepared.reference(), tolerance=asked, progress=progress)
     return proof.model_copy(update={"by": "twin"})

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmformer import telemetry
+from dmformer.runtimes.engine import OPEN_BATCH
 from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
 from dmformer.runtimes.openvino import PRECISION_HINT, latency_config
+from dmformer.tasks.base import Outputs
 
 if TYPE_CHECKING:
     import onnx
@@ -29,7 +31,7 @@ def run_by(target: str) -> str:
 
 
 def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) -> Call:
-    """A function from a batch to logits, in the target's runtime.
+    """A function from a batch to outputs, in the target's runtime.
 
     Args:
         target: ``openvino`` runs there; every other target in ONNX Runtime.
@@ -56,12 +58,13 @@ def _openvino(model: onnx.ModelProto, full_precision: bool) -> Call:
     return lambda batch: np.asarray(request.infer([batch], share_inputs=True, share_outputs=False)[0])
 
 
-def answers(call: Call, tensors: NDArray[np.float32], batch: int | None) -> NDArray[np.float32]:
-    """Logits of all images; a fixed batch leaves out an incomplete rest."""
-    size = batch or len(tensors)
-    whole = len(tensors) // size * size or size
-    padded = np.resize(tensors, (whole, *tensors.shape[1:])) if whole > len(tensors) else tensors[:whole]
-    return np.concatenate([call(padded[start : start + size]) for start in range(0, whole, size)])
+def outputs_of(call: Call, tensors: NDArray[np.float32], batch: int | None) -> Iterator[tuple[range, Outputs]]:
+    """Outputs of all images, with their numbers, a batch at a time; a fixed batch leaves out an incomplete rest."""
+    size = batch or min(OPEN_BATCH, len(tensors))
+    padded = np.resize(tensors, (size, *tensors.shape[1:])) if len(tensors) < size else tensors
+    for start in range(0, len(padded) if batch is None else len(padded) // size * size, size):
+        rows = range(start, min(start + size, len(tensors)))
+        yield rows, call(padded[start : start + size])[: len(rows)]
 
 
 def milliseconds(calls: Mapping[str, Call], batch: NDArray[np.float32]) -> dict[str, float]:

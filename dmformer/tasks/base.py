@@ -81,6 +81,11 @@ class Figure:
     title: str
     unit: str = "%"
 
+    @property
+    def label(self) -> str:
+        """Title and unit, as a column's head: ``top-1 %``."""
+        return f"{self.title} {self.unit}".rstrip()
+
 
 class Tally(ABC):
     """Counts what the figures of a task follow from; holds no outputs."""
@@ -176,11 +181,17 @@ class Task(ABC):
     def lines(self, answer: Answer) -> list[str]:
         """An answer in words, a line each."""
 
+    def promise(self, classes: int) -> str:
+        """What an application gets for an image, in words."""
+        return f"outputs for {classes} classes"
+
     def decisions(self, outputs: Outputs) -> Decisions:
         """What is decided from outputs: the largest of axis 1."""
-        return outputs.argmax(axis=1)
+        largest: Decisions = outputs.argmax(axis=1)
+        return largest
 
     def margins(self, outputs: Outputs) -> NDArray[np.float64]:
         """How far each image's two best values along axis 1 are apart, on average: small where nearly undecided."""
         best = np.sort(outputs.astype(np.float64), axis=1)[:, -2:]
-        return (best[:, -1] - best[:, 0]).reshape(len(outputs), -1).mean(axis=1)
+        margins: NDArray[np.float64] = (best[:, -1] - best[:, 0]).reshape(len(outputs), -1).mean(axis=1)
+        return margins

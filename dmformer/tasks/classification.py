@@ -53,6 +53,9 @@ class Classification(Task):
     def output(self, head: Head, size: tuple[int, int], batch: int | None) -> TensorSpec:
         return TensorSpec(name="logits", shape=(batch, head.classes))
 
+    def promise(self, classes: int) -> str:
+        return f"one of {classes} classes"
+
     def target(self, sample: Sample, spec: Preprocessing) -> int | None:
         return sample.label
 

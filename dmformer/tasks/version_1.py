@@ -22,6 +22,16 @@ def manifest_of(document: dict[str, Any]) -> dict[str, Any]:
     return {**rest, "proof": changed}
 
 
+def measurement_of(document: dict[str, Any]) -> dict[str, Any]:
+    """A document of ``bench`` of schema 1 as one of today; what is none comes out as none."""
+    results = document.get("results")
+    return {**document, "results": [_with_accuracy(one) for one in results]} if isinstance(results, list) else document
+
+
+def _with_accuracy(result: Any) -> Any:
+    return {**result, "accuracy": with_figures(result.get("accuracy"))} if isinstance(result, dict) else result
+
+
 def with_figures(record: Any) -> Any:
     """A record of an engine's accuracy with its figures by name."""
     if not isinstance(record, dict):

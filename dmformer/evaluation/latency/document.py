@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: the document ``dmformer.bench/1``.
+"""What a measurement leaves behind: the document ``dmformer.bench/2``.
 
 Pydantic models, because `compare` and `report` read it from files that anybody may have written.
 ``docs/bench.schema.json`` is this module's JSON Schema; a test keeps the two equal.
@@ -15,12 +15,14 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 from dmformer.environment import Count, Environment, Ratio, Text
 from dmformer.errors import DataError
 from dmformer.evaluation.latency.settings import Boundary
-from dmformer.fields import Decibels, Share, Strict
-from dmformer.manifest import Percent
+from dmformer.fields import Decibels, Score, Share, Strict
 from dmformer.reading import read_json
+from dmformer.tasks import version_1
+from dmformer.tasks.base import Figure
+from dmformer.tasks.registry import figures_of
 from dmformer.texts import first_problem, plain
 
-SCHEMA = "dmformer.bench/1"
+SCHEMA, FIRST_SCHEMA = "dmformer.bench/2", "dmformer.bench/1"
 EVALUATOR, NO_DEVICE = "evaluator", "not a device"
 """Provider of sessions that only evaluate a program, as the Core ML one off a Mac, and what is said of them."""
 MAX_BYTES = 64 << 20
@@ -89,13 +91,19 @@ class Accuracy(Strict):
     data: Text
     images: Count
     verified: bool
-    top1: Percent | None = None
-    reference_top1: Percent | None = None
-    top5: Percent | None = None
-    reference_top5: Percent | None = None
+    task: Text = "classification"
+    figures: Annotated[dict[Text, Score], Field(max_length=64)] = {}  # noqa: RUF012 - pydantic copies it
     agreement: Share | None = None
     sqnr_db: Decibels | None = None
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
+
+    @property
+    def headline(self) -> tuple[Figure, Score] | None:
+        """The task's first figure and what was reached in it; None where it was not counted."""
+        return next(
+            ((figure, self.figures[figure.key]) for figure in figures_of(self.task)[:1] if figure.key in self.figures),
+            None,
+        )
 
 
 class PartTime(Strict):
@@ -251,7 +259,7 @@ class Result(Strict):
 class Document(Strict):
     """One measurement of several candidates, taken side by side."""
 
-    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/1$")] = SCHEMA
+    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/2$")] = SCHEMA
     taken_at: Text
     command: Command
     settings: Asked
@@ -283,7 +291,9 @@ def read_document(path: Path | str) -> Document:
     except ValueError as error:
         raise DataError(f"{path}: is not JSON", again) from error
     schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
+    if schema == FIRST_SCHEMA:
+        document = version_1.measurement_of(document) | {"schema": SCHEMA}
+    elif schema != SCHEMA:
         raise DataError(f"{path}: its schema is {ascii(schema)[:80]}, this version reads {SCHEMA!r}", again)
     try:
         return Document.model_validate(document)

@@ -18,13 +18,13 @@ from PIL import Image
 import dmformer
 from dmformer import Classifier
 from dmformer.errors import BundleError, BusyError, DataError, DmformerError, UsageError
-from dmformer.evaluation.predict import softmax
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.reference import infer
 from dmformer.preprocessing import preprocess_batch
+from dmformer.tasks.classification import LinearHead, softmax
 from tests.support import TARGETS, random_images, run
 
 Exported = Callable[..., Path]
@@ -87,7 +87,12 @@ def test_a_grey_array_is_one_image_for_models_of_three_channels_and_of_one(
     expected = classifier.predict(np.dstack([grey] * 3))
     assert classifier.predict(grey) == classifier.predict(grey[:, :, None]) == expected
     config = ModelConfig(
-        widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2), stem_width=4, num_classes=10, in_channels=1
+        widths=(8, 8, 16, 16),
+        depths=(1, 1, 1, 1),
+        ffn_ratios=(2, 2, 2, 2),
+        stem_width=4,
+        head=LinearHead(classes=10),
+        in_channels=1,
     )
     from dmformer.model.checkpoint import random_checkpoint
 
