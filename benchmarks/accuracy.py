@@ -8,8 +8,8 @@ from pathlib import Path
 from dmformer.manifest import Precision
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
-from dmformer.runtimes.registry import RUNTIMES
 from dmformer.summary import summarize
+from dmformer.targets import TARGETS
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 
@@ -19,7 +19,7 @@ def main() -> None:
     print(f"{'target':<13}{'precision':<10}{'executes':<38}{figures}")
     with tempfile.TemporaryDirectory() as scratch:
         for precision in PRECISIONS:
-            options = ExportOptions(tuple(RUNTIMES), precision=precision, output=Path(scratch))
+            options = ExportOptions(tuple(TARGETS), precision=precision, output=Path(scratch))
             for outcome in export_bundles(None, options):
                 row = summarize(outcome.bundle, outcome.proof)
                 print(

@@ -18,7 +18,8 @@ from dmformer.evaluation.metrics import Measured
 from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.sources import resolve_checkpoint
-from dmformer.pipeline.trial import Call, opened, outputs_of
+from dmformer.pipeline.trial import opened, outputs_of
+from dmformer.runtimes.base import Call
 from dmformer.tasks.classification import Classification
 
 CALIBRATION_IMAGES = 256

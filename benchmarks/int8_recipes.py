@@ -32,7 +32,8 @@ from dmformer.graph.from_torch import GraphOptions
 from dmformer.graph.onnx_model import make_onnx
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint
-from dmformer.pipeline.trial import Call, opened
+from dmformer.pipeline.trial import opened
+from dmformer.runtimes.base import Call
 
 Images = NDArray[np.float32]
 CHUNK = 16

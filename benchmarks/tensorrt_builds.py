@@ -20,7 +20,7 @@ from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions, Int8Options
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_in_child
-from dmformer.runtimes.tensorrt.runtime import plan_in
+from dmformer.runtimes.tensorrt.bundles import plan_in
 from dmformer.scratch import scratch_directory
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")

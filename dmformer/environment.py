@@ -19,7 +19,6 @@ from dmformer.texts import plain
 
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 POWER = Path("/sys/class/power_supply")
-PACKAGES = ("numpy", "pillow", "onnxruntime", "openvino", "torch")
 
 Text = Annotated[str, AfterValidator(plain)]
 """Safe to print: what is not is replaced, and what is endless cut, whether a machine or a file told it."""
@@ -70,7 +69,6 @@ class Environment(Strict):
 def environment() -> Environment:
     """This machine, now."""
     found = host.cpu()
-    versions = {name: host.package_version(name) for name in PACKAGES}
     return Environment(
         cpu=found.name,
         cpu_isa=found.isa,
@@ -88,7 +86,7 @@ def environment() -> Environment:
         memory_limit_bytes=limits.memory_limit_bytes(),
         thread_variables={name: value[:100] for name, value in host.thread_variables().items()},
         python=platform.python_version(),
-        packages={"dmformer": __version__, **{name: version for name, version in versions.items() if version}},
+        packages={"dmformer": __version__, **host.library_versions("numpy", "pillow", "torch")},
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dmformer import limits
 from dmformer.manifest import HostRecord
+from dmformer.targets import packages
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -47,7 +48,6 @@ DOT_PRODUCTS = ("avx512-vnni", "avx-vnni", "amx-int8", "arm-dotprod", "arm-i8mm"
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXPORT_PACKAGES = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "safetensors")
-PACKAGES = (*EXPORT_PACKAGES, "openvino", "coremltools", "numpy", "pillow", "pydantic")
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,12 @@ def package_version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def library_versions(*others: str) -> dict[str, str]:
+    """The installed ones of all targets' libraries and of some more packages, with their versions. Imports nothing."""
+    names = dict.fromkeys((*others, *packages()))
+    return {name: found for name in names if (found := package_version(name)) is not None}
 
 
 def int8_isa() -> str:

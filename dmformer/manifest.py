@@ -12,14 +12,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from dmformer.fields import Decibels, Score, Sha256, Strict, TensorSpec, check_elements
 from dmformer.model.config import ModelConfig
 from dmformer.preprocessing import Preprocessing
-from dmformer.runtime_options import check_options
+from dmformer.targets import check_options
 from dmformer.tasks import version_1
 from dmformer.tasks.base import Task
 from dmformer.tasks.registry import task_of
@@ -40,6 +40,11 @@ def _stays_inside(path: str) -> str:
     if not SAFE_PATH.fullmatch(path):
         raise ValueError(f"the path {path!r} is none that dmformer writes")
     return path
+
+
+def _finite(document: Any) -> Any:
+    json.dumps(document, allow_nan=False)
+    return document
 
 
 RelativePath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_stays_inside)]
@@ -179,7 +184,12 @@ class Proof(Strict):
 
 
 class Manifest(Strict):
-    """The whole of ``manifest.json``."""
+    """The whole of ``manifest.json``.
+
+    Attributes:
+        options: Those of ``dmformer export`` that made the bundle, by their long names, as ``export --config`` takes
+            them; what is not there was the default. None where no command line could say them.
+    """
 
     schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bundle/[12]$")] = SCHEMA
     name: Annotated[str, Field(min_length=1, max_length=128)]
@@ -196,6 +206,7 @@ class Manifest(Strict):
     tools: dict[str, str]
     proof: Proof | None = None
     not_deterministic: tuple[str, ...] = ()
+    options: Annotated[dict[str, JsonValue] | None, AfterValidator(_finite)] = None
 
     model_config = ConfigDict(populate_by_name=True)
 

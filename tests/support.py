@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import os
+import pydoc
 import re
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import pytest
@@ -24,8 +25,10 @@ from numpy.typing import NDArray
 from typer.core import TyperGroup
 
 from dmformer.bundle import Bundle, entry_of, parse_manifest
-from dmformer.cli.app import app
+from dmformer.calibration.typed import ScannedImages
+from dmformer.cli.app import COMMANDS, app
 from dmformer.data.dataset import Dataset
+from dmformer.documents import Document
 from dmformer.errors import BundleError
 from dmformer.evaluation.flips import FlipCount, Flips
 from dmformer.evaluation.metrics import Measured
@@ -37,7 +40,6 @@ from dmformer.progress import Silent
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.engine import Engine
 from dmformer.runtimes.registry import open_bundle
-from dmformer.runtimes.tensorrt.precision import ScannedImages
 from dmformer.tasks.classification import Classification, LinearHead
 
 T = TypeVar("T")
@@ -176,7 +178,18 @@ def invoke(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[
         app([str(argument) for argument in arguments], prog_name="dmformer")
     found = capsys.readouterr()
     assert not unknown_options(found.err, str(arguments[0])), found.err
+    if "--json" in arguments and found.out and str(arguments[0]) in {one.name for one in COMMANDS}:
+        assert document_of(str(arguments[0])).model_validate_json(found.out).to_json() == found.out
     return int(caught.value.code or 0), found.out, found.err
+
+
+@functools.cache
+def document_of(command: str) -> type[Document]:
+    """What a command answers."""
+    run = next(one.run for one in COMMANDS if one.name == command)
+    answer: type[Document] = get_type_hints(pydoc.locate(run.replace(":", ".")))["return"]
+    assert issubclass(answer, Document)
+    return answer
 
 
 @functools.cache

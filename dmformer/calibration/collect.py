@@ -136,8 +136,10 @@ def sites_to_measure(graph: Graph) -> dict[str, str]:
     """Value by site for all that an emitter may quantize: the input, and results after their Relu if they have one."""
     sites = {name: name for name in graph.inputs}
     for node in graph.nodes:
-        if activated(graph, node) is node and node.output[0] not in graph.outputs:
-            sites[node.name] = node.output[0]
+        value = node.output[0]
+        is_read = value not in graph.outputs or graph.readers(value)
+        if activated(graph, node) is node and is_read and graph.is_float(value):
+            sites[node.name] = value
     return sites
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dmformer.calibration.seams import Seam, find_seams
 from dmformer.calibration.statistics import ChannelStatistics
 from dmformer.errors import DataError
-from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.graph import Graph, attribute
 
 if TYPE_CHECKING:
     import onnx
@@ -153,7 +153,7 @@ def _columns(graph: Graph, reader: str) -> NDArray[np.float64]:
     node = graph.by_name[reader]
     weight = graph.array(node.input[1]).astype(np.float64)
     if node.op_type == "Gemm":
-        return weight if _is_transposed(node) else weight.T
+        return weight if attribute(node, "transB", 0) else weight.T
     if _is_depthwise(node):
         return weight.reshape(len(weight), -1).T
     return weight.transpose(0, 2, 3, 1).reshape(-1, weight.shape[1])
@@ -170,7 +170,7 @@ def _divide_outputs(graph: Graph, writer: str, scale: NDArray[np.float32]) -> No
 def _multiply_inputs(graph: Graph, reader: str, scale: NDArray[np.float32]) -> None:
     node = graph.by_name[reader]
     weight = graph.array(node.input[1])
-    axis = 0 if _is_depthwise(node) or (node.op_type == "Gemm" and not _is_transposed(node)) else 1
+    axis = 0 if _is_depthwise(node) or (node.op_type == "Gemm" and not attribute(node, "transB", 0)) else 1
     graph.set_array(node.input[1], (weight * _along(scale, weight.ndim, axis)).astype(np.float32))
 
 
@@ -180,8 +180,4 @@ def _along(scale: NDArray[np.float32], ndim: int, axis: int) -> NDArray[np.float
 
 def _is_depthwise(node: onnx.NodeProto) -> bool:
     """Asked of the node: a dense layer that reads a single channel has weights of the same shape."""
-    return any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
-
-
-def _is_transposed(node: onnx.NodeProto) -> bool:
-    return any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return bool(attribute(node, "group", 1) > 1)

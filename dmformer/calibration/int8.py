@@ -24,7 +24,7 @@ class Quantizer:
     Attributes:
         balanced: The equalized float32 graph.
         ranges: Its ranges.
-        target: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``coreml``.
+        target: Its name.
         isa: The CPU's instruction set (`dmformer.graph.qdq.scheme.CPU_ISAS`).
     """
 

@@ -51,9 +51,7 @@ def with_outputs(model: onnx.ModelProto, values: Collection[str]) -> onnx.ModelP
     tapped = onnx.ModelProto()
     tapped.CopyFrom(model)
     del tapped.graph.output[:]
-    tapped.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in values
-    )
+    tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in values)
     return tapped
 
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmformer.errors import DataError, UsageError
 from dmformer.graph.qdq.affine import Precision
-from dmformer.graph.qdq.sites import STEM, groups_of, select
+from dmformer.graph.qdq.sites import groups_of, select
 from dmformer.reading import read_bounded
+from dmformer.targets import get_target
 from dmformer.texts import first_problem
 
 if TYPE_CHECKING:
@@ -82,32 +83,19 @@ def default_plan(model: onnx.ModelProto, target: str) -> PrecisionPlan:
 
     Args:
         model: The canonical graph.
-        target: ``onnxruntime``, ``openvino``, ``tensorrt`` or ``coreml``.
+        target: Its name. Its row says which kinds of groups stay float.
+
+    The first convolution of the stem everywhere: three channels in, and more noise than all other groups together
+    (``dmformer inspect --sensitivity``). The other two save time as integers on CPUs; elsewhere, where that was not
+    measured, they stay float with it.
+
+    The gate everywhere: under 1 % of the time, and a factor on everything. In ONNX Runtime the residual stream
+    too: as integers it would be rounded twice in every block, and those roundings add up. OpenVINO, TensorRT and
+    Core ML keep it in float by themselves, because only inputs of layers are quantized there. Depthwise INT8 is
+    rarely faster than FP16 in TensorRT (NVIDIA/TensorRT issues 4529, 1409).
     """
-    floating = select(groups_of(model), FLOAT_KINDS[target])
+    floating = select(groups_of(model), get_target(target).float_kinds)
     return PrecisionPlan(groups=dict.fromkeys(sorted(floating), "float"))
-
-
-FLOAT_KINDS: dict[str, tuple[str, ...]] = {
-    "onnxruntime": ("stem.conv1", "dma.gate", "dma.mul", "residual"),
-    "openvino": ("stem.conv1", "dma.gate"),
-    "tensorrt": (
-        *(*STEM, "dma.gate", "dma.levels.0", "dma.levels.1", "dma.levels.2"),
-        # Nothing is quantized there: only inputs of layers with weights, and skip inputs, get a pair.
-        *("dma.sum", "dma.mul", "ffn.gelu"),
-    ),
-    "coreml": (*STEM, "dma.gate"),
-}
-"""Kinds of groups that stay float.
-
-The first convolution of the stem everywhere: three channels in, and more noise than all other groups together
-(``dmformer inspect --sensitivity``). The other two save time as integers on CPUs; elsewhere, where that was not
-measured, they stay float with it.
-
-The gate everywhere: under 1 % of the time, and a factor on everything. In ONNX Runtime the residual stream
-too: as integers it would be rounded twice in every block, and those roundings add up. OpenVINO, TensorRT and
-Core ML keep it in float by themselves, because only inputs of layers are quantized there. Depthwise INT8 is
-rarely faster than FP16 in TensorRT (NVIDIA/TensorRT issues 4529, 1409)."""
 
 
 def load_plan(path: Path) -> PrecisionPlan:

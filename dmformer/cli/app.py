@@ -19,20 +19,19 @@ from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from dmformer.cli.bench import bench
 from dmformer.cli.build import EXAMPLES as BUILD_EXAMPLES
 from dmformer.cli.build import build
-from dmformer.cli.calibrate import CACHE_EXAMPLES, cache, calibrate
+from dmformer.cli.cache import CACHE
 from dmformer.cli.calibrate import EXAMPLES as CALIBRATE_EXAMPLES
-from dmformer.cli.compare import EXAMPLES as COMPARE_EXAMPLES
-from dmformer.cli.compare import compare
-from dmformer.cli.doctor import doctor
-from dmformer.cli.embed import EXAMPLES as EMBED_EXAMPLES
-from dmformer.cli.embed import embed
+from dmformer.cli.calibrate import calibrate
+from dmformer.cli.compare import COMPARE
+from dmformer.cli.declare import Command
+from dmformer.cli.doctor import DOCTOR
+from dmformer.cli.embed import EMBED
 from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dmformer.cli.export import export
 from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
 from dmformer.cli.inspect import inspect
 from dmformer.cli.output import one_line, printable
-from dmformer.cli.predict import EXAMPLES as PREDICT_EXAMPLES
-from dmformer.cli.predict import predict
+from dmformer.cli.predict import PREDICT
 from dmformer.cli.report import EXAMPLES as REPORT_EXAMPLES
 from dmformer.cli.report import report
 from dmformer.cli.signals import Terminated
@@ -45,6 +44,7 @@ from dmformer.files import utf8_name
 P = ParamSpec("P")
 PICTURES = {"images"}
 """Arguments whose files are opened by dmformer itself, under whatever name a camera gave them."""
+COMMANDS = (PREDICT, EMBED, COMPARE, CACHE, DOCTOR)
 PLAIN = {"dumb", "unknown"}
 """Terminals that take no commands."""
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -160,15 +160,20 @@ def _epilog(examples: tuple[tuple[str, str], ...]) -> str:
     return "\n\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]  [dim]{why}[/dim]" for line, why in examples)])
 
 
+def add(command: Command) -> None:
+    """Makes a command of what is declared."""
+    app.command(command.name, context_settings=HELP, epilog=command.epilog)(guarded(command.function()))
+
+
 app.command(context_settings=HELP, epilog=_epilog(EXPORT_EXAMPLES))(guarded(export))
 app.command(context_settings=HELP, epilog=_epilog(BUILD_EXAMPLES))(guarded(build))
 app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
-app.command(context_settings=HELP, epilog=_epilog(PREDICT_EXAMPLES))(guarded(predict))
-app.command(context_settings=HELP, epilog=_epilog(EMBED_EXAMPLES))(guarded(embed))
+add(PREDICT)
+add(EMBED)
 app.command(context_settings=HELP, epilog=_epilog(BENCH_EXAMPLES))(guarded(bench))
-app.command(context_settings=HELP, epilog=_epilog(COMPARE_EXAMPLES))(guarded(compare))
+add(COMPARE)
 app.command(context_settings=HELP, epilog=_epilog(REPORT_EXAMPLES))(guarded(report))
 app.command(context_settings=HELP, epilog=_epilog(INSPECT_EXAMPLES))(guarded(inspect))
 app.command(context_settings=HELP, epilog=_epilog(CALIBRATE_EXAMPLES))(guarded(calibrate))
-app.command(context_settings=HELP, epilog=_epilog(CACHE_EXAMPLES))(guarded(cache))
-app.command(context_settings=HELP)(guarded(doctor))
+add(CACHE)
+add(DOCTOR)

@@ -50,7 +50,7 @@ def build(  # noqa: PLR0913 - one parameter for each option
     """
     from dmformer.bundle import Bundle
     from dmformer.cli.output import TerminalProgress, one_line, print_json, print_summaries, printable
-    from dmformer.runtimes.tensorrt.runtime import family_of, plan_in
+    from dmformer.runtimes.tensorrt.bundles import command_line, family_of, plan_in
     from dmformer.summary import summarize
 
     loaded = Bundle.load(bundle)
@@ -67,7 +67,7 @@ def build(  # noqa: PLR0913 - one parameter for each option
         dla_core=dla,
     )
     if trtexec is not None:
-        typer.echo(printable(family.command_line(loaded, plan, trtexec)))
+        typer.echo(printable(command_line(family, loaded, plan, trtexec)))
         return 0
     if dla is not None:
         tell_dla(loaded, TerminalProgress())
@@ -94,7 +94,7 @@ def tell_dla(bundle: Bundle, progress: Progress) -> None:
         return
     import onnx
 
-    from dmformer.runtimes.tensorrt.dla import dla_report
+    from dmformer.graph.dla import dla_report
 
     for line in dla_report(onnx.load(str(bundle.file("graph")))):
         progress.say(line)
@@ -134,16 +134,16 @@ def build_bundle(
         The bundle, and its proof: None where an engine was built that cannot run here.
 
     Raises:
-        DmformerError: See `dmformer.runtimes.tensorrt.runtime.TensorRtFamily.rebuild`.
+        DmformerError: See `dmformer.runtimes.tensorrt.bundles.rebuild`.
     """
     from dmformer.evaluation.layers.engine import engine_line
     from dmformer.evaluation.verify import asked_at_export, verify
-    from dmformer.runtimes.tensorrt.runtime import family_of
+    from dmformer.runtimes.tensorrt.bundles import family_of, rebuild
     from dmformer.staging import staged
 
     family = family_of(bundle.manifest.target)
     with staged(destination, force) as staging:
-        made = family.rebuild(bundle, plan, staging.directory, timing_cache, progress)
+        made = rebuild(family, bundle, plan, staging.directory, timing_cache, progress)
         if line := engine_line(made):
             progress.say(line)
         proof = None

@@ -1,4 +1,4 @@
-"""``dmformer calibrate`` and ``dmformer cache``."""
+"""``dmformer calibrate``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import typer
 
 from dmformer.cli import int8, options
 from dmformer.cli import weights as weights_options
-from dmformer.errors import OutputError
 
 EXAMPLES = (
     ("dmformer calibrate best.pt --calibration photos/ -o ranges.json", "ranges as a file to review"),
     ("dmformer export best.pt --int8 --ranges ranges.json --calibration photos/", "and the export that uses it"),
 )
-CACHE_EXAMPLES = (("dmformer cache", "what is kept, and where"), ("dmformer cache --clear", "remove it"))
 
 
 def calibrate(  # noqa: PLR0913 - one parameter for each option
@@ -58,39 +56,4 @@ def calibrate(  # noqa: PLR0913 - one parameter for each option
     console().print(f"{escaped(facts)} -> [bold]{escaped(str(output))}[/bold]")
     if json:
         print_json("dmformer.calibrate/1", {"path": str(output), "images": ranges.count, "method": ranges.method})
-    return 0
-
-
-def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove every entry.")] = False,
-    json: options.Json = False,
-) -> int:
-    """List or clear the cached ranges. An entry is only found again where nothing that it depends on has changed."""
-    from datetime import datetime, timezone
-
-    from dmformer.calibration.cache import Cache
-    from dmformer.cli.output import console, escaped, print_json, size_text, table
-    from dmformer.files import user_cache
-
-    directory = user_cache()
-    if directory is None:
-        raise OutputError("there is no cache: this user has no home directory", "set HOME or XDG_CACHE_HOME")
-    store = Cache(directory)
-    entries = store.entries()
-    if clear:
-        store.clear()
-    if json:
-        listed = [vars(entry) for entry in entries]
-        print_json("dmformer.cache/1", {"directory": str(store.directory), "cleared": clear, "entries": listed})
-        return 0
-    out = console()
-    total = size_text(sum(entry.size for entry in entries))
-    verb = "removed from" if clear else "in"
-    out.print(f"{len(entries)} entries, {escaped(total)}, {escaped(verb)} [bold]{escaped(str(store.directory))}[/bold]")
-    if entries and not clear:
-        grid = table(None, "kind", "key", ">size", "written")
-        for entry in entries:
-            when = datetime.fromtimestamp(entry.written, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-            grid.add_row(escaped(entry.kind), escaped(entry.key[:12]), size_text(entry.size), escaped(when))
-        out.print(grid)
     return 0

@@ -12,14 +12,13 @@ from dmformer.cli import coreml as coreml_options
 from dmformer.cli import int8 as int8_options
 from dmformer.cli import weights as weights_options
 from dmformer.errors import UsageError
+from dmformer.targets import DEFAULT, TARGETS, get_target
 
 if TYPE_CHECKING:
     from dmformer.manifest import Precision
     from dmformer.model.checkpoint import Checkpoint
     from dmformer.pipeline.options import ExportOptions
 
-HALF_BY_NATURE = {"tensorrt-rtx", "coreml"}
-"""Targets whose default precision is FP16."""
 EXAMPLES = (
     ("dmformer export", "the embedded checkpoint, for ONNX Runtime"),
     ("dmformer export best.pt --target openvino --half", "your weights, stored as FP16"),
@@ -42,8 +41,8 @@ def export(  # noqa: PLR0913 - one parameter for each option
         typer.Option(
             "--target",
             "-t",
-            help="onnx, onnxruntime, openvino, tensorrt, tensorrt-rtx, coreml or all; may be given several times.",
-            show_default="onnxruntime",
+            help=f"{', '.join(TARGETS)} or all; may be given several times.",
+            show_default=DEFAULT,
         ),
     ] = None,
     fp32: Annotated[bool, typer.Option("--fp32", help="Full precision (the default).")] = False,
@@ -140,7 +139,7 @@ def export(  # noqa: PLR0913 - one parameter for each option
     from dmformer.evaluation.tolerances import DEFAULTS, with_overrides
     from dmformer.pipeline.options import ExportOptions
 
-    targets = choose_targets(target or ["onnxruntime"])
+    targets = choose_targets(target or [DEFAULT])
     precision = choose_precision(targets, fp32=fp32, fp16=half, int8=int8 or w8a16)
     refuse_unread(context, targets, precision)
     chosen = ExportOptions(
@@ -216,14 +215,15 @@ def refuse_unread(context: typer.Context, targets: tuple[str, ...], precision: P
     Raises:
         UsageError: Names the first of them.
     """
-    nvidia = options.NVIDIA_TARGETS & set(targets)
+    read = {TARGETS[name].panel for name in targets}
+    nvidia = options.NVIDIA in read
     if precision != "int8" and not nvidia:  # FP16 for NVIDIA's libraries is scanned on calibration images
         options.refuse_without(context, "--int8", int8_options.INT8)
     if not nvidia:
-        named = " or ".join(sorted(options.NVIDIA_TARGETS))
+        named = " or ".join(row.name for row in TARGETS.values() if row.panel == options.NVIDIA)
         why = "belongs to engines for NVIDIA's libraries"
         options.refuse_idle(context, {options.NVIDIA}, why, f"add --target {named}, or leave it out")
-    if "coreml" not in targets:
+    if coreml_options.COREML not in read:
         options.refuse_idle(context, {coreml_options.COREML}, "belongs to Core ML packages", "add --target coreml")
 
 
@@ -254,18 +254,18 @@ def choose_precision(targets: tuple[str, ...], **asked: bool) -> Precision:
         raise UsageError(f"--{' and --'.join(names)} exclude each other", "give one; run again for another bundle")
     from typing import cast
 
-    return cast("Precision", names[0] if names else "fp16" if set(targets) <= HALF_BY_NATURE else "fp32")
+    natural = {TARGETS[name].natural for name in targets}
+    return cast("Precision", names[0] if names else natural.pop() if len(natural) == 1 else "fp32")
 
 
 def choose_targets(names: list[str]) -> tuple[str, ...]:
     """The targets without repetition; ``all`` stands for every runtime that is installed."""
-    from dmformer.runtimes.registry import RUNTIMES, get_runtime
+    from dmformer.runtimes.registry import get_runtime
 
     if "all" in names:
-        runtimes = {name: get_runtime(name) for name in RUNTIMES}
+        runtimes = {name: get_runtime(name) for name in TARGETS}
         # What opens a package need not be what builds it.
-        why = {name: getattr(runtime, "missing_for_export", runtime.missing)() for name, runtime in runtimes.items()}
-        return tuple(name for name, reason in why.items() if reason is None)
+        return tuple(name for name, one in runtimes.items() if not one.missing() and not one.missing_for_export())
     for name in names:
-        get_runtime(name)
+        get_target(name)
     return tuple(dict.fromkeys(names))

@@ -11,6 +11,7 @@ from dmformer.cli import int8, options
 from dmformer.cli import weights as weights_options
 from dmformer.cli.sensitivity import show_sensitivity
 from dmformer.errors import UsageError
+from dmformer.targets import DEFAULT
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
@@ -45,7 +46,7 @@ def inspect(  # noqa: PLR0913 - one parameter for each option
     ] = False,
     target: Annotated[
         str, typer.Option("--target", "-t", help="The runtime to measure in.", rich_help_panel=SENSITIVITY)
-    ] = "onnxruntime",
+    ] = DEFAULT,
     granularity: Annotated[
         str,
         typer.Option("--granularity", help="stage, or block for every group alone.", rich_help_panel=SENSITIVITY),
@@ -112,12 +113,11 @@ def describe_bundle(path: Path) -> dict[str, Any]:
 
     bundle = Bundle.load(path)
     document: dict[str, Any] = {"path": str(path), "manifest": bundle.manifest.model_dump(mode="json", by_alias=True)}
-    if bundle.manifest.target == "coreml":
-        from dmformer.runtimes.coreml.neural_engine import describe_hints
-        from dmformer.runtimes.coreml.session import package_of
-
-        document["neural_engine"] = describe_hints(package_of(bundle))
     from dmformer.evaluation.layers.engine import parts_of_engine
+    from dmformer.targets import get_target, load
+
+    if describe := get_target(bundle.manifest.target).describe:
+        document |= load(describe)(bundle)
 
     if parts := parts_of_engine(bundle):
         document["engine_precision"] = [vars(part) for part in parts]

@@ -78,7 +78,6 @@ MaxDrop = Annotated[
 
 
 NVIDIA = "NVIDIA"
-NVIDIA_TARGETS = frozenset({"tensorrt", "tensorrt-rtx"})
 Workspace = Annotated[
     float | None,
     typer.Option(

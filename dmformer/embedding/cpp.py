@@ -51,7 +51,10 @@ class Cpp:
     resources = "."
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        return {**sources("cpp", bundle, VARIANTS[bundle.manifest.target]), PARAMETERS_FILE: parameters(bundle).encode()}
+        return {
+            **sources("cpp", bundle, VARIANTS[bundle.manifest.target]),
+            PARAMETERS_FILE: parameters(bundle).encode(),
+        }
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
         return (

@@ -14,6 +14,7 @@ from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.manifest import Manifest
 from dmformer.runtimes.fitting import needed_isas
+from dmformer.targets import get_target
 
 LANGUAGES: dict[str, str] = {
     "python": "dmformer.embedding.python:Python",
@@ -147,7 +148,7 @@ def engine_file(bundle: Bundle) -> str:
         UsageError: It has none.
     """
     name = bundle.manifest.file_with_role("engine")
-    if name is None and bundle.manifest.target == "tensorrt":
+    if name is None and get_target(bundle.manifest.target).builds_later:
         raise UsageError(f"{bundle.path}: its engine is not built yet", f"dmformer build {bundle.path}, on the device")
     if name is None:
         raise UsageError(f"{bundle.path}: it has no engine", "export it again")
@@ -162,9 +163,9 @@ def cpu_flags(manifest: Manifest) -> tuple[str, ...]:
 def passed_on(manifest: Manifest) -> dict[str, str]:
     """The runtime's options that a project opens its engine with; of other targets they are the builder's notes.
 
-    A manifest has none but those of `dmformer.runtime_options`.
+    A manifest has none but those of `dmformer.targets`.
     """
-    return manifest.runtime.options if manifest.target == "openvino" else {}
+    return manifest.runtime.options if get_target(manifest.target).passes_options else {}
 
 
 def check_engine(bundle: Bundle, language: Language) -> None:

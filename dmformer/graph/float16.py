@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 import onnx
@@ -32,6 +33,7 @@ SCALE_ERROR = 1 / 256
 """Largest relative change of a quantization scale by rounding it to float16: half a step of the largest code."""
 
 FLOAT, HALF = int(TensorProto.FLOAT), int(TensorProto.FLOAT16)
+HALF_TENSOR = "tensor(float16)"
 SUFFIX = {FLOAT: "float", HALF: "half"}
 
 
@@ -121,17 +123,28 @@ class _Typing:
         self._graph = graph
         self._kept = kept
         self._casts: dict[str, onnx.NodeProto] = {}
-        self._types = dict.fromkeys(graph.inputs, FLOAT) | {
-            value: self._type_of(node) for node in graph.nodes if _gives_floats(node) for value in node.output
-        }
+        self._types = {value: FLOAT for value in graph.inputs if graph.is_float(value)}
+        for node in graph.nodes:
+            own, formals = self._schema(node).outputs, {entry.type_str for entry in self._schema(node).inputs}
+            for value, formal in zip(node.output, own, strict=False):
+                if graph.is_float(value):
+                    # A result of a type of its own (Cast's, a constant's) stays what its attribute says.
+                    self._types[value] = self._type_of(node) if formal.type_str in formals else FLOAT
+
+    def _schema(self, node: onnx.NodeProto) -> onnx.defs.OpSchema:
+        return onnx.defs.get_schema(node.op_type, self._graph.opset, node.domain)
 
     def _type_of(self, node: onnx.NodeProto) -> int:
         return FLOAT if node.name in self._kept else HALF
 
     def apply(self) -> onnx.ModelProto:
         for node in self._graph.nodes:
-            wanted = self._type_of(node)
-            node.input[:] = [self._as(name, wanted) for name in node.input]
+            formals = self._schema(node).inputs
+            node.input[:] = [
+                # The last formal parameter stands for all that follow. Some take float32 alone: Resize's scales.
+                self._as(name, self._type_of(node) if HALF_TENSOR in formal.types else FLOAT)
+                for name, formal in zip(node.input, chain(formals, repeat(formals[-1])), strict=False)
+            ]
         self._restore_outputs()
         return self._graph.model(self._casts.values())
 
@@ -166,8 +179,4 @@ class _Typing:
             for node in self._graph.nodes:
                 node.output[:] = [inner if value == name else value for value in node.output]
                 node.input[:] = [inner if value == name else value for value in node.input]
-            self._casts[name] = helper.make_node("Cast", [inner], [name], name=f"{name}/float", to=FLOAT)
-
-
-def _gives_floats(node: onnx.NodeProto) -> bool:
-    return node.op_type not in ("QuantizeLinear", "Shape", "ArgMax", "Constant")
+            self._casts[name] = helper.make_node("Cast", [inner], [name], name=f"{name}/restored", to=FLOAT)

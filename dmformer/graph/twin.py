@@ -7,19 +7,15 @@ is float16 in the typed graph is rounded to float16 by an explicit pair of casts
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx import TensorProto, helper, numpy_helper
 
-from dmformer.bundle import Bundle, assemble
-from dmformer.golden import Golden
 from dmformer.graph.passes import check
-from dmformer.manifest import Manifest
+from dmformer.graph.qdq.graph import Graph
 
-TWIN_FILE = "twin.onnx"
-TWIN_RUNTIME = "onnxruntime"
+PROBE = 251
+"""A batch that no other dimension is likely to be."""
 
 
 def twin_of(typed: onnx.ModelProto) -> onnx.ModelProto:
@@ -52,9 +48,8 @@ def twin_of(typed: onnx.ModelProto) -> onnx.ModelProto:
 
 def half_values(typed: onnx.ModelProto) -> frozenset[str]:
     """Names of the computed values that are float16."""
-    inferred = shape_inference.infer_shapes(typed, data_prop=True)
-    values = [*inferred.graph.value_info, *inferred.graph.output]
-    return frozenset(value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT16)
+    tensors = Graph(typed).tensors
+    return frozenset(name for name, tensor in tensors.items() if tensor.elem_type == TensorProto.FLOAT16)
 
 
 def _rounded(node: onnx.NodeProto, halves: frozenset[str]) -> list[onnx.NodeProto]:
@@ -81,31 +76,27 @@ def _widened(node: onnx.NodeProto) -> onnx.NodeProto:
     return helper.make_node("Identity", list(node.input), list(node.output), name=node.name)
 
 
-def twin_bundle(manifest: Manifest, golden: Golden, typed: onnx.ModelProto, directory: Path) -> Bundle:
-    """The twin as a bundle that `dmformer.evaluation.verify.verify` can run in the place of an engine.
-
-    Args:
-        manifest: Of the bundle whose engine cannot run here, or the draft of it.
-        golden: Its golden samples.
-        typed: The graph that its engine is built from.
-        directory: Existing scratch directory for the twin.
-    """
-    twin = twin_of(typed)
-    source, result = manifest.input, manifest.output
-    if can_open_batch(twin):
-        # Thousands of images one by one take minutes; the engine's own batch plays no part in what it computes.
-        twin = with_open_batch(twin)
-        source, result = (spec.model_copy(update={"shape": (None, *spec.shape[1:])}) for spec in (source, result))
-    (directory / TWIN_FILE).write_bytes(twin.SerializeToString(deterministic=True))
-    runtime = manifest.runtime.model_copy(update={"name": TWIN_RUNTIME, "options": {}})
-    ends = {"input": source, "output": result}
-    changed = manifest.model_copy(update={"target": TWIN_RUNTIME, "runtime": runtime, **ends})
-    return assemble(directory, changed, golden, {TWIN_FILE: "engine"})
-
-
 def can_open_batch(model: onnx.ModelProto) -> bool:
-    """Whether no node of a graph holds its batch as a number."""
-    return not any(node.op_type in ("Reshape", "Expand", "Tile", "ConstantOfShape") for node in model.graph.node)
+    """Whether every value that follows from the image has as many rows as there are images, for any number of them.
+
+    ONNX's shape inference is asked what another batch would become. Shapes, which are int64, have no rows.
+    """
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.value_info[:]
+    for value in probe.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = PROBE
+    for value in probe.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    graph, following = Graph(probe), {entry.name for entry in probe.graph.input}
+    for node in graph.nodes:
+        following |= set(node.output) if following & {*node.input} else set()
+    tensors = [graph.tensors.get(value, onnx.TypeProto.Tensor()) for value in following]
+    return all(
+        [dim.dim_value for dim in tensor.shape.dim[:1]] == [PROBE]
+        for tensor in tensors
+        if tensor.elem_type != TensorProto.INT64
+    )
 
 
 def with_open_batch(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmformer import __version__
-from dmformer.errors import MissingBackendError, UsageError
+from dmformer.errors import UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
 from dmformer.pipeline.coreml_sizes import with_sizes
+from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
+from dmformer.runtimes.child import build_bundle
 from dmformer.runtimes.coreml.plan import (
     PackagePlan,
     PackageRequest,
@@ -24,7 +26,6 @@ from dmformer.runtimes.coreml.plan import (
     make_plan,
     size_names,
 )
-from dmformer.runtimes.coreml.runtime import CoreMlRuntime
 from dmformer.staging import staged
 
 if TYPE_CHECKING:
@@ -37,11 +38,6 @@ OPEN_BATCHES = (1, 2, 4, 8, 16, 32)
 """Batch sizes to choose from where the batch is left open: Core ML runs enumerated shapes on the Neural Engine, ranges
 of shapes not (coremltools, "Flexible Input Shapes")."""
 WEIGHTS_FILE = "canonical.safetensors"
-
-
-def needs_ranges(options: ExportOptions) -> bool:
-    """Whether activations are quantized, so that their ranges must be known."""
-    return options.precision == "int8" and plan_for(options).int8 == "w8a8"
 
 
 def label_of(options: ExportOptions) -> str:
@@ -59,39 +55,42 @@ def plan_for(options: ExportOptions) -> PackagePlan:
     return make_plan(**{"batches": batches, **options.coreml})
 
 
-def check_coreml(options: ExportOptions) -> None:
-    """Raises what can be known to be wrong before anything is read."""
-    plan_for(options)
-    reason = CoreMlRuntime().missing_for_export()
-    if reason:
-        message, _, command = reason.partition(": ")
-        raise MissingBackendError(message, command)
-    if not options.canonical:
-        raise UsageError("Core ML packages are made from the canonical network", "leave out --plain")
+class CoreMlMaker(Maker):
+    """See `dmformer.pipeline.maker.Maker`: verifies in the evaluator, on a Mac in Core ML."""
 
+    def check(self, options: ExportOptions) -> None:
+        plan = plan_for(options)
+        super().check(options)
+        if not options.canonical:
+            raise UsageError("Core ML packages are made from the canonical network", "leave out --plain")
+        if options.embed_preprocessing and not plan.image_input:
+            raise UsageError(
+                "--embed-preprocessing for coreml is its image input, which takes one picture at a time",
+                "leave out --tensor-input, --dynamic and --batch, or leave out --embed-preprocessing",
+            )
 
-def make_coreml(destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
-    """Builds, verifies in the evaluator (on a Mac in Core ML) and publishes one package.
+    def label(self, options: ExportOptions) -> str:
+        return label_of(options)
 
-    Raises:
-        UsageError: The package cannot be built as asked.
-        DmformerError: See `dmformer.errors`.
-    """
-    plan = plan_for(options)
-    target, raised = deployment_target(plan, options.precision)
-    if raised:
-        progress.say(raised)
-    sizes = all_sizes(plan, prepared.checkpoint.preprocessing)
-    progress.say(described(plan, target, sizes))
-    with staged(destination, options.force) as staging:
-        request, groups = request_for(plan, prepared, options, staging.directory, progress)
-        # An image input is the package's own; to the rest of dmformer it takes the tensors that pictures give.
-        manifest = draft(TARGET, groups, prepared, replace(options, embed_preprocessing=False))
-        bundle = CoreMlRuntime().build(request, manifest, prepared.golden)
-        asked = options.tolerance or DEFAULTS[options.precision]
-        proof = verify(bundle, prepared.reference(), tolerance=asked, progress=progress)
-        proof = with_sizes(proof, bundle, prepared, sizes[1:], progress)
-        return publish(staging, bundle.with_proof(proof), proof)
+    def calibrates(self, options: ExportOptions) -> bool:
+        return options.precision == "int8" and plan_for(options).int8 == "w8a8"
+
+    def make(self, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
+        plan = plan_for(options)
+        oldest, raised = deployment_target(plan, options.precision)
+        if raised:
+            progress.say(raised)
+        sizes = all_sizes(plan, prepared.checkpoint.preprocessing)
+        progress.say(described(plan, oldest, sizes))
+        with staged(destination, options.force) as staging:
+            request, groups = request_for(plan, prepared, options, staging.directory, progress)
+            # An image input is the package's own; to the rest of dmformer it takes the tensors that pictures give.
+            manifest = draft(self.target.name, groups, prepared, replace(options, embed_preprocessing=False))
+            bundle = build_bundle(request, manifest, prepared.golden)
+            asked = options.tolerance or DEFAULTS[options.precision]
+            proof = verify(bundle, prepared.reference(), tolerance=asked, progress=progress)
+            proof = with_sizes(proof, bundle, prepared, sizes[1:], progress)
+            return publish(staging, bundle.with_proof(proof), proof)
 
 
 def described(plan: PackagePlan, target: str, sizes: tuple[tuple[int, int], ...]) -> str:

@@ -13,16 +13,14 @@ from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.fields import check_elements
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
-from dmformer.pipeline.coreml_export import TARGET as COREML
-from dmformer.pipeline.coreml_export import check_coreml, label_of, make_coreml, needs_ranges, plan_for
-from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, graph_for, publish
+from dmformer.pipeline.maker import get_maker
+from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import Sources, open_sources
 from dmformer.progress import Progress, Silent
-from dmformer.runtimes.base import SessionOptions, only_cpu, require
-from dmformer.runtimes.registry import get_runtime
 from dmformer.scratch import scratch_directory
-from dmformer.staging import check_destination, check_parents, staged
+from dmformer.staging import check_destination, check_parents
+from dmformer.targets import DEFAULT
 
 if TYPE_CHECKING:
     import onnx
@@ -38,13 +36,13 @@ CANONICAL_ERROR = 1e-4
 
 
 def export_bundle(
-    weights: Checkpoint | Path | str | None = None, target: str = "onnxruntime", options: ExportOptions | None = None
+    weights: Checkpoint | Path | str | None = None, target: str = DEFAULT, options: ExportOptions | None = None
 ) -> Bundle:
     """Exports, builds and verifies one engine. This is ``dmformer.export``.
 
     Args:
         weights: A checkpoint, the path of one, or None for the embedded one.
-        target: ``onnx``, ``onnxruntime`` or ``openvino``.
+        target: A name in `dmformer.targets.TARGETS`.
         options: Everything else; its ``targets`` are ignored.
 
     Returns:
@@ -97,10 +95,7 @@ def export_bundles(
 
 def place(name: str, target: str, options: ExportOptions) -> Path:
     """Where a bundle goes."""
-    label = label_of(options) if target == COREML else options.precision
-    # An image input of Core ML is what every other engine takes pixels by.
-    ending = "-pixels" if options.embed_preprocessing and target != COREML else ""
-    return options.output / f"{name}-{target}-{label}{ending}"
+    return options.output / f"{name}-{target}-{get_maker(target).label(options)}"
 
 
 def check_options(options: ExportOptions) -> None:
@@ -109,43 +104,12 @@ def check_options(options: ExportOptions) -> None:
         raise UsageError("no target given", "name at least one --target")
     for package in EXPORT_PACKAGES:
         _require_package(package)
-    here = [target for target in options.targets if not builds_later(target)]
-    for target in here:
-        require(get_runtime(target))
-    if COREML in options.targets:
-        check_coreml(options)
-    if options.embed_preprocessing:
-        check_embedding(options)
     if options.precision == "int8" and not options.canonical:
         raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
-    for target in set(options.targets).difference(here):
-        from dmformer.pipeline.tensorrt_export import check_build
-
-        check_build(target, options)
-    if here:
-        only_cpu(SessionOptions(device=options.device), " and ".join(here))
+    for target in options.targets:
+        get_maker(target).check(options)
     if options.golden_images < 1:
         raise UsageError("a bundle needs at least one golden image", "ask for golden_images=1 or more")
-
-
-def check_embedding(options: ExportOptions) -> None:
-    """Raises `UsageError` where a target cannot take pixels as asked."""
-    refused = [target for target in options.targets if builds_later(target)]
-    if refused:
-        raise UsageError(
-            f"--embed-preprocessing is not supported for {' and '.join(refused)}: those engines take tensors",
-            "leave it out, or use it with onnx, onnxruntime, openvino or coreml",
-        )
-    if COREML in options.targets and not plan_for(options).image_input:
-        raise UsageError(
-            "--embed-preprocessing for coreml is its image input, which takes one picture at a time",
-            "leave out --tensor-input, --dynamic and --batch, or leave out --embed-preprocessing",
-        )
-
-
-def builds_later(target: str) -> bool:
-    """Whether a bundle can be made without the target's library, and its engine built on the device."""
-    return bool(getattr(get_runtime(target), "builds_later", False))
 
 
 def _require_package(package: str) -> None:
@@ -175,7 +139,8 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     from dmformer.pipeline.reference import make_golden, reference_outputs
 
     checkpoint = sources.checkpoint
-    calibrates = options.precision == "int8" and (set(options.targets) != {COREML} or needs_ranges(options))
+    makers = [get_maker(target) for target in options.targets]
+    calibrates = any(maker.calibrates(options) for maker in makers)
     if calibrates:
         check_int8(sources.samples if options.data is not None else None, sources.embedded, options.int8)
     reference = checkpoint.build()
@@ -192,16 +157,16 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
         return reference_outputs(reference, dataset, checkpoint.preprocessing, file, progress)
 
     calibration = calibrated(graph, sources, options, progress) if calibrates else None
-    scanned = calibration.images if calibration else to_scan(sources, options, progress)
+    scanned = calibration.images if calibration else None
+    if scanned is None and any(maker.scans(options) for maker in makers):
+        scanned = to_scan(sources, options, progress)
     return Prepared(checkpoint, graph, scratch, golden, outputs, calibration, scanned)
 
 
 def to_scan(sources: Sources, options: ExportOptions, progress: Progress) -> CalibrationSet | None:
-    """The images that a graph in half precision is scanned on; None where no target asks for them."""
+    """The images that a graph in half precision is scanned on; None where there are none."""
     from dmformer.pipeline.calibrating import images_to_scan
 
-    if options.precision != "fp16" or not any(builds_later(target) for target in options.targets):
-        return None
     given = sources.samples if options.data is not None else None
     return images_to_scan(sources.checkpoint.preprocessing, given, sources.embedded, options.int8, progress)
 
@@ -237,22 +202,9 @@ def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, opti
 
 def make(target: str, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
     """Builds, verifies and publishes one bundle."""
-    if target == COREML:
-        progress.say(f"building {target} {label_of(options)}")
-        return make_coreml(destination, prepared, options, progress)
-    progress.say(f"building {target} {options.precision}")
-    if builds_later(target):
-        from dmformer.pipeline.tensorrt_export import make_tensorrt
-
-        return make_tensorrt(target, destination, prepared, options, progress)
-    if prepared.calibration is not None:
-        from dmformer.pipeline.int8_export import make_int8
-
-        return make_int8(target, destination, prepared, options, progress)
-    with staged(destination, options.force) as staging:
-        graph = graph_for(prepared.graph, options.precision)
-        bundle, proof = build_and_verify(target, graph, {}, staging, prepared, options, progress)
-        return publish(staging, bundle, proof)
+    maker = get_maker(target)
+    progress.say(f"building {target} {maker.label(options)}")
+    return maker.make(destination, prepared, options, progress)
 
 
 def tell_int8(outcomes: list[Outcome], prepared: Prepared, progress: Progress) -> None:

@@ -14,14 +14,15 @@ from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
 from dmformer.fields import TensorSpec
 from dmformer.golden import Golden
-from dmformer.host import host_record, package_version
+from dmformer.host import EXPORT_PACKAGES, host_record, library_versions
 from dmformer.manifest import Manifest, Precision, PrecisionRecord, Proof, RuntimeRecord, SourceRecord
 from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
-from dmformer.runtimes.registry import get_runtime
+from dmformer.runtimes.child import build_bundle
 from dmformer.staging import Staging, check_destination
+from dmformer.targets import get_target
 from dmformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from dmformer.pipeline.verdict import Int8Verdict
 
 REJECTED = ".rejected"
-TOOLS = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "coremltools", "numpy", "pillow")
 STORED: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 
 
@@ -87,7 +87,7 @@ def build_and_verify(
 ) -> tuple[Bundle, Proof]:
     """A bundle in its staging directory, with its proof."""
     request = request_for(target, graph, staging, prepared, options)
-    bundle = get_runtime(target).build(request, draft(target, groups, prepared, options), prepared.golden)
+    bundle = build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
     asked = options.tolerance or DEFAULTS[options.precision]
     proof = verify(bundle, prepared.reference(), tolerance=asked, progress=progress)
     return bundle.with_proof(proof), proof
@@ -141,7 +141,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
             stored=STORED[options.precision],
             executes="unknown",
             groups=groups,
-            isa=options.int8.cpu_isa if target == "onnxruntime" and options.precision == "int8" else None,
+            isa=options.int8.cpu_isa if get_target(target).follows_isa and options.precision == "int8" else None,
         ),
         files={},
         input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
@@ -153,5 +153,5 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         source=SourceRecord(
             name=checkpoint.name, sha256=checkpoint.digest, config=checkpoint.config, notes=checkpoint.notes
         ),
-        tools={"dmformer": __version__, **{tool: found for tool in TOOLS if (found := package_version(tool))}},
+        tools={"dmformer": __version__, **library_versions(*EXPORT_PACKAGES, "numpy", "pillow")},
     )

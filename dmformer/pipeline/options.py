@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from dmformer.manifest import Precision, Tolerance
+from dmformer.targets import DEFAULT
 
 DEFAULT_OUTPUT = Path("build")
 CPU_ISAS = ("amx", "avx512-vnni", "avx2-vnni", "avx512", "avx2", "arm64-i8mm", "arm64-dotprod", "arm64")
@@ -49,7 +50,7 @@ class ExportOptions:
     """The choices of one export; the defaults are what most people want.
 
     Attributes:
-        targets: Names in `dmformer.runtimes.registry.RUNTIMES`.
+        targets: Names in `dmformer.targets.TARGETS`.
         precision: ``fp32``, ``fp16`` or ``int8``.
         size: Height and width of the input; None keeps the checkpoint's.
         batch: Images in a batch.
@@ -73,7 +74,7 @@ class ExportOptions:
         device: Where the engine is tried and verified: ``cpu``, or for NVIDIA's libraries also ``cuda:1``.
     """
 
-    targets: tuple[str, ...] = ("onnxruntime",)
+    targets: tuple[str, ...] = (DEFAULT,)
     precision: Precision = "fp32"
     size: tuple[int, int] | None = None
     batch: int = 1

@@ -14,7 +14,6 @@ from dmformer import host
 from dmformer.calibration.int8 import Quantizer, quantizer
 from dmformer.calibration.plan import PrecisionPlan, default_plan, load_plan
 from dmformer.calibration.sensitivity import Sensitivity, Verdict, measure_sensitivity, search_plan, units_of
-from dmformer.errors import UsageError
 from dmformer.evaluation.metrics import Measured
 from dmformer.evaluation.tolerances import failures
 from dmformer.graph.qdq.sites import groups_of
@@ -28,29 +27,8 @@ from dmformer.tasks.base import Outputs, Task
 if TYPE_CHECKING:
     import onnx
 
-EMITTERS = {
-    "onnx": "onnxruntime",
-    "onnxruntime": "onnxruntime",
-    "openvino": "openvino",
-    "tensorrt": "tensorrt",
-    "tensorrt-rtx": "tensorrt",
-    "coreml": "coreml",
-}
-"""Target -> the emitter whose rules its graph follows."""
-
 SEARCH_IMAGES, SEARCH_BYTES = 512, 512 << 20
 """That a search looks at, and the memory that their tensors may take."""
-
-
-def emitter_of(target: str) -> str:
-    """The emitter of a target.
-
-    Raises:
-        UsageError: The target, an added runtime, has none.
-    """
-    if target not in EMITTERS:
-        raise UsageError(f"{target}: INT8 is not made for this target", f"choose among {', '.join(EMITTERS)}")
-    return EMITTERS[target]
 
 
 @dataclass(frozen=True)
@@ -105,7 +83,7 @@ class Workshop:
     @cached_property
     def quantizer(self) -> Quantizer:
         isa = self.options.cpu_isa or host.int8_isa()
-        return quantizer(self.model, self.calibration.ranges, emitter_of(self.target), isa)
+        return quantizer(self.model, self.calibration.ranges, self.target, isa)
 
     @cached_property
     def planned(self) -> frozenset[str]:
@@ -121,7 +99,7 @@ class Workshop:
         """
         if self.options.plan is not None:
             return load_plan(self.options.plan)
-        return default_plan(self.model, emitter_of(self.target))
+        return default_plan(self.model, self.target)
 
     def make(self, int8_groups: Collection[str], progress: Progress) -> Quantized:
         """The finished graph for a set of integer groups."""

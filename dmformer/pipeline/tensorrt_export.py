@@ -11,19 +11,21 @@ from dmformer.errors import UsageError
 from dmformer.evaluation.layers.engine import engine_line
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
+from dmformer.graph.dla import dla_report
 from dmformer.manifest import Manifest, Proof
+from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import Outcome, Prepared, draft, publish, request_for
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.typed_graphs import TypedGraphs, typed_graphs
 from dmformer.progress import Progress
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.tensorrt.dla import dla_report
+from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
 from dmformer.runtimes.tensorrt.levels import ALTERNATIVE
 from dmformer.runtimes.tensorrt.plan import BuildPlan, check_plan, make_plan
-from dmformer.runtimes.tensorrt.runtime import TIMING_CACHE, TensorRtFamily, family_of
-from dmformer.runtimes.tensorrt.session import choose_gpu
+from dmformer.runtimes.tensorrt.runtime import TIMING_CACHE, TensorRtFamily
 from dmformer.scratch import scratch_directory
 from dmformer.staging import staged
+from dmformer.targets import TARGETS
 
 if TYPE_CHECKING:
     import onnx
@@ -32,54 +34,38 @@ LARGEST_OPEN_BATCH = 8
 """Upper end of an open batch's profile where the user names none: this project's choice."""
 
 
-def make_tensorrt(
-    target: str, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress
-) -> Outcome:
-    """Builds what can be built here, verifies it or its twin, and publishes the bundle.
+class TensorRtMaker(Maker):
+    """See `dmformer.pipeline.maker.Maker`: builds what can be built here, and verifies it or its twin."""
 
-    Raises:
-        UsageError: The build cannot be done as asked.
-        DmformerError: See `dmformer.errors`.
-    """
-    plan = plan_for(options)
-    family = family_of(target)
-    graphs = typed_graphs(target, prepared, options, progress)
-    manifest = draft(target, graphs.groups, prepared, options)
-    if plan.dla_core is not None:
-        for refused in dla_report(graphs.model):
-            progress.say(refused)
-    with staged(destination, options.force) as staging:
-        request = request_for(target, graphs.model, staging, prepared, options)
-        build = build_parameters(plan, options) | alternative(graphs, manifest, prepared, options, progress)
-        bundle = family.build(replace(request, build=build), manifest, prepared.golden, progress)
-        if line := engine_line(bundle):
-            progress.say(line)
-        proof = proven(family, bundle, graphs.model, prepared, options, progress)
-        return publish(staging, bundle.with_proof(proof), proof)
+    def check(self, options: ExportOptions) -> None:
+        super().check(options)
+        if options.embed_preprocessing:
+            able = " or ".join(row.name for row in TARGETS.values() if not row.builds_later)
+            raise UsageError(
+                f"--embed-preprocessing is not supported for {self.target.name}: its engines take tensors",
+                f"leave it out, or use it with {able}",
+            )
+        check_plan(plan_for(options), family_of(self.target.name).library)
 
+    def scans(self, options: ExportOptions) -> bool:
+        return options.precision == "fp16"
 
-def check_build(target: str, options: ExportOptions) -> None:
-    """Raises `UsageError` for a build that cannot be done as asked, or a device that no engine is tried on here."""
-    check_plan(plan_for(options), family_of(target).library)
-    check_device(target, options.device)
-
-
-def check_device(target: str, device: str) -> None:
-    """Refuses a device that no engine is tried on here; ``cpu``, the default, leaves the choice to the library.
-
-    Raises:
-        UsageError: There is no such device, or no engine runs here.
-    """
-    if device.lower() == "cpu":
-        return
-    reason = family_of(target).unable_to_run()
-    if reason is not None:
-        raise UsageError(
-            f"--device {device[:40]} names where an engine is tried, and none for {target} runs here: "
-            f"{reason.partition(': ')[0]}",
-            "leave --device out: the engine's twin is verified in ONNX Runtime",
-        )
-    choose_gpu(device)
+    def make(self, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
+        target, plan = self.target.name, plan_for(options)
+        family = family_of(target)
+        graphs = typed_graphs(target, prepared, options, progress)
+        manifest = draft(target, graphs.groups, prepared, options)
+        if plan.dla_core is not None:
+            for refused in dla_report(graphs.model):
+                progress.say(refused)
+        with staged(destination, options.force) as staging:
+            request = request_for(target, graphs.model, staging, prepared, options)
+            build = build_parameters(plan, options) | alternative(graphs, manifest, prepared, options, progress)
+            bundle = make_bundle(family, replace(request, build=build), manifest, prepared.golden, progress)
+            if line := engine_line(bundle):
+                progress.say(line)
+            proof = proven(family, bundle, graphs.model, prepared, options, progress)
+            return publish(staging, bundle.with_proof(proof), proof)
 
 
 def alternative(
@@ -141,7 +127,7 @@ def twin_proof(
     manifest: Manifest, typed: onnx.ModelProto, prepared: Prepared, options: ExportOptions, progress: Progress
 ) -> Proof:
     """The proof of a typed graph's numerical twin."""
-    from dmformer.graph.twin import twin_bundle
+    from dmformer.pipeline.twins import twin_bundle
 
     asked = options.tolerance or DEFAULTS[options.precision]
     with scratch_directory() as scratch:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer import telemetry
+from dmformer.runtimes.base import Call
 from dmformer.runtimes.engine import OPEN_BATCH
-from dmformer.runtimes.onnx_runtime import PROVIDER, session_options
-from dmformer.runtimes.openvino import PRECISION_HINT, latency_config
+from dmformer.targets import get_target, load
 from dmformer.tasks.base import Outputs
 
 if TYPE_CHECKING:
     import onnx
 
-Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 WARM_UP_CALLS = 3
 ROUNDS = 7
 SLICE_S = 0.04
@@ -27,35 +25,18 @@ SLICE_S = 0.04
 
 def run_by(target: str) -> str:
     """What `opened` runs a target's graphs in, for people."""
-    return "OpenVINO" if target == "openvino" else "ONNX Runtime on the CPU"
+    return get_target(target).tried_in
 
 
 def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) -> Call:
-    """A function from a batch to outputs, in the target's runtime.
+    """A function from a batch to outputs, in what the target's row says.
 
     Args:
-        target: ``openvino`` runs there; every other target in ONNX Runtime.
+        target: Its name.
         model: The graph.
-        full_precision: Forbid OpenVINO to compute in bfloat16.
+        full_precision: Forbid half precision where that runtime has one of its own.
     """
-    if target == "openvino":
-        return _openvino(model, full_precision)
-    onnxruntime = telemetry.onnxruntime()
-    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(0), providers=[PROVIDER])
-    name = session.get_inputs()[0].name
-    return lambda batch: np.asarray(session.run(None, {name: batch})[0])
-
-
-def _openvino(model: onnx.ModelProto, full_precision: bool) -> Call:
-    import io
-
-    openvino = telemetry.openvino()
-    converted = openvino.convert_model(io.BytesIO(model.SerializeToString()))
-    config: dict[str, Any] = dict(latency_config(0))
-    if full_precision:
-        config[PRECISION_HINT] = "f32"
-    request = openvino.Core().compile_model(converted, "CPU", config).create_infer_request()
-    return lambda batch: np.asarray(request.infer([batch], share_inputs=True, share_outputs=False)[0])
+    return cast(Call, load(get_target(target).trial)(model.SerializeToString(), full_precision))
 
 
 def outputs_of(call: Call, tensors: NDArray[np.float32], batch: int | None) -> Iterator[tuple[range, Outputs]]:

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dmformer.calibration.typed import ScannedImages, typed_graph
 from dmformer.pipeline.making import Prepared
 from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.tensorrt.levels import is_level
-from dmformer.runtimes.tensorrt.precision import ScannedImages, typed_graph
 
 if TYPE_CHECKING:
     import onnx

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dmformer.graph.half import compress_weights
 from dmformer.manifest import Comparison, few_int8
 from dmformer.pipeline.trial import milliseconds, opened
+from dmformer.targets import get_target
 from dmformer.tasks.base import Figure
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def judge_int8(
         batch: One batch of real images.
         accuracy: How the INT8 engine compares with the reference, in words.
     """
-    # Only OpenVINO has a half precision of its own on a CPU.
-    halves = target == "openvino"
+    halves = get_target(target).tries_half
     calls = {"int8": opened(target, quantized.graph), "fp32": opened(target, model, full_precision=True)}
     if halves:
         calls["half"] = opened(target, compress_weights(model))

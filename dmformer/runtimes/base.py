@@ -5,19 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from importlib import import_module
+from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.bundle import Bundle, assemble
+from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, UsageError
-from dmformer.golden import Golden
+from dmformer.host import package_version
 from dmformer.manifest import Manifest, RuntimeRecord
+from dmformer.targets import Target
 
 Array = NDArray[np.generic]
+Watch = Callable[[str, float], None]
+Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From a batch to logits."""
+OpenGraph = Callable[[bytes, bool], Call]
+"""Opens an ONNX graph for a trial; whether it must be computed in full precision."""
 MAKERS = {"float32": "dmformer.preprocessing.preprocess_batch", "uint8": "dmformer.preprocessing.fit_batch"}
 """What makes an engine's input, by its dtype."""
 
@@ -31,13 +38,11 @@ class SessionOptions:
         device: The runtime's name of a device, as ``"cpu"``.
         streams: Threads of the caller that may be inside `Session.run` at the same time, each with its own
             inference.
-        cuda_graph: Replay the computation as one recorded CUDA graph, where the runtime is NVIDIA's.
     """
 
     threads: int = 0
     device: str = "cpu"
     streams: int = 1
-    cuda_graph: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,80 +133,65 @@ class EngineReport:
     not_deterministic: list[str] = field(default_factory=list)
 
 
-class Runtime(Protocol):
-    """One runtime. `dmformer.runtimes.registry` makes them by name, importing on use."""
+class Runtime(ABC):
+    """One runtime: a target's row names it, and `dmformer.runtimes.registry` makes it, importing on use.
 
-    name: str
+    Its native library may crash: whoever builds or first tries an engine does so in a child process.
+
+    Args:
+        target: The row of the target.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
 
     def missing(self) -> str | None:
         """Why the runtime cannot be used here, with the exact install command; None where it can."""
+        if find_spec(self.target.library) is None:
+            return f"{self.target.title} is not installed: {self.target.install}"
+        return None
 
-    def build(self, request: EngineRequest, draft: Manifest, golden: Golden) -> Bundle:
-        """Builds an engine and assembles the bundle around it, in ``request.directory``."""
+    def missing_for_export(self) -> str | None:
+        """Why no bundle can be made here, as `missing`."""
+        return self.missing()
+
+    def check_device(self, device: str) -> None:
+        """Raises `UsageError` for a device that no engine can be tried on here."""
+        only_cpu(SessionOptions(device=device), self.target.name)
+
+    @abstractmethod
+    def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
+        """Builds the engine's files. Runs in a child process.
+
+        Args:
+            request: What to build.
+            watch: Told what is done and how much of it, 0 to 1.
+        """
 
     def preload(self) -> None:
         """Imports what opening an engine would import, so that the two can be timed apart."""
+        import_module(self.target.library)
 
+    @abstractmethod
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         """Opens the engine of a bundle."""
 
-
-def _unwatched(step: str, done: float) -> None:
-    pass
-
-
-class NativeRuntime(ABC):
-    """Base of runtimes whose native library may crash: builds and first tries an engine in a child process.
-
-    Attributes:
-        watch: Told by `build_engine` what it does and how much of it is done, 0 to 1; the child process sets it.
-    """
-
-    name: str
-    watch: Callable[[str, float], None] = staticmethod(_unwatched)
-
-    @abstractmethod
-    def missing(self) -> str | None: ...
-
-    @abstractmethod
-    def build_engine(self, request: EngineRequest) -> EngineReport:
-        """Builds the engine's files. Runs in the child process."""
-
-    @abstractmethod
-    def preload(self) -> None: ...
-
-    @abstractmethod
-    def open(self, bundle: Bundle, options: SessionOptions) -> Session: ...
-
-    def build(self, request: EngineRequest, draft: Manifest, golden: Golden) -> Bundle:
-        """Builds in a child process, assembles the bundle, and tries it on one golden sample in another.
-
-        Raises:
-            MissingBackendError: The runtime is not installed.
-            EngineCrashError: The native library ended its process, at the step that the message names.
-            EngineError: The runtime refused the graph.
-        """
-        from dmformer.runtimes.child import build_in_child, try_in_child
-
-        require(self)
-        report = build_in_child(self.name, request)
-        bundle = assemble(Path(request.directory), completed(draft, self.name, request, report), golden, report.roles)
-        try_in_child(bundle)
-        return bundle
+    def version(self) -> str:
+        """That of its library."""
+        return next(iter(filter(None, map(package_version, self.target.versioned))), "unknown")
 
 
-def completed(draft: Manifest, name: str, request: EngineRequest, report: EngineReport) -> Manifest:
+def completed(draft: Manifest, request: EngineRequest, report: EngineReport) -> Manifest:
     """The manifest with what only the finished build knows."""
     precision = draft.precision.model_copy(update={"stored": request.stored, "executes": report.executes})
-    runtime = RuntimeRecord(name=name, version=report.version, options=report.options)
+    runtime = RuntimeRecord(name=draft.target, version=report.version, options=report.options)
     return draft.model_copy(
         update={"precision": precision, "runtime": runtime, "not_deterministic": tuple(report.not_deterministic)}
     )
 
 
-def require(runtime: Runtime | NativeRuntime) -> None:
-    """Raises `MissingBackendError` with the install command where the runtime is not here."""
-    reason = runtime.missing()
+def require(reason: str | None) -> None:
+    """Raises `MissingBackendError` with the install command for what `Runtime.missing` says."""
     if reason:
         message, _, command = reason.partition(": ")
         raise MissingBackendError(message, command or None)

@@ -14,17 +14,21 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dmformer import chatter, errors
-from dmformer.bundle import Bundle
+from dmformer.bundle import Bundle, assemble
+from dmformer.golden import Golden
+from dmformer.manifest import Manifest
 from dmformer.progress import Progress, Silent
-from dmformer.runtimes.base import EngineReport, EngineRequest
+from dmformer.runtimes.base import EngineReport, EngineRequest, completed, require
 from dmformer.runtimes.processes import command, environment
-from dmformer.runtimes.registry import RUNTIMES
+from dmformer.runtimes.registry import get_runtime
 from dmformer.scratch import scratch_directory
 from dmformer.space import refusal
+from dmformer.targets import TARGETS
 
 WORKER = "dmformer.runtimes.worker"
 ENGINE_MARGIN = 1 << 20
@@ -34,6 +38,21 @@ TAIL = 400
 
 WATCH_SECONDS = 0.2
 """Pause between two looks at a child's log."""
+
+
+def build_bundle(request: EngineRequest, draft: Manifest, golden: Golden) -> Bundle:
+    """Builds in a child process, assembles the bundle, and tries it on one golden sample in another.
+
+    Raises:
+        MissingBackendError: The runtime is not installed.
+        EngineCrashError: The native library ended its process, at the step that the message names.
+        EngineError: The runtime refused the graph.
+    """
+    require(get_runtime(draft.target).missing_for_export())
+    report = build_in_child(draft.target, request)
+    bundle = assemble(Path(request.directory), completed(draft, request, report), golden, report.roles)
+    try_in_child(bundle)
+    return bundle
 
 
 def build_in_child(runtime: str, request: EngineRequest, progress: Progress | None = None) -> EngineReport:
@@ -76,7 +95,7 @@ def run_task(task: dict[str, Any], progress: Progress | None = None) -> dict[str
                 stderr=subprocess.STDOUT,
             )
             try:
-                _hand_over(child, {**task, "where": RUNTIMES[task["runtime"]]})
+                _hand_over(child, {**task, "targets": {name: asdict(row) for name, row in TARGETS.items()}})
                 _follow(child, log, progress)
             finally:
                 if child.poll() is None:

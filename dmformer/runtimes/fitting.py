@@ -6,9 +6,7 @@ from dmformer import host
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.manifest import Manifest
-
-ON_THE_CPU = ("onnx", "onnxruntime", "openvino")
-"""Targets whose 8-bit products are the CPU's own."""
+from dmformer.targets import get_target
 
 
 def needed_isas(manifest: Manifest) -> tuple[str, ...]:
@@ -16,7 +14,7 @@ def needed_isas(manifest: Manifest) -> tuple[str, ...]:
 
     An engine whose integers were chosen for a named CPU (``--cpu-isa``) says so; of others it is the builder's.
     """
-    if manifest.precision.requested != "int8" or manifest.target not in ON_THE_CPU:
+    if manifest.precision.requested != "int8" or not get_target(manifest.target).integers_of_cpu:
         return ()
     chosen = manifest.precision.isa
     isas = host.INT8_ISAS.get(chosen, ()) if chosen is not None else manifest.host.cpu_isa

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dmformer import telemetry
@@ -17,12 +16,14 @@ from dmformer.host import threads_per_stream
 from dmformer.manifest import Manifest
 from dmformer.runtimes.base import (
     Array,
+    Call,
     EngineReport,
     EngineRequest,
     Execution,
-    NativeRuntime,
+    Runtime,
     Session,
     SessionOptions,
+    Watch,
     check_batch,
     only_cpu,
     short_reason,
@@ -85,27 +86,29 @@ def session_options(threads: int) -> Any:
     return options
 
 
-class OnnxRuntime(NativeRuntime):
-    """The engine is the simplified ONNX file itself; ONNX Runtime optimizes it for the CPU when it opens it."""
+class OnnxRuntime(Runtime):
+    """The engine is the simplified ONNX file itself; ONNX Runtime optimizes it for the CPU when it opens it.
 
-    name = "onnxruntime"
+    The target ``onnx`` is the same under the name of what it is for: the runtimes that dmformer does not know.
+    """
 
-    def missing(self) -> str | None:
-        if find_spec("onnxruntime") is None:
-            return "ONNX Runtime is not installed: pip install 'dmformer[onnxruntime]'"
-        return None
-
-    def build_engine(self, request: EngineRequest) -> EngineReport:
+    def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
         shutil.copyfile(request.onnx, Path(request.directory) / ENGINE_FILE)
-        return EngineReport(
-            roles={ENGINE_FILE: "engine"}, version=_version(), options={}, executes=_executes(request.precision)
-        )
+        executes = _executes(request.precision)
+        return EngineReport(roles={ENGINE_FILE: "engine"}, version=self.version(), options={}, executes=executes)
 
     def preload(self) -> None:
         telemetry.onnxruntime()
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         return OnnxRuntimeSession(bundle.file("engine"), bundle.manifest, options)
+
+
+def open_graph(graph: bytes, full_precision: bool) -> Call:
+    """A graph opened for a trial, by `dmformer.runtimes.base.OpenGraph`: every precision here is full already."""
+    session = telemetry.onnxruntime().InferenceSession(graph, session_options(0), providers=[PROVIDER])
+    name = session.get_inputs()[0].name
+    return lambda batch: np.asarray(session.run(None, {name: batch})[0])
 
 
 def _tensors(nodes: list[Any]) -> list[Tensor]:
@@ -123,12 +126,3 @@ def _tensors(nodes: list[Any]) -> list[Tensor]:
 def _executes(precision: str) -> str:
     # The CPU provider has no half-precision convolutions: FP16 weights are widened when the session is made.
     return {"fp32": "float32", "fp16": "float32 (weights stored as float16)", "int8": "int8"}[precision]
-
-
-def _version() -> str:
-    for package in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"):
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    return "unknown"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dmformer import telemetry
@@ -20,12 +20,14 @@ from dmformer.host import threads_per_stream
 from dmformer.manifest import Manifest
 from dmformer.runtimes.base import (
     Array,
+    Call,
     EngineReport,
     EngineRequest,
     Execution,
-    NativeRuntime,
+    Runtime,
     Session,
     SessionOptions,
+    Watch,
     check_batch,
     only_cpu,
     short_reason,
@@ -102,21 +104,14 @@ def latency_config(threads: int, streams: int = 1) -> dict[str, str]:
     return config
 
 
-class OpenVinoRuntime(NativeRuntime):
+class OpenVinoRuntime(Runtime):
     """Converts the ONNX file to OpenVINO's IR.
 
     FP32 engines are opened with float32 arithmetic. FP16 engines store their weights as float16 and
     execute in what the CPU is best at: bfloat16 with AMX or AVX512-BF16, otherwise float32.
     """
 
-    name = "openvino"
-
-    def missing(self) -> str | None:
-        if find_spec("openvino") is None:
-            return "OpenVINO is not installed: pip install 'dmformer[openvino]'"
-        return None
-
-    def build_engine(self, request: EngineRequest) -> EngineReport:
+    def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
         openvino = telemetry.openvino()
         directory = Path(request.directory)
         model = openvino.convert_model(request.onnx)
@@ -126,7 +121,7 @@ class OpenVinoRuntime(NativeRuntime):
         compiled = openvino.Core().compile_model(str(directory / ENGINE_FILE), "CPU", options)
         return EngineReport(
             roles={ENGINE_FILE: "engine", WEIGHTS_FILE: "weights"},
-            version=version("openvino"),
+            version=self.version(),
             options=options,
             executes=executed_precision(compiled, request.precision),
         )
@@ -136,6 +131,15 @@ class OpenVinoRuntime(NativeRuntime):
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         return OpenVinoSession(bundle, options)
+
+
+def open_graph(graph: bytes, full_precision: bool) -> Call:
+    """A graph opened for a trial, by `dmformer.runtimes.base.OpenGraph`; in bfloat16 where the CPU has it."""
+    openvino = telemetry.openvino()
+    config = latency_config(0) | ({PRECISION_HINT: "f32"} if full_precision else {})
+    compiled = openvino.Core().compile_model(openvino.convert_model(io.BytesIO(graph)), "CPU", config)
+    request = compiled.create_infer_request()
+    return lambda batch: np.asarray(request.infer([batch], share_inputs=True, share_outputs=False)[0])
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import cast
 
 from dmformer.bundle import Bundle
-from dmformer.errors import MissingBackendError, UsageError
+from dmformer.errors import MissingBackendError
 from dmformer.runtimes.base import Runtime, Session, SessionOptions, require
 from dmformer.runtimes.fitting import check_machine
-
-RUNTIMES: dict[str, str] = {
-    "onnx": "dmformer.runtimes.onnx_file:OnnxFileRuntime",
-    "onnxruntime": "dmformer.runtimes.onnx_runtime:OnnxRuntime",
-    "openvino": "dmformer.runtimes.openvino:OpenVinoRuntime",
-    "tensorrt": "dmformer.runtimes.tensorrt.runtime:TensorRt",
-    "tensorrt-rtx": "dmformer.runtimes.tensorrt.runtime:TensorRtForRtx",
-    "coreml": "dmformer.runtimes.coreml.runtime:CoreMlRuntime",
-}
-"""Target -> where its `Runtime` is. One file per runtime."""
+from dmformer.targets import get_target, load
 
 
 def get_runtime(name: str) -> Runtime:
@@ -27,10 +17,8 @@ def get_runtime(name: str) -> Runtime:
     Raises:
         UsageError: There is no such target.
     """
-    if name not in RUNTIMES:
-        raise UsageError(f"there is no target {name!r}", f"choose from: {', '.join(RUNTIMES)}, all")
-    module, _, attribute = RUNTIMES[name].partition(":")
-    return cast(Runtime, getattr(import_module(module), attribute)())
+    row = get_target(name)
+    return cast(Runtime, load(row.runtime)(row))
 
 
 def fits_here(bundle: Bundle) -> None:
@@ -40,7 +28,7 @@ def fits_here(bundle: Bundle) -> None:
         MissingBackendError: Its runtime is not installed; the hint is the install command.
         EngineError: It was made for another GPU, or its INT8 for another CPU.
     """
-    require(get_runtime(bundle.manifest.target))
+    require(get_runtime(bundle.manifest.target).missing())
     check_machine(bundle)
 
 
@@ -67,5 +55,5 @@ def open_fitting(bundle: Bundle, options: SessionOptions) -> Session:
     try:
         return runtime.open(bundle, options)
     except ImportError as error:
-        message = f"the library of {runtime.name} is installed but cannot be imported ({error})"
+        message = f"the library of {bundle.manifest.target} is installed but cannot be imported ({error})"
         raise MissingBackendError(message, "install it again") from error

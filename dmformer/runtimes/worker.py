@@ -20,7 +20,8 @@ from dmformer.bundle import Bundle, read_manifest
 from dmformer.engine_input import from_tensors
 from dmformer.errors import DmformerError, EngineError
 from dmformer.runtimes.base import EngineRequest, Session, SessionOptions
-from dmformer.runtimes.registry import RUNTIMES, get_runtime
+from dmformer.runtimes.registry import get_runtime
+from dmformer.targets import TARGETS, Target
 
 Say = Callable[[dict[str, Any]], None]
 WARM_UP_S, TIMED_S = 0.3, 1.0
@@ -37,7 +38,7 @@ def main() -> int:
             file.write(json.dumps(line) + "\n")
 
     task = json.loads(sys.stdin.read())
-    RUNTIMES[task["runtime"]] = task["where"]
+    TARGETS.update({name: Target(**row) for name, row in task["targets"].items()})
     try:
         say({"result": TASKS[task["task"]](task, say)})
     except DmformerError as error:
@@ -50,11 +51,13 @@ def main() -> int:
 
 
 def build(task: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Builds an engine with a `NativeRuntime`."""
-    runtime: Any = get_runtime(task["runtime"])
+    """Builds an engine."""
     say({"step": "building the engine"})
-    runtime.watch = lambda step, done: say({"step": f"building the engine ({step})", "done": round(done, 3)})
-    return asdict(runtime.build_engine(EngineRequest(**task["request"])))
+
+    def watch(step: str, done: float) -> None:
+        say({"step": f"building the engine ({step})", "done": round(done, 3)})
+
+    return asdict(get_runtime(task["runtime"]).build_engine(EngineRequest(**task["request"]), watch))
 
 
 def attempt(task: dict[str, Any], say: Say) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from dmformer import environment, host, jetson, limits
-from dmformer.cli.doctor import examine
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.doubts import thread_doubts
 from dmformer.evaluation.latency.settings import Settings
+from dmformer.pipeline.doctor import examine
 from dmformer.runtimes.onnx_runtime import session_options
 from dmformer.runtimes.openvino import latency_config
 
@@ -174,7 +174,7 @@ def test_a_quota_counts_wherever_threads_are_chosen(
     else:
         (tmp_path / "membership").write_text("0::/box\n")
         group(groups / "box", cpu__max=f"{quota} 100000")
-    assert (host.available_cores(), examine()["cores"], environment.environment().cores) == (cores, cores, cores)
+    assert (host.available_cores(), examine().cores, environment.environment().cores) == (cores, cores, cores)
     assert [host.threads_per_stream(0), host.threads_per_stream(5)] == [threads, 5]
     assert host.threads_per_stream(0, 2) == max(1, cores // 2)
     assert session_options(0).intra_op_num_threads == threads

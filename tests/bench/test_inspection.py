@@ -9,17 +9,17 @@ import onnx
 import pytest
 
 from dmformer.bundle import Bundle
-from dmformer.errors import EngineError
+from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.latency.settings import Settings
-from dmformer.evaluation.layers.profile import SOURCES, by_part, profile
+from dmformer.evaluation.layers.profile import by_part, profile
 from dmformer.evaluation.metrics import ratio_db
 from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, products, tap_points
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.layer_errors import errors_of, torch_tap
 from dmformer.runtimes.inspection import onnx_wire
 from dmformer.runtimes.inspection.onnx_runtime import layer_times
-from dmformer.runtimes.inspection.registry import INSPECTORS, get_inspector
-from dmformer.runtimes.registry import RUNTIMES
+from dmformer.runtimes.inspection.registry import get_inspector
+from dmformer.targets import TARGETS as ROWS
 from tests.conftest import Exported
 from tests.support import random_batch
 
@@ -37,10 +37,8 @@ def test_profiles_cover_the_model(exported: Exported, target: str) -> None:
 
 
 def test_a_profile_names_who_told(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(SOURCES) == set(INSPECTORS)
     loaded = Bundle.load(exported("onnxruntime"))
-    monkeypatch.setitem(RUNTIMES, "abacus", RUNTIMES["onnxruntime"])
-    monkeypatch.setitem(INSPECTORS, "abacus", INSPECTORS["onnxruntime"])
+    monkeypatch.setitem(ROWS, "abacus", replace(ROWS["onnxruntime"], name="abacus", profiler=""))
     monkeypatch.setattr("dmformer.evaluation.layers.profile.runs_of", lambda bundle, batch: 3)
     for target, source in (("onnx", "ONNX Runtime profile"), ("abacus", "profiler of abacus")):
         bundle = replace(loaded, manifest=loaded.manifest.model_copy(update={"target": target}))
@@ -134,5 +132,7 @@ def test_damaged_onnx_is_refused(content: bytes) -> None:
 
 
 def test_unknown_targets_cannot_be_looked_into() -> None:
-    with pytest.raises(EngineError, match="abacus"):
+    with pytest.raises(UsageError, match="abacus"):
         get_inspector("abacus")
+    with pytest.raises(EngineError, match="cannot be looked into"):
+        get_inspector("coreml")

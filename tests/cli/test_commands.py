@@ -18,7 +18,7 @@ from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.cli import output
 from dmformer.pipeline.trial import opened
-from dmformer.runtimes.registry import RUNTIMES
+from dmformer.targets import TARGETS as ROWS
 from tests.support import TARGETS, invoke, names, one_line, random_images, run, world
 
 Exported = Callable[..., Path]
@@ -138,7 +138,7 @@ def test_inspect_weights_an_onnx_file_a_bundle_and_a_preset(
     assert str(strange / "model.onnx") in err
 
 
-@pytest.mark.parametrize("target", RUNTIMES)
+@pytest.mark.parametrize("target", ROWS)
 def test_a_sensitivity_is_titled_by_what_measures_it(
     target: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +159,7 @@ def test_doctor_tells_what_can_be_done(capsys: Capture) -> None:
     code, out, _ = invoke(capsys, "doctor", "--json")
     found = document(out, "dmformer.doctor/1")
     assert code == 0
-    assert found["targets"].keys() == RUNTIMES.keys()
+    assert found["targets"].keys() == ROWS.keys()
     assert all(found["targets"][name]["missing"] is None for name in TARGETS)
     assert found["export"]["ready"] is True
     assert found["cores"] >= 1

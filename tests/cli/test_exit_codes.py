@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,8 +153,10 @@ def test_a_wrapped_ctrl_c_is_found() -> None:
     reraise_stop(RuntimeError("no stop in it"))
 
 
-def test_a_target_without_int8_is_named() -> None:
-    from dmformer.pipeline.quantizing import emitter_of
+def test_a_target_without_int8_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dmformer.graph.qdq.emitters import emitter_for
+    from dmformer.targets import TARGETS
 
+    monkeypatch.setitem(TARGETS, "added", replace(TARGETS["onnxruntime"], name="added", emitter=None))
     with pytest.raises(UsageError, match="added: INT8 is not made"):
-        emitter_of("added")
+        emitter_for("added", "avx2")

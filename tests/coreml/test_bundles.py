@@ -19,7 +19,6 @@ from dmformer.pipeline.options import ExportOptions
 from dmformer.prediction.classifier import Classifier
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.coreml.plan import deployment_target, make_plan
-from dmformer.runtimes.coreml.runtime import CoreMlRuntime
 from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.inspection.onnx_wire import field
 from dmformer.runtimes.mlprogram.blob import Blob
@@ -27,7 +26,7 @@ from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.messages import Type
 from dmformer.runtimes.mlprogram.operators import OPERATORS
 from dmformer.runtimes.mlprogram.package import read_package
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.registry import get_runtime, open_bundle
 from tests.coreml.conftest import SPECIFICATION, WEIGHTS, Bundled
 from tests.support import engine_of, invoke, one_line, random_batch, random_images
 
@@ -134,7 +133,7 @@ def test_what_is_no_package_is_refused_in_one_line(half: Bundle, name: str) -> N
     place, damage, message = DAMAGE[name]
     damage(half.path / place)
     with pytest.raises(EngineError, match=message) as caught:
-        CoreMlRuntime().open(half, SessionOptions())
+        get_runtime("coreml").open(half, SessionOptions())
     assert "\n" not in caught.value.message
     assert "cannot load it" in caught.value.message
     assert caught.value.hint
@@ -144,7 +143,7 @@ def test_an_unknown_operator_is_named(half: Bundle) -> None:
     path = half.path / SPECIFICATION
     path.write_bytes(path.read_bytes().replace(b"\x0a\x04gelu", b"\x0a\x04silu"))
     with pytest.raises(EngineError, match=r"does not know these operators: silu \(4\)"):
-        CoreMlRuntime().open(half, SessionOptions())
+        get_runtime("coreml").open(half, SessionOptions())
 
 
 @pytest.mark.parametrize(("side", "classes"), [(64, 10), (32, 7)])
@@ -154,7 +153,7 @@ def test_the_package_of_another_network_is_refused(half: Bundle, side: int, clas
     wanted = manifest.output.model_copy(update={"shape": (1, classes)})
     other = replace(half, manifest=manifest.model_copy(update={"input": given, "output": wanted}))
     with pytest.raises(EngineError, match="the package of another network"):
-        CoreMlRuntime().open(other, SessionOptions())
+        get_runtime("coreml").open(other, SessionOptions())
 
 
 def test_every_byte_of_a_specification_may_be_wrong(half: Bundle) -> None:
@@ -167,7 +166,7 @@ def test_every_byte_of_a_specification_may_be_wrong(half: Bundle) -> None:
             data[place] = generator.integers(0, 256)
         path.write_bytes(data)
         try:
-            with CoreMlRuntime().open(half, SessionOptions()) as session:
+            with get_runtime("coreml").open(half, SessionOptions()) as session:
                 session.run(half.golden().tensors[:1])
         except DmformerError as error:
             assert "\n" not in error.message
@@ -205,7 +204,7 @@ class TestPlan:
         assert choose_precision(("coreml", "onnxruntime"), fp32=False) == "fp32"
 
     def test_building_needs_coremltools_and_running_does_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        runtime = CoreMlRuntime()
+        runtime = get_runtime("coreml")
         monkeypatch.setattr("dmformer.runtimes.coreml.runtime.find_spec", lambda name: None)
         assert runtime.missing() is None
         with pytest.raises(MissingBackendError) as caught:
@@ -227,7 +226,7 @@ def test_values_of_a_program_are_forgotten_when_they_are_used_up(half: Bundle) -
 
 def test_many_images_are_run_together_and_give_what_each_gives_alone(half: Bundle) -> None:
     tensors = half.golden().tensors
-    with CoreMlRuntime().open(half, SessionOptions()) as session:
+    with get_runtime("coreml").open(half, SessionOptions()) as session:
         assert session.images_at_once == 64
         together = engine_of(half, session).run_tensors(tensors)
         alone = np.concatenate([session.run(tensor[None])["logits"] for tensor in tensors])

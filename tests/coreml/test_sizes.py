@@ -16,10 +16,9 @@ from dmformer.model.checkpoint import Checkpoint
 from dmformer.preprocessing import preprocess
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.coreml.plan import make_plan, sizes_of
-from dmformer.runtimes.coreml.runtime import CoreMlRuntime
 from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.mlprogram.package import read_package
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.registry import get_runtime, open_bundle
 from tests.coreml.conftest import Bundled
 from tests.support import random_images
 
@@ -68,7 +67,7 @@ def test_a_manifest_that_lists_others_is_another_network_s(several: Bundle, list
     changed = runtime.model_copy(update={"options": {**runtime.options, "sizes": listed}})
     other = replace(several, manifest=several.manifest.model_copy(update={"runtime": changed}))
     with pytest.raises(EngineError, match=r"another network|are no list"):
-        CoreMlRuntime().open(other, SessionOptions())
+        get_runtime("coreml").open(other, SessionOptions())
 
 
 def test_a_classifier_takes_several_sizes(bundled: Bundled) -> None:

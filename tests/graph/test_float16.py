@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from dmformer.calibration.typed import scan, typed_graph
 from dmformer.graph.float16 import to_float16
 from dmformer.graph.qdq.affine import Range
 from dmformer.graph.qdq.sites import groups_of, kind_of
 from dmformer.graph.qdq.tensorrt import emit_tensorrt
 from dmformer.graph.twin import can_open_batch, half_values, twin_of, with_open_batch
-from dmformer.runtimes.tensorrt.precision import scan, typed_graph
 from tests.conftest import Exported
 from tests.support import random_batch, scanned
 

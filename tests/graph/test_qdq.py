@@ -31,7 +31,7 @@ from dmformer.graph.qdq.affine import (
     quantize_weight,
 )
 from dmformer.graph.qdq.coreml import activation_stats
-from dmformer.graph.qdq.emitters import TARGETS, emitter_for
+from dmformer.graph.qdq.emitters import emitter_for
 from dmformer.graph.qdq.graph import Graph
 from dmformer.graph.qdq.insertion import INT32_LIMIT, guard_bias
 from dmformer.graph.qdq.scheme import CPU_ISAS, scheme_for
@@ -39,6 +39,7 @@ from dmformer.graph.qdq.sites import COMPUTE, STEM, group_of, groups_of, select,
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.preprocessing import Preprocessing
+from dmformer.targets import TARGETS
 from tests.support import TINY, random_batch
 
 SIDE = 64
@@ -133,6 +134,9 @@ class TestAffine:
         assert abs(1.0 / (guarded[1] * 0.01)) < INT32_LIMIT / 3.9
 
 
+EMITTING = [row.name for row in TARGETS.values() if row.emitter]
+
+
 class TestScheme:
     @pytest.mark.parametrize("isa", CPU_ISAS)
     def test_every_instruction_set_has_one(self, isa: str) -> None:
@@ -143,34 +147,34 @@ class TestScheme:
     def test_unknown(self) -> None:
         with pytest.raises(UsageError, match="'sse9' is not known"):
             scheme_for("sse9")
-        with pytest.raises(UsageError, match="no INT8 for target 'onnx2'"):
+        with pytest.raises(UsageError, match="no target 'onnx2'"):
             emitter_for("onnx2", "avx2")
 
 
 class TestEveryTarget:
-    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize("target", EMITTING)
     def test_it_is_valid_onnx_with_the_same_interface(self, target: str) -> None:
         model = quantized(target)
         onnx.checker.check_model(model, full_check=True)
         assert [value.name for value in model.graph.input] == ["image"]
         assert [value.name for value in model.graph.output] == ["logits"]
 
-    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize("target", EMITTING)
     def test_the_answers_stay(self, target: str) -> None:
         assert sqnr(quantized(target)) > 20
 
-    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize("target", EMITTING)
     def test_same_bytes(self, target: str) -> None:
         one, other = (quantized(target).SerializeToString(deterministic=True) for _ in range(2))
         assert one == other
 
-    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize("target", EMITTING)
     def test_no_integer_group_is_the_float_graph(self, target: str) -> None:
         model = quantized(target, ())
         assert not any(node.op_type == "QuantizeLinear" for node in model.graph.node)
         assert np.array_equal(run(model, random_batch(1, SIDE))[0], run(canonical_graph(), random_batch(1, SIDE))[0])
 
-    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize("target", EMITTING)
     def test_groups_are_switched_one_by_one(self, target: str) -> None:
         model = quantized(target, without("ffn", *STEM))
         weights = {node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
@@ -178,7 +182,7 @@ class TestEveryTarget:
         assert "stem.conv1.weight/quantized" not in weights
         assert "stages.0.0.dma.expand.weight/quantized" in weights
 
-    @pytest.mark.parametrize("target", TARGETS)
+    @pytest.mark.parametrize("target", EMITTING)
     def test_a_missing_range_is_named(self, target: str) -> None:
         missing = {site: span for site, span in spans().items() if site != "stages.0.0.dma.expand"}
         with pytest.raises(ExportError, match=r"no activation range for stages\.0\.0\.dma\.expand"):

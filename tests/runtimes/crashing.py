@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
-from dmformer.runtimes.base import Array, EngineReport, EngineRequest, Execution, Session, SessionOptions
+from dmformer.runtimes.base import Array, EngineReport, EngineRequest, Execution, Session, SessionOptions, Watch
 from dmformer.runtimes.onnx_runtime import OnnxRuntime
 
 PARENT = os.environ.get("DMFORMER_TEST_PARENT")
@@ -24,16 +24,12 @@ def die(number: signal.Signals) -> None:
 
 
 class InBuild(OnnxRuntime):
-    name = "crash-in-build"
-
-    def build_engine(self, request: EngineRequest) -> EngineReport:
+    def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
         die(signal.SIGSEGV)
-        return super().build_engine(request)
+        return super().build_engine(request, watch)
 
 
 class InOpen(OnnxRuntime):
-    name = "crash-in-open"
-
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         die(signal.SIGILL)
         return super().open(bundle, options)
@@ -51,28 +47,20 @@ class DyingSession(Session):
 
 
 class InRun(OnnxRuntime):
-    name = "crash-in-run"
-
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         return DyingSession()
 
 
 class Exits(OnnxRuntime):
-    name = "exits"
-
-    def build_engine(self, request: EngineRequest) -> EngineReport:
+    def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
         sys.exit(3)
 
 
 class Raises(OnnxRuntime):
-    name = "raises"
-
-    def build_engine(self, request: EngineRequest) -> EngineReport:
+    def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
         raise RuntimeError("the library\n  refuses this graph")
 
 
 class Refuses(OnnxRuntime):
-    name = "refuses"
-
-    def build_engine(self, request: EngineRequest) -> EngineReport:
+    def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
         raise UsageError("not this graph", "another one")

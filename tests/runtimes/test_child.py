@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from dmformer.errors import DmformerError, EngineCrashError, EngineError, UsageE
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.runtimes.child import cause_of, read_log
-from dmformer.runtimes.registry import RUNTIMES
+from dmformer.targets import TARGETS
 from tests.support import world
 
 
 def export_with(target: str, where: str, weights: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> DmformerError:
     """The error of an export for a runtime of `tests.runtimes.crashing`, with nothing left on disk."""
-    monkeypatch.setitem(RUNTIMES, target, f"tests.runtimes.crashing:{where}")
+    row = replace(TARGETS["onnxruntime"], name=target, runtime=f"tests.runtimes.crashing:{where}")
+    monkeypatch.setitem(TARGETS, target, row)
     monkeypatch.setenv("DMFORMER_TEST_PARENT", str(os.getpid()))
     before = world(output.parent)
     with pytest.raises(DmformerError) as caught:

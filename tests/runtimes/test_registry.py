@@ -7,29 +7,31 @@ from pathlib import Path
 import pytest
 
 from dmformer.errors import UsageError
-from dmformer.runtimes.base import NativeRuntime, check_batch
-from dmformer.runtimes.registry import RUNTIMES, get_runtime
+from dmformer.runtimes.base import Runtime, check_batch
+from dmformer.runtimes.registry import get_runtime
+from dmformer.targets import TARGETS
 from tests.support import random_batch, run
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_every_target_has_a_runtime_of_its_name(name: str) -> None:
     runtime = get_runtime(name)
-    assert runtime.name == name
-    assert isinstance(runtime, NativeRuntime)
+    assert runtime.target.name == name
+    assert isinstance(runtime, Runtime)
 
 
 def test_a_target_that_is_none_lists_those_there_are() -> None:
     with pytest.raises(UsageError, match="no target 'tpu'") as caught:
         get_runtime("tpu")
-    assert all(name in str(caught.value.hint) for name in RUNTIMES)
+    assert all(name in str(caught.value.hint) for name in TARGETS)
 
 
 def test_asking_what_is_missing_loads_no_runtime() -> None:
     code = """
 import sys
-from dmformer.runtimes.registry import RUNTIMES, get_runtime
-said = {name: get_runtime(name).missing() for name in RUNTIMES}
+from dmformer.runtimes.registry import get_runtime
+from dmformer.targets import TARGETS
+said = {name: get_runtime(name).missing() for name in TARGETS}
 assert said["onnx"] is said["onnxruntime"] is said["openvino"] is None
 assert all("pip install" in reason for reason in said.values() if reason)
 sys.exit(str(loaded) if (loaded := {"onnxruntime", "openvino", "torch", "onnx"} & set(sys.modules)) else 0)
@@ -48,7 +50,7 @@ PRELOADED = {
 }
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_what_opening_would_import_can_be_imported_before_it(name: str, tmp_path: Path) -> None:
     """Else the import counts as time to compile. Libraries that are not here are stand-ins of the same name."""
     for stand_in in ("tensorrt", "tensorrt_rtx", "coremltools", "cuda/bindings/runtime"):

@@ -8,10 +8,11 @@ import onnx
 import pytest
 
 from dmformer.bundle import Bundle
+from dmformer.calibration.typed import scan, typed_graph
 from dmformer.graph.qdq.sites import groups_of, kind_of
 from dmformer.graph.qdq.tensorrt import emit_tensorrt
-from dmformer.runtimes.tensorrt.precision import scan, typed_graph
-from dmformer.runtimes.tensorrt.runtime import TensorRt, TensorRtForRtx
+from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
+from dmformer.runtimes.tensorrt.runtime import TensorRt
 from tests.conftest import Exported
 from tests.support import random_batch, scanned
 from tests.tensorrt.helpers import Notes, parts, request_of
@@ -42,7 +43,9 @@ def rtx(exported: Exported, graphs: dict[str, Path], tmp_path_factory: pytest.Te
     """A finished TensorRT for RTX bundle. Not to be changed."""
     request = request_of(graphs["fp16"], tmp_path_factory.mktemp("rtx"))
     manifest, golden = parts(exported("onnxruntime"))
-    return TensorRtForRtx().build(request, manifest.model_copy(update={"target": "tensorrt-rtx"}), golden)
+    return make_bundle(
+        family_of("tensorrt-rtx"), request, manifest.model_copy(update={"target": "tensorrt-rtx"}), golden
+    )
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +53,9 @@ def buildable(exported: Exported, graphs: dict[str, Path], tmp_path_factory: pyt
     """A TensorRT bundle whose engine is to be built on a device. Not to be changed."""
     request = request_of(graphs["dynamic"], tmp_path_factory.mktemp("device"), opt_batch=4, max_batch=8)
     manifest, golden = parts(exported("onnxruntime", dynamic=True))
-    runtime, notes = TensorRt(), Notes()
+    family, notes = family_of("tensorrt"), Notes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TensorRt, "missing", lambda self: "TensorRT is not installed: pip install tensorrt")
-        bundle = runtime.build(request, manifest.model_copy(update={"target": "tensorrt"}), golden, notes)
+        bundle = make_bundle(family, request, manifest.model_copy(update={"target": "tensorrt"}), golden, notes)
     assert notes.said[0] == "the engine was not built here: TensorRT is not installed: pip install tensorrt"
     return bundle

@@ -16,11 +16,11 @@ from dmformer.cli.options import NVIDIA
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
-from dmformer.graph.twin import twin_bundle
-from dmformer.pipeline.tensorrt_export import check_device
+from dmformer.pipeline.twins import twin_bundle
 from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.tensorrt.bundles import family_of, instructions, plan_in
 from dmformer.runtimes.tensorrt.gpu import gpus
-from dmformer.runtimes.tensorrt.runtime import TensorRt, TensorRtForRtx, family_of, plan_in
+from dmformer.runtimes.tensorrt.runtime import TensorRt
 from tests.conftest import Exported
 from tests.support import invoke, one_line, snapshot
 from tests.tensorrt.helpers import ORIN, needs_rtx
@@ -41,7 +41,7 @@ def test_its_engine_cannot_be_opened(buildable: Bundle, monkeypatch: pytest.Monk
 
 
 def test_the_instructions_name_both_ways(buildable: Bundle) -> None:
-    lines = TensorRt().instructions(buildable.manifest, plan_in(buildable))
+    lines = instructions(family_of("tensorrt"), buildable.manifest, plan_in(buildable))
     assert lines[0] == "on the device: dmformer build BUNDLE"
     assert "TensorRT 10.x: trtexec" in lines[1] and "--stronglyTyped" in lines[1]
     assert "TensorRT 11.x: trtexec" in lines[2] and "--stronglyTyped" not in lines[2]
@@ -129,9 +129,9 @@ def test_a_device_reaches_the_gpus_that_there_are(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(TensorRt, "unable_to_run", lambda self: None)
     monkeypatch.setattr("dmformer.runtimes.tensorrt.session.gpus", lambda: (ORIN,))
     for device in ("cpu", "cuda:0", "0"):
-        check_device("tensorrt", device)
+        family_of("tensorrt").check_device(device)
     with pytest.raises(UsageError, match="there is no GPU 7"):
-        check_device("tensorrt", "cuda:7")
+        family_of("tensorrt").check_device("cuda:7")
 
 
 def test_build_without_the_library_says_what_to_install(
@@ -191,5 +191,5 @@ def test_a_build_that_fails_harms_nothing(
 
 
 def test_rtx_needs_no_gpu_to_build() -> None:
-    reason = TensorRtForRtx().unable_to_build()
+    reason = family_of("tensorrt-rtx").unable_to_build()
     assert reason is None or "not installed" in reason

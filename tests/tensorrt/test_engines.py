@@ -15,8 +15,9 @@ from dmformer.errors import DmformerError, EngineError, MissingBackendError, Usa
 from dmformer.runtimes.base import EngineReport, SessionOptions
 from dmformer.runtimes.child import build_in_child
 from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
 from dmformer.runtimes.tensorrt.layers import EngineLayer, node_precision
-from dmformer.runtimes.tensorrt.runtime import TensorRtForRtx
+from dmformer.runtimes.tensorrt.libraries import TENSORRT_RTX
 from tests.tensorrt.helpers import Notes, needs_gpu, needs_rtx, request_of
 
 pytestmark = needs_rtx
@@ -113,9 +114,8 @@ def test_what_the_library_would_silently_ignore_is_refused(
     rtx: Bundle, graphs: dict[str, Path], tmp_path: Path, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        TensorRtForRtx().build(
-            request_of(graphs["fp16"], tmp_path / "out", **options), rtx.manifest, rtx.golden(), Notes()
-        )
+        request = request_of(graphs["fp16"], tmp_path / "out", **options)
+        make_bundle(family_of("tensorrt-rtx"), request, rtx.manifest, rtx.golden(), Notes())
 
 
 def test_without_a_gpu_opening_says_so(rtx: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,17 +130,16 @@ def test_libraries_that_do_not_load_are_a_missing_backend(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(loading, "CARRIED", ("libnowhere.so.*",))
     with pytest.raises(MissingBackendError, match="installed but cannot be loaded") as caught:
-        loading.load(TensorRtForRtx.library)
+        loading.load(TENSORRT_RTX)
     assert caught.value.hint == "pip install 'dmformer[tensorrt-rtx]'"
 
 
 @needs_gpu
 @pytest.mark.gpu
-@pytest.mark.parametrize("cuda_graph", [False, True])
-def test_an_engine_answers_like_pytorch(rtx: Bundle, cuda_graph: bool) -> None:
+def test_an_engine_answers_like_pytorch(rtx: Bundle) -> None:
     golden = rtx.golden()
     try:
-        session = open_bundle(rtx, SessionOptions(device="cuda:0", cuda_graph=cuda_graph))
+        session = open_bundle(rtx, SessionOptions(device="cuda:0"))
     except DmformerError as error:
         pytest.skip(error.message)
     with session:

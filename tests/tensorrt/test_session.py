@@ -25,12 +25,10 @@ class FakeRuntime:
     """Memory is the host's, everything happens at once, and every call is written down."""
 
     cudaMemcpyKind = KINDS  # noqa: N815 - CUDA's name
-    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815 - CUDA's name
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.memory: dict[int, Any] = {}
-        self.graph: Any = None
         self.failing = ""
 
     def __getattr__(self, name: str) -> Any:
@@ -67,10 +65,6 @@ class FakeRuntime:
     def do_eventelapsedtime(self, start: Any, end: Any) -> tuple[float]:
         return (0.5,)
 
-    def do_graphlaunch(self, graph: Any, stream: Any) -> tuple[()]:
-        self.graph()
-        return ()
-
 
 class FakeContext:
     """Doubles its input."""
@@ -105,9 +99,9 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
     return fake
 
 
-def lane_of(context: FakeContext | None, use_graph: bool = False) -> Lane:
+def lane_of(context: FakeContext | None) -> Lane:
     engine: Any = SimpleNamespace(create_execution_context=lambda: context)
-    return Lane(Cuda(0), engine, ENDS, use_graph)
+    return Lane(Cuda(0), engine, ENDS)
 
 
 def test_a_batch_goes_up_is_computed_and_comes_down(runtime: FakeRuntime) -> None:
@@ -121,26 +115,12 @@ def test_a_batch_goes_up_is_computed_and_comes_down(runtime: FakeRuntime) -> Non
     assert not np.shares_memory(found, again), "the caller owns what it got"
 
 
-def test_a_cuda_graph_is_recorded_once_for_each_batch_size(runtime: FakeRuntime) -> None:
+def test_layers_are_timed(runtime: FakeRuntime) -> None:
     context = FakeContext()
-    lane = lane_of(context, use_graph=True)
-    runtime.graph = lambda: context.execute_async_v3(0)
-    for size in (2, 2, 3):
-        batch = np.full((size, 2), size, np.float32)
-        np.testing.assert_array_equal(lane.run(batch)[0], batch * 2)
-    assert runtime.calls.count("cudaGraphInstantiate") == 2
-    assert runtime.calls.count("cudaGraphLaunch") == 3
-    lane.close()
-    assert runtime.calls.count("cudaGraphExecDestroy") == 2
-
-
-def test_layers_are_timed_without_the_recorded_graph(runtime: FakeRuntime) -> None:
-    context = FakeContext()
-    lane = lane_of(context, use_graph=True)
+    lane = lane_of(context)
     module = SimpleNamespace(IProfiler=type("IProfiler", (), {}))
     for _ in range(2):
         assert lane.run_profiled(np.ones((2, 2), np.float32), module) == [("double", 0.25)]
-    assert "cudaGraphLaunch" not in runtime.calls
 
 
 def test_closing_gives_all_memory_back(runtime: FakeRuntime) -> None:

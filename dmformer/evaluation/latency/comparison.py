@@ -7,10 +7,12 @@ The two were not taken side by side, so nothing pairs their slices: see
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from dmformer.documents import Document as Answer
+from dmformer.documents import schema
 from dmformer.errors import UsageError
 from dmformer.evaluation.latency.document import Accuracy, Document, Result
 from dmformer.evaluation.latency.statistics import Times, slowdown
@@ -47,19 +49,17 @@ class Change:
     reasons: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Answer):
     """All candidates that both documents hold, and what to know when judging them."""
 
+    schema_: Literal["dmformer.compare/1"] = schema("dmformer.compare/1")
+    passed: bool
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
 
     @property
-    def passed(self) -> bool:
-        return not any(change.failed for change in self.changes)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"passed": self.passed, "changes": [vars(change) for change in self.changes], "notes": list(self.notes)}
+    def within_tolerance(self) -> bool:
+        return self.passed
 
 
 def compare_documents(before: Document, after: Document, tolerance: float, max_drop: float) -> Comparison:
@@ -85,7 +85,8 @@ def compare_documents(before: Document, after: Document, tolerance: float, max_d
     if not pairs:
         raise UsageError("the reports have no candidate in common", "candidates are matched by name and batch size")
     changes = tuple(change(old, new, tolerance, max_drop) for old, new in pairs)
-    return Comparison(changes, tuple(notes(before, after, {key_of(old) for old, _ in pairs})))
+    said = tuple(notes(before, after, {key_of(old) for old, _ in pairs}))
+    return Comparison(passed=not any(change.failed for change in changes), changes=changes, notes=said)
 
 
 def key_of(found: Result) -> tuple[str, int]:

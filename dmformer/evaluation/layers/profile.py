@@ -13,18 +13,12 @@ from dmformer.evaluation.latency.workload import image_batches
 from dmformer.evaluation.layers.parts import PARTS, part_of, work
 from dmformer.runtimes.inspection.base import LayerTime
 from dmformer.runtimes.inspection.registry import inspector_for
+from dmformer.targets import get_target
 
 LEAST_RUNS, MOST_RUNS = 12, 200
 PROFILED_MACS = 20_000_000_000
 """About a second's work: small networks run more often, because single runs of their layers are mostly noise."""
 SLOWEST = 8
-SOURCES = {
-    "openvino": "OpenVINO performance counters",
-    "onnx": "ONNX Runtime profile",
-    "onnxruntime": "ONNX Runtime profile",
-    "tensorrt": "TensorRT profiler",
-    "tensorrt-rtx": "TensorRT for RTX profiler",
-}
 
 
 def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:
@@ -33,12 +27,12 @@ def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:
     Raises:
         EngineError: The runtime cannot be profiled.
     """
-    target = bundle.manifest.target
+    target = get_target(bundle.manifest.target)
     inputs = [from_images(bundle.manifest, images) for images in image_batches(bundle, batch, settings)]
     batches = list(itertools.islice(itertools.cycle(inputs), runs_of(bundle, batch)))
     layers = inspector_for(bundle).profile(bundle, batches, settings.threads)
     return {
-        "source": SOURCES.get(target, f"profiler of {target}"),
+        "source": target.profiler or f"profiler of {target.name}",
         "total_ms": sum(layer.ms for layer in layers),
         "parts": by_part(layers),
         "slowest": [

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper, shape_inference
 
 from dmformer.errors import ExportError
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """A node's attribute, or what stands for it where it is left out."""
+    return next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)
 
 
 class Graph:
@@ -45,6 +51,22 @@ class Graph:
             for value in dict.fromkeys(node.input):
                 readers[value].append(node)
         self._readers = readers
+
+    @cached_property
+    def tensors(self) -> dict[str, onnx.TypeProto.Tensor]:
+        """Type and shape of every value of the model as it was given, as far as ONNX can infer them."""
+        inferred = shape_inference.infer_shapes(self._model, data_prop=True).graph
+        values = (*inferred.input, *inferred.value_info, *inferred.output)
+        return {value.name: value.type.tensor_type for value in values}
+
+    @property
+    def opset(self) -> int:
+        """Version of ONNX's own operators."""
+        return max(int(entry.version) for entry in self._model.opset_import if not entry.domain)
+
+    def is_float(self, value: str) -> bool:
+        """Whether a value is float32, and no shape, index or code."""
+        return value in self.tensors and self.tensors[value].elem_type == onnx.TensorProto.FLOAT
 
     def readers(self, value: str) -> list[onnx.NodeProto]:
         """The nodes that read a value, in graph order."""

@@ -11,7 +11,7 @@ from onnx import helper
 
 from dmformer.errors import ExportError
 from dmformer.graph.qdq.affine import Affine, Range, affine, channel_scales, quantize_weight
-from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.graph import Graph, attribute
 from dmformer.graph.qdq.scheme import Scheme
 
 INT32_LIMIT = 2.0**31 - 1
@@ -113,8 +113,7 @@ def _by_output(node: onnx.NodeProto, weight: NDArray[np.float32]) -> tuple[NDArr
     """The weight with the output channels first, and the axis on which they are in the graph."""
     if node.op_type != "Gemm":
         return weight, 0
-    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-    return (weight, 0) if transposed else (weight.T, 1)
+    return (weight, 0) if attribute(node, "transB", 0) else (weight.T, 1)
 
 
 def guard_bias(scales: NDArray[np.float32], bias: NDArray[np.float32], data_scale: float) -> NDArray[np.float32]:

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
+from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.mlprogram.messages import Operation, Value
 from dmformer.runtimes.mlprogram.package import Package, PackageError, read_package
 
@@ -47,14 +49,15 @@ def neural_engine_hints(path: Path) -> tuple[Hint, ...]:
     return tuple(hint for hint in found if hint.count)
 
 
-def describe_hints(path: Path) -> list[dict[str, Any]]:
-    """The hints as plain data.
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """What ``inspect`` tells of a bundle: the hints as plain data.
 
     Raises:
         EngineError: The package cannot be read.
     """
+    path = package_of(bundle)
     try:
-        return [asdict(hint) for hint in neural_engine_hints(path)]
+        return {"neural_engine": [asdict(hint) for hint in neural_engine_hints(path)]}
     except PackageError as error:
         raise EngineError(f"{path}: cannot load it ({error})", "export it again") from error
 

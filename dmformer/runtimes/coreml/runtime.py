@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from dmformer.bundle import Bundle
-from dmformer.errors import MissingBackendError
-from dmformer.golden import Golden
-from dmformer.manifest import Manifest
-from dmformer.runtimes.base import EngineReport, EngineRequest, NativeRuntime, Session, SessionOptions
+from dmformer.runtimes.base import EngineReport, EngineRequest, Runtime, Session, SessionOptions, Watch
 from dmformer.runtimes.coreml.plan import SIZES_OPTION, PackageRequest, all_sizes, deployment_target, size_names
 
 PACKAGE = "model.mlpackage"
-INSTALL = "pip install 'dmformer[export,coreml]'"
 INPUT_OPTION, TARGET_OPTION, UNITS_OPTION, INT8_OPTION = "input", "deployment_target", "compute_units", "int8"
 MAC = "darwin"
 
 
-class CoreMlRuntime(NativeRuntime):
+class CoreMlRuntime(Runtime):
     """Core ML packages. A package is a directory: its specification has the role ``engine``."""
-
-    name = "coreml"
 
     def missing(self) -> str | None:
         """The evaluator needs NumPy alone; on a Mac, Core ML is reached through coremltools."""
@@ -31,32 +24,22 @@ class CoreMlRuntime(NativeRuntime):
 
     def missing_for_export(self) -> str | None:
         """Why packages cannot be built here, with the install command; None where they can."""
-        return None if find_spec("coremltools") is not None else f"coremltools is not installed: {INSTALL}"
+        name = self.target.library
+        return None if find_spec(name) is not None else f"{name} is not installed: {self.target.install}"
 
-    def build(self, request: EngineRequest, draft: Manifest, golden: Golden) -> Bundle:
-        """See `NativeRuntime.build`.
-
-        Raises:
-            MissingBackendError: coremltools is not installed.
-        """
-        reason = self.missing_for_export()
-        if reason:
-            message, _, command = reason.partition(": ")
-            raise MissingBackendError(message, command)
-        return super().build(request, draft, golden)
-
-    def build_engine(self, request: EngineRequest) -> EngineReport:
+    def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
         """Converts the canonical network.
 
         Args:
             request: ``onnx`` is the safetensors file with the canonical network's weights, which are converted from
                 PyTorch; ``build`` is a `PackageRequest`.
+            watch: Watches.
         """
         from dmformer.graph.coreml.build import build_package
 
         asked = PackageRequest.model_validate(request.build)
         target, _ = deployment_target(asked.plan, request.precision)
-        self.watch("converting", 0.1)
+        watch("converting", 0.1)
         names = build_package(asked, request.precision, target, Path(request.onnx), Path(request.directory) / PACKAGE)
         roles = dict(zip((f"{PACKAGE}/{name}" for name in names), ("package", "engine", "weights"), strict=True))
         options = {
@@ -70,7 +53,7 @@ class CoreMlRuntime(NativeRuntime):
         if request.precision == "int8":
             options[INT8_OPTION] = asked.plan.int8
         return EngineReport(
-            roles=roles, version=_version(), options=options, executes=executes(request.precision, asked.plan.int8)
+            roles=roles, version=self.version(), options=options, executes=executes(request.precision, asked.plan.int8)
         )
 
     def preload(self) -> None:
@@ -95,10 +78,3 @@ def executes(precision: str, int8: str) -> str:
     if precision == "int8":
         return "float16 with int8 weights" if int8 == "w8a16" else "int8 with float16"
     return {"fp32": "float32", "fp16": "float16"}[precision]
-
-
-def _version() -> str:
-    try:
-        return version("coremltools")
-    except PackageNotFoundError:
-        return "unknown"

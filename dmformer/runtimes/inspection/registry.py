@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import cast
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.runtimes.inspection.base import Inspector
 from dmformer.runtimes.registry import fits_here
-
-INSPECTORS: dict[str, str] = {
-    "onnx": "dmformer.runtimes.inspection.onnx_runtime:OnnxRuntimeInspector",
-    "onnxruntime": "dmformer.runtimes.inspection.onnx_runtime:OnnxRuntimeInspector",
-    "openvino": "dmformer.runtimes.inspection.openvino:OpenVinoInspector",
-    "tensorrt": "dmformer.runtimes.inspection.tensorrt:TensorRtInspector",
-    "tensorrt-rtx": "dmformer.runtimes.inspection.tensorrt:TensorRtInspector",
-}
+from dmformer.targets import TARGETS, get_target, load
 
 
 def inspector_for(bundle: Bundle) -> Inspector:
@@ -35,8 +27,10 @@ def get_inspector(target: str) -> Inspector:
 
     Raises:
         EngineError: This runtime cannot be looked into.
+        UsageError: There is no such target.
     """
-    if target not in INSPECTORS:
-        raise EngineError(f"{target}: its layers cannot be looked into", f"it works for: {', '.join(INSPECTORS)}")
-    module, _, attribute = INSPECTORS[target].partition(":")
-    return cast(Inspector, getattr(import_module(module), attribute)())
+    where = get_target(target).inspector
+    if where is None:
+        able = ", ".join(row.name for row in TARGETS.values() if row.inspector)
+        raise EngineError(f"{target}: its layers cannot be looked into", f"it works for: {able}")
+    return cast(Inspector, load(where)())

@@ -15,8 +15,9 @@ from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.inspection.base import LayerTime, Tap
+from dmformer.runtimes.registry import get_runtime
 from dmformer.runtimes.tensorrt.layers import Description, precision_of, read_description
-from dmformer.runtimes.tensorrt.runtime import LAYERS, family_of
+from dmformer.runtimes.tensorrt.runtime import LAYERS
 from dmformer.runtimes.tensorrt.session import TensorRtSession
 
 WARM_RUNS = 2
@@ -26,7 +27,7 @@ class TensorRtInspector:
     """See `dmformer.runtimes.inspection.base.Inspector`."""
 
     def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
-        with family_of(bundle.manifest.target).open(bundle, SessionOptions()) as session:
+        with get_runtime(bundle.manifest.target).open(bundle, SessionOptions()) as session:
             if not isinstance(session, TensorRtSession):
                 raise EngineError(f"{bundle.path}: its session cannot be profiled")
             runs = [session.run_profiled(batch) for batch in batches]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -49,15 +48,6 @@ class Cuda:
         kinds = self.api.cudaMemcpyKind
         kind = kinds.cudaMemcpyHostToDevice if to_device else kinds.cudaMemcpyDeviceToHost
         self.call("cudaMemcpyAsync", target, source, size, kind, stream)
-
-    def captured(self, stream: Any, work: Callable[[], None]) -> Any:
-        """Records what ``work`` queues on a stream as an executable CUDA graph."""
-        self.call("cudaStreamBeginCapture", stream, self.api.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal)
-        try:
-            work()
-        finally:
-            graph = self.call("cudaStreamEndCapture", stream)
-        return self.call("cudaGraphInstantiate", graph, 0)
 
 
 class Pinned:

@@ -14,6 +14,8 @@ import itertools
 import re
 from dataclasses import dataclass
 
+from dmformer.targets import TARGETS, Target
+
 Version = tuple[int, ...]
 
 
@@ -22,10 +24,8 @@ class Library:
     """One of the two libraries.
 
     Attributes:
-        target: What the user names after ``--target``.
-        title: Its name in messages.
+        target: Its row.
         modules: Python packages that hold its API, in the order in which they are tried.
-        install: The command that installs it.
         tool: NVIDIA's command-line builder for it.
         needs_gpu: Whether building needs an NVIDIA GPU.
         has_timing_cache: Whether a timing cache does anything.
@@ -38,10 +38,8 @@ class Library:
         dla_names: Likewise where a DLA is built for.
     """
 
-    target: str
-    title: str
+    target: Target
     modules: tuple[str, ...]
-    install: str
     tool: str
     needs_gpu: bool
     has_timing_cache: bool
@@ -53,16 +51,18 @@ class Library:
     command_versions: tuple[tuple[str, str], ...] = (("1", "1.x"),)
     dla_names: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def title(self) -> str:
+        return self.target.title
+
     def has_dla(self, version: Version) -> bool:
         """Whether this version of the library can use a DLA."""
         return any(first <= version[: len(first)] and version[: len(last)] <= last for first, last in self.dla_versions)
 
 
 TENSORRT = Library(
-    target="tensorrt",
-    title="TensorRT",
+    target=TARGETS["tensorrt"],
     modules=("tensorrt",),
-    install="pip install tensorrt (on a Jetson: sudo apt install python3-libnvinfer)",
     tool="trtexec",
     needs_gpu=True,
     has_timing_cache=True,
@@ -72,10 +72,8 @@ TENSORRT = Library(
     dla_names=(("10.7", "10.0 to 10.7"), ("11.4.1", "11.4.1 and later")),
 )
 TENSORRT_RTX = Library(
-    target="tensorrt-rtx",
-    title="TensorRT for RTX",
+    target=TARGETS["tensorrt-rtx"],
     modules=("tensorrt_rtx", "tensorrt_rtx_bindings"),
-    install="pip install 'dmformer[tensorrt-rtx]'",
     tool="tensorrt_rtx",
     needs_gpu=False,
     has_timing_cache=False,
@@ -86,7 +84,6 @@ TENSORRT_RTX = Library(
 )
 TYPED_SINCE = (11,)
 """From this version on all networks are strongly typed: flags for precision are gone, on the DLA as well."""
-LIBRARIES = {library.target: library for library in (TENSORRT, TENSORRT_RTX)}
 
 
 def parse_version(text: str) -> Version:

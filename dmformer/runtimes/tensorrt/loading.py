@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dmformer.errors import MissingBackendError
+from dmformer.runtimes.base import require
 from dmformer.runtimes.tensorrt.libraries import Library, Version, parse_version
 
 BINDINGS = "tensorrt_rtx_bindings"
@@ -46,7 +47,7 @@ def missing(library: Library) -> str | None:
     """Why a library is not here, with the command that installs it; None where it is."""
     module = next((name for name in library.modules if is_package(name)), None)
     if module is None or (module == BINDINGS and not is_package(CARRIER)):
-        return f"{library.title} is not installed: {library.install}"
+        return f"{library.title} is not installed: {library.target.install}"
     return None
 
 
@@ -62,10 +63,7 @@ def load(library: Library) -> Loaded:
     Raises:
         MissingBackendError: It is not installed, or cannot be imported.
     """
-    reason = missing(library)
-    if reason:
-        message, _, command = reason.partition(": ")
-        raise MissingBackendError(message, command)
+    require(missing(library))
     name = next(name for name in library.modules if is_package(name))
     try:
         if name == BINDINGS:
@@ -73,7 +71,7 @@ def load(library: Library) -> Loaded:
         module = import_module(name)
     except (ImportError, OSError) as error:
         raise MissingBackendError(
-            f"{library.title} is installed but cannot be loaded ({str(error).splitlines()[0]})", library.install
+            f"{library.title} is installed but cannot be loaded ({str(error).splitlines()[0]})", library.target.install
         ) from error
     return Loaded(library, module, str(module.__version__))
 

@@ -40,15 +40,14 @@ class Timing:
 
 
 class Lane:
-    """All that one caller's thread needs for itself: context, stream, buffers, events and CUDA graphs.
+    """All that one caller's thread needs for itself: context, stream, buffers and events.
 
     Args:
         cuda: The runtime.
         engine: The opened engine.
-        use_graph: Replay the computation as a CUDA graph, recorded at the first batch of each size.
     """
 
-    def __init__(self, cuda: Cuda, engine: trt.ICudaEngine, ends: Ends, use_graph: bool) -> None:
+    def __init__(self, cuda: Cuda, engine: trt.ICudaEngine, ends: Ends) -> None:
         self._cuda, self._ends = cuda, ends
         context: trt.IExecutionContext | None = engine.create_execution_context()
         if context is None:
@@ -60,16 +59,14 @@ class Lane:
         self._output = Pinned(cuda, ends.output_shape, np.dtype(np.float32))
         context.set_tensor_address(ends.input, self._input.on_device)
         context.set_tensor_address(ends.output, self._output.on_device)
-        self._graphs: dict[int, Any] | None = {} if use_graph else None
 
     def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], Timing]:
         """One inference: upload, computation, download. The result is the caller's own."""
         self._context.set_input_shape(self._ends.input, batch.shape)
-        launch = self._launcher(len(batch))
         self._mark(0)
         self._input.upload(batch, self._stream)
         self._mark(1)
-        launch()
+        self._enqueue()
         self._mark(2)
         found = self._output.download(len(batch), self._stream)
         self._mark(3)
@@ -77,29 +74,14 @@ class Lane:
         return found.copy(), self._timing()
 
     def run_profiled(self, batch: NDArray[np.float32], module: Any) -> list[tuple[str, float]]:
-        """Name and milliseconds of each layer in one inference; not through a CUDA graph, which has no layers.
+        """Name and milliseconds of each layer in one inference.
 
         The library cannot be told to stop profiling a context: close the session afterwards.
         """
         times: list[tuple[str, float]] = []
-        graphs, self._graphs = self._graphs, None
         self._context.profiler = make_profiler(module, times)
-        try:
-            self.run(batch)
-        finally:
-            self._graphs = graphs
+        self.run(batch)
         return times
-
-    def _launcher(self, size: int) -> Any:
-        if self._graphs is None:
-            return self._enqueue
-        if size not in self._graphs:
-            # The first run may still allocate, which cannot be recorded.
-            self._enqueue()
-            self._cuda.call("cudaStreamSynchronize", self._stream)
-            self._graphs[size] = self._cuda.captured(self._stream, self._enqueue)
-        graph = self._graphs[size]
-        return lambda: self._cuda.call("cudaGraphLaunch", graph, self._stream)
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(int(self._stream)):
@@ -113,8 +95,6 @@ class Lane:
         return Timing(*(float(self._cuda.call("cudaEventElapsedTime", start, end)) for start, end in pairs))
 
     def close(self) -> None:
-        for graph in (self._graphs or {}).values():
-            self._cuda.call("cudaGraphExecDestroy", graph)
         self._input.free()
         self._output.free()
         for event in self._events:
@@ -153,7 +133,7 @@ class TensorRtSession(Session):
         self._shape = bundle.manifest.input.shape
         self._engine = open_engine(loaded, bundle)
         self._ends = ends_of(loaded, self._engine, bundle)
-        self._lanes = [Lane(cuda, self._engine, self._ends, options.cuda_graph) for _ in range(options.streams)]
+        self._lanes = [Lane(cuda, self._engine, self._ends) for _ in range(options.streams)]
         self._idle: SimpleQueue[Lane] = SimpleQueue()
         for lane in self._lanes:
             self._idle.put(lane)

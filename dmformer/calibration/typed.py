@@ -1,21 +1,22 @@
-"""The graph in the precision that was asked for, typed for these libraries: they compute what the graph says."""
+"""The graph in the precision that was asked for, typed by the ranges of its values: libraries compute what it says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dmformer.calibration.observe import Batches
+from dmformer.calibration.statistics import measure_channels
 from dmformer.errors import ExportError
+from dmformer.graph.float16 import to_float16
+from dmformer.graph.qdq.affine import Range
+from dmformer.graph.qdq.graph import Graph
 from dmformer.manifest import Precision
 from dmformer.progress import Progress
 
 if TYPE_CHECKING:
     import onnx
 
-    from dmformer.calibration.observe import Batches
-    from dmformer.graph.qdq.affine import Range
-
-NOT_SCANNED = frozenset({"QuantizeLinear", "DequantizeLinear", "Shape", "Constant"})
 MOST_NAMED = 5
 
 
@@ -60,8 +61,6 @@ def typed_graph(
         DataError: A value is not finite for some image; the message names the layer.
         ExportError: The typed graph is not valid, or nothing could be typed.
     """
-    from dmformer.graph.float16 import to_float16
-
     if precision == "fp32":
         return TypedGraph(model)
     typed = to_float16(model, scan(model, images, progress))
@@ -77,10 +76,10 @@ def typed_graph(
 
 def scan(model: onnx.ModelProto, images: ScannedImages, progress: Progress | None = None) -> dict[str, Range]:
     """The range of every float value over real images, by node name; the input by its own."""
-    from dmformer.calibration.statistics import measure_channels
-
-    source = model.graph.input[0].name
-    sites = {source: source}
-    sites |= {node.name: node.output[0] for node in model.graph.node if node.op_type not in NOT_SCANNED}
-    found = measure_channels(model, sites, images.batches, images.count, progress=progress)
-    return {site: statistics.span for site, statistics in found.items()}
+    graph = Graph(model)
+    # What is dequantized has the range of its source, or is a weight.
+    computed = [node for node in graph.nodes if node.op_type != "DequantizeLinear"]
+    sites = dict(zip(graph.inputs, graph.inputs, strict=True)) | {node.name: node.output[0] for node in computed}
+    floats = {site: value for site, value in sites.items() if graph.is_float(value)}
+    channels = measure_channels(model, floats, images.batches, images.count, progress=progress)
+    return {site: statistics.span for site, statistics in channels.items()}

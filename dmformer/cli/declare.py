@@ -1,0 +1,126 @@
+"""From a request to a command: its options are the request's, its work is one call, its answer is a document."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass
+from importlib import import_module
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from dmformer.cli import BELOW_TOLERANCE
+from dmformer.options import Leaf, leaves, made, values
+
+if TYPE_CHECKING:
+    from dmformer.documents import Document
+
+Given: TypeAlias = tuple[Leaf, ...]
+"""The options that were typed."""
+JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def read_by_something(given: Given, request: Any) -> None:
+    """Of a command all options of which are always read."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the command line.
+
+    Attributes:
+        name: Of the command.
+        request: A dataclass whose fields are its options; see `dmformer.options`.
+        run: The function of the library that it calls, as ``module:name``, with the request and a
+            `dmformer.progress.Progress`; imported when the command runs. Gives a `dmformer.documents.Document`.
+        show: Shows the document to people.
+        help: What it does, and its exit codes.
+        examples: Lines to type, and why one would.
+        check: Refuses options that nothing would read, before anything runs.
+        talks: Whether people's text is shown beside a JSON document too.
+    """
+
+    name: str
+    request: type
+    run: str
+    show: Callable[[Any], None]
+    help: str
+    examples: tuple[tuple[str, str], ...] = ()
+    check: Callable[[Given, Any], None] = read_by_something
+    talks: bool = True
+
+    @property
+    def epilog(self) -> str | None:
+        """The examples under the help."""
+        lines = [f"[cyan]{line}[/cyan]  [dim]{why}[/dim]" for line, why in self.examples]
+        return "\n\n".join(["[bold]Examples[/bold]", *lines]) if lines else None
+
+    def function(self) -> Callable[..., int]:
+        """What Typer makes a command of: one parameter for each option. Gives the exit code."""
+        options = leaves(self.request)
+
+        def call(context: typer.Context, json: bool, **typed: Any) -> int:
+            given = {leaf: typed[word(leaf)] for leaf in options if is_typed(context, leaf)}
+            request: Any = made(self.request, values(given))
+            self.check(tuple(given), request)
+            return self.deliver(request, json)
+
+        signature = Signature([Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)])
+        parameters = map(parameter, options)
+        json = Parameter("json", Parameter.KEYWORD_ONLY, default=False, annotation=JSON)
+        signature = signature.replace(parameters=[*signature.parameters.values(), *parameters, json])
+        call.__doc__ = self.help
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+        return call
+
+    def deliver(self, request: Any, json: bool) -> int:
+        """Runs a request and shows what came of it; the exit code."""
+        from dmformer.cli.output import TerminalProgress
+
+        module, _, name = self.run.partition(":")
+        document: Document = getattr(import_module(module), name)(request, TerminalProgress())
+        if self.talks or not json:
+            self.show(document)
+        if json:
+            sys.stdout.write(document.to_json())
+        return 0 if document.within_tolerance else BELOW_TOLERANCE
+
+
+def word(leaf: Leaf) -> str:
+    """An option's name as a parameter's."""
+    return leaf.name.replace("-", "_")
+
+
+def is_typed(context: typer.Context, leaf: Leaf) -> bool:
+    """Whether an option stands on the command line, be it with the default's value."""
+    source = context.get_parameter_source(word(leaf))
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def parameter(leaf: Leaf) -> Parameter:
+    """An option as Typer takes it; its default is only what the help shows."""
+    option, typed = leaf.option, leaf.typed
+    default = False if option.const is not None else leaf.default
+    if isinstance(default, tuple):
+        default = None
+    shown: bool | str = option.default or default is not None
+    if option.flags.startswith("-"):
+        info = typer.Option(
+            *option.flags.split(),
+            help=option.help,
+            show_default=shown,
+            rich_help_panel=option.panel,
+            min=option.min,
+            max=option.max,
+        )
+    else:
+        info = typer.Argument(help=option.help, show_default=False)
+    return Parameter(
+        word(leaf),
+        Parameter.KEYWORD_ONLY,
+        default=Parameter.empty if default is MISSING else default,
+        annotation=Annotated[typed | None if default is None else typed, info],
+    )

@@ -1,0 +1,74 @@
+"""Every command as data: what it is asked and what it answers can be sent to another machine, and are documented."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+from pydantic import TypeAdapter
+
+from dmformer.cli.app import COMMANDS
+from dmformer.cli.declare import Command
+from dmformer.options import Leaf, choices, leaves, made
+from tests.support import document_of
+
+EVERY = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+
+
+def another(leaf: Leaf) -> Any:
+    """A value that is not the default."""
+    if leaf.option.const is not None:
+        return leaf.option.const
+    if known := choices(leaf.kind):
+        return next(value for value in known if value != leaf.default)
+    return something(leaf.kind, leaf.default)
+
+
+def something(kind: Any, default: Any) -> Any:
+    if get_origin(kind) is tuple:
+        parts = get_args(kind)
+        return tuple(something(part, None) for part in (parts[:1] * 2 if parts[-1] is ... else parts))
+    if get_args(kind):
+        return something(get_args(kind)[0], default)
+    samples: dict[Any, Any] = {bool: default is not True, int: 17, float: 0.25, str: "text", Path: Path("a/b")}
+    return samples[kind]
+
+
+def groups(request: type) -> Iterator[type]:
+    yield request
+    for hint in get_type_hints(request).values():
+        if is_dataclass(hint) and isinstance(hint, type):
+            yield from groups(hint)
+
+
+@EVERY
+def test_a_request_goes_through_json_and_back(command: Command) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(command.request)
+    everything = {leaf.place: another(leaf) for leaf in leaves(command.request)}
+    needed = {leaf.place: another(leaf) for leaf in leaves(command.request) if leaf.default is MISSING}
+    for given in (everything, needed):
+        request: Any = made(command.request, given)
+        assert adapter.validate_json(adapter.dump_json(request)) == request
+
+
+@EVERY
+def test_a_command_takes_its_request_and_gives_a_document(command: Command) -> None:
+    function = pydoc.locate(command.run.replace(":", "."))
+    assert inspect.isfunction(function)
+    assert get_type_hints(function)["options"] in {command.request, command.request | None}
+    schema = document_of(command.name).model_fields["schema_"]
+    assert get_origin(schema.annotation) is not Literal or get_args(schema.annotation) == (schema.default,)
+    assert str(schema.default).startswith(f"dmformer.{command.name}/")
+
+
+@EVERY
+def test_every_field_of_a_request_is_documented(command: Command) -> None:
+    for group in groups(command.request):
+        described = inspect.getdoc(group) or ""
+        missing = [entry.name for entry in fields(group) if entry.name not in described]
+        assert not missing, (group, missing)
