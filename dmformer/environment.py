@@ -12,10 +12,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from dmformer import __version__, host, limits
+from dmformer import host, limits
 from dmformer.fields import Strict
 from dmformer.jetson import jetson
 from dmformer.texts import plain
+from dmformer.version import __version__
 
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 POWER = Path("/sys/class/power_supply")

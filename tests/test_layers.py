@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +15,8 @@ PACKAGE = ROOT / "dmformer"
 TEMPLATES = PACKAGE / "embedding" / "templates"
 """Sources of the projects that ``dmformer embed`` writes: data of this package, no part of it."""
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if TEMPLATES not in path.parents)
+KNOWN = frozenset(FILES)
+T = TypeVar("T")
 ROOMS = (
     "", "data", "assets", "tasks", "model", "graph", "calibration", "runtimes", "prediction", "evaluation",
     "devices", "embedding", "pipeline", "cli",
@@ -76,6 +79,66 @@ def test_imports_go_one_way(path: Path) -> None:
     wrong = {(line, room) for line, room in imported(path) if ROOMS.index(room) > floor}
     unexplained = [entry for entry in wrong if not {(name, entry[1]), (name, "*")} & ALLOWED.keys()]
     assert not unexplained, f"dmformer/{name} imports from later rooms (line, room): {sorted(unexplained)}"
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Directly or around a corner, at whatever depth, for types alone too: a file can be read before its readers."""
+    edges = {path: files_imported(path) for path in FILES}
+    circles = [[place(path) for path in circle] for circle in strongly_connected(edges) if len(circle) > 1]
+    assert not circles
+
+
+def test_circles_are_seen() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a", "f"}, "f": {"e"}}
+    assert sorted(sorted(circle) for circle in strongly_connected(graph)) == [["a"], ["b", "c"], ["d"], ["e", "f"]]
+    edges = files_imported(PACKAGE / "processes.py")
+    assert {place(path) for path in edges} >= {"errors.py", "chatter.py", "targets.py", "scratch.py"}
+    # TYPE_CHECKING and functions count.
+    assert PACKAGE / "bundle.py" in files_imported(PACKAGE / "__init__.py")
+    assert PACKAGE / "cli" / "app.py" in files_imported(PACKAGE / "cli" / "__init__.py")
+
+
+def files_imported(path: Path) -> set[Path]:
+    """The files of this package that a file names in its imports; of a package that is its ``__init__.py``."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inside = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            modules |= {full if file_of(full) else node.module or "" for full in inside.values()}
+    return {file for module in modules if (file := file_of(module)) is not None} - {path}
+
+
+def file_of(module: str) -> Path | None:
+    base = ROOT.joinpath(*module.split("."))
+    return next((file for file in (base.with_suffix(".py"), base / "__init__.py") if file in KNOWN), None)
+
+
+def strongly_connected(edges: Mapping[T, set[T]]) -> list[list[T]]:
+    """The strongly connected components of a graph (Tarjan 1972)."""
+    index: dict[T, int] = {}
+    low: dict[T, int] = {}
+    stack: list[T] = []
+    components: list[list[T]] = []
+
+    def visit(node: T) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in edges[node]:
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == index[node]:
+            start = stack.index(node)
+            components.append(stack[start:])
+            del stack[start:]
+
+    for node in edges:
+        if node not in index:
+            visit(node)
+    return components
 
 
 @pytest.mark.parametrize(("name", "room"), ALLOWED)

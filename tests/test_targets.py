@@ -90,7 +90,7 @@ def test_reading_the_table_costs_nothing() -> None:
 import sys
 import dmformer.targets
 ours = {name for name in sys.modules if name.partition(".")[0] == "dmformer"}
-assert ours == {"dmformer", "dmformer.targets", "dmformer.errors"}, ours
+assert ours == {"dmformer", "dmformer.version", "dmformer.targets", "dmformer.errors"}, ours
 assert not {"numpy", "pydantic", "torch", "onnx"} & set(sys.modules)
 """
     done = run(code=code)

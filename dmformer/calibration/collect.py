@@ -78,7 +78,6 @@ def calibrate(
     model: onnx.ModelProto,
     images: CalibrationSet,
     method: Method = DEFAULT_METHOD,
-    threads: int = 0,
     progress: Progress | None = None,
 ) -> Ranges:
     """Measures a canonical graph on images.
@@ -90,7 +89,6 @@ def calibrate(
         model: The canonical float32 graph.
         images: The calibration set.
         method: How a range follows from a histogram.
-        threads: Inside an operator; 0 lets ONNX Runtime choose.
         progress: Watches.
 
     Raises:
@@ -102,11 +100,11 @@ def calibrate(
     values = site_values(graph)
     wanted = sorted({site for seam in find_seams(graph) for site in (*seam.sites, *seam.passing)})
     channels = measure_channels(
-        model, {site: values[site] for site in wanted}, _Checked(images.batches), images.count, threads, watch
+        model, {site: values[site] for site in wanted}, _Checked(images.batches), images.count, watch
     )
     scales = search_scales(model, channels)
     balanced = equalized(model, scales)
-    histograms = measure_histograms(balanced, sites_to_measure(graph), images.batches, images.count, threads, watch)
+    histograms = measure_histograms(balanced, sites_to_measure(graph), images.batches, images.count, watch)
     sites = {site: choose_range(histogram, span, method) for site, (histogram, span) in histograms.items()}
     if not images.random:
         sites |= {name: pixel_range(images.preprocessing) for name in graph.inputs}

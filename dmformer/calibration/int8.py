@@ -11,6 +11,8 @@ from dmformer.calibration.equalization import equalized
 from dmformer.calibration.observe import Batches
 from dmformer.calibration.ranges import Ranges
 from dmformer.graph.qdq.emitters import emitter_for, finished
+from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import site_values
 from dmformer.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ class Quantizer:
     def emit(self, int8_groups: Collection[str]) -> Emit:
         """The emitter for these integer groups, for the graph or a segment of it."""
         write, spans = emitter_for(self.target, self.isa), self.ranges.spans()
+        # In a segment a value that was made before is an input, which is a site of its own name.
+        values = site_values(Graph(self.balanced))
+        spans |= {value: spans[site] for site, value in values.items() if site in spans}
         return lambda model: write(model, spans, int8_groups)
 
     def build(self, int8_groups: Collection[str]) -> onnx.ModelProto:
@@ -43,18 +48,17 @@ class Quantizer:
         return finished(self.emit(int8_groups)(self.balanced), self.target)
 
     def corrected(
-        self, int8_groups: Collection[str], batches: Batches, threads: int = 0, progress: Progress | None = None
+        self, int8_groups: Collection[str], batches: Batches, progress: Progress | None = None
     ) -> onnx.ModelProto:
         """The quantized graph with corrected biases.
 
         Args:
             int8_groups: Groups computed in integers.
             batches: Calibration images.
-            threads: Inside an operator; 0 lets ONNX Runtime choose.
             progress: Watches.
         """
         emit = self.emit(int8_groups)
-        corrected = correct_biases(self.balanced, emit, int8_groups, batches, threads, progress)
+        corrected = correct_biases(self.balanced, emit, int8_groups, batches, progress)
         return finished(emit(corrected), self.target)
 
 

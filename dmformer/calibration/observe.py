@@ -22,19 +22,15 @@ PIXELS = 224 * 224
 MOST_IMAGES = 32
 
 
-def open_session(model: onnx.ModelProto, threads: int = 0) -> Any:
+def open_session(model: onnx.ModelProto) -> Any:
     """An ONNX Runtime session on the CPU.
-
-    Args:
-        model: Any graph.
-        threads: Inside an operator; 0 lets ONNX Runtime choose.
 
     Raises:
         EngineError: ONNX Runtime refuses the graph.
     """
     onnxruntime = telemetry.onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads_per_stream(threads)
+    options.intra_op_num_threads = threads_per_stream(0)
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = True
     try:
@@ -71,8 +67,6 @@ def rebatched(batches: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDA
 def batch_size(model: onnx.ModelProto) -> int:
     """How many images to run at once: what the graph fixes, otherwise few enough to bound the memory."""
     shape = model.graph.input[0].type.tensor_type.shape.dim
-    if len(shape) < 4:
-        return MOST_IMAGES  # a segment: its input's shape is open
     if shape[0].dim_value:
         return int(shape[0].dim_value)
     pixels = max(1, shape[2].dim_value * shape[3].dim_value)
@@ -96,7 +90,7 @@ def padded_batches(
 
 
 def run_over(
-    model: onnx.ModelProto, values: Collection[str], batches: Batches, threads: int = 0
+    model: onnx.ModelProto, values: Collection[str], batches: Batches
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     """Streams the given values of a graph over all images.
 
@@ -104,7 +98,6 @@ def run_over(
         model: Any graph with one input.
         values: Names of the values wanted; the input's own name is allowed.
         batches: The images.
-        threads: See `open_session`.
 
     Yields:
         Each batch's values by name, ``[n, ...]``.
@@ -115,7 +108,7 @@ def run_over(
     """
     source = model.graph.input[0].name
     inner = [name for name in dict.fromkeys(values) if name != source]
-    session = open_session(with_outputs(model, inner), threads)
+    session = open_session(with_outputs(model, inner))
     seen = 0
     for batch, count in padded_batches(model, batches()):
         check_shape(model, batch)
@@ -130,8 +123,6 @@ def run_over(
 def check_shape(model: onnx.ModelProto, batch: NDArray[np.float32]) -> None:
     """Raises `DataError` where a batch does not fit the graph's input."""
     wanted = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
-    if not wanted:
-        return  # a segment: its input's shape is open
     if batch.ndim != len(wanted) or any(w and w != s for w, s in zip(wanted, batch.shape, strict=True)):
         shown = [size or "batch" for size in wanted]
         raise DataError(

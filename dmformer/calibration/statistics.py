@@ -70,7 +70,6 @@ def measure_channels(
     sites: Mapping[str, str],
     batches: Batches,
     total: int,
-    threads: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, ChannelStatistics]:
     """One pass over the images for the extent of each channel.
@@ -80,14 +79,13 @@ def measure_channels(
         sites: Value name by site.
         batches: The images.
         total: How many there are, for the progress bar.
-        threads: Inside an operator.
         progress: Watches.
 
     Raises:
         DataError: A value is not a finite number; the message names the layer.
     """
     running = {site: _Running() for site in sites}
-    for values in _watched(model, sites, batches, total, threads, progress, "measuring channels"):
+    for values in _watched(model, sites, batches, total, progress, "measuring channels"):
         for site, value in sites.items():
             _ends(model, site, values[value], values)
             running[site].update(values[value])
@@ -99,7 +97,6 @@ def measure_histograms(
     sites: Mapping[str, str],
     batches: Batches,
     total: int,
-    threads: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, tuple[Histogram, Range]]:
     """One pass over the images for the distribution at each site: a histogram and the exact ends.
@@ -108,7 +105,7 @@ def measure_histograms(
     """
     histograms = {site: Histogram() for site in sites}
     ends = {site: (np.inf, -np.inf) for site in sites}
-    for values in _watched(model, sites, batches, total, threads, progress, "measuring ranges"):
+    for values in _watched(model, sites, batches, total, progress, "measuring ranges"):
         for site, value in sites.items():
             array = values[value]
             low, high = _ends(model, site, array, values)
@@ -122,12 +119,11 @@ def _watched(
     sites: Mapping[str, str],
     batches: Batches,
     total: int,
-    threads: int,
     progress: Progress | None,
     title: str,
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     wanted = dict.fromkeys([*sites.values(), model.graph.input[0].name])
-    stream = run_over(model, list(wanted), batches, threads)
+    stream = run_over(model, list(wanted), batches)
     return (progress or Silent()).track(stream, title, -(-total // batch_size(model)))
 
 

@@ -7,12 +7,7 @@ reader of its output left (``| head``), 143 stopped by SIGTERM. Nothing heavy is
 
 from __future__ import annotations
 
-BELOW_TOLERANCE = 1
-WRONG_INPUT = 2
-FAULT = 70
-STOPPED = 130
-READER_LEFT = 141
-TERMINATED = 143
+from dmformer.cli.exit_codes import READER_LEFT, STOPPED, TERMINATED
 
 
 def main() -> None:

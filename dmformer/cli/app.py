@@ -14,7 +14,6 @@ from typing import Annotated, ParamSpec
 import typer
 
 from dmformer import chatter
-from dmformer.cli import FAULT, READER_LEFT, STOPPED, TERMINATED, WRONG_INPUT
 from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from dmformer.cli.bench import bench
 from dmformer.cli.build import EXAMPLES as BUILD_EXAMPLES
@@ -26,6 +25,7 @@ from dmformer.cli.compare import COMPARE
 from dmformer.cli.declare import Command
 from dmformer.cli.doctor import DOCTOR
 from dmformer.cli.embed import EMBED
+from dmformer.cli.exit_codes import FAULT, READER_LEFT, STOPPED, TERMINATED, WRONG_INPUT
 from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dmformer.cli.export import export
 from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
@@ -61,7 +61,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from dmformer import __version__
+        from dmformer.version import __version__
 
         typer.echo(__version__)
         raise typer.Exit

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dmformer.cli import BELOW_TOLERANCE, options
+from dmformer.cli import options
+from dmformer.cli.exit_codes import BELOW_TOLERANCE
 
 if TYPE_CHECKING:
     from dmformer.bundle import Bundle

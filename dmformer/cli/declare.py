@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from dmformer.cli import BELOW_TOLERANCE
+from dmformer.cli.exit_codes import BELOW_TOLERANCE
 from dmformer.options import Leaf, leaves, made, values
 
 if TYPE_CHECKING:

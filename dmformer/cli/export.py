@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dmformer.cli import BELOW_TOLERANCE, options
 from dmformer.cli import coreml as coreml_options
 from dmformer.cli import int8 as int8_options
+from dmformer.cli import options
 from dmformer.cli import weights as weights_options
+from dmformer.cli.exit_codes import BELOW_TOLERANCE
 from dmformer.errors import UsageError
 from dmformer.targets import DEFAULT, TARGETS, get_target
 

@@ -9,13 +9,14 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from dmformer import __version__, telemetry
+from dmformer import telemetry
 from dmformer.errors import ExportError
 from dmformer.graph import passes
 from dmformer.graph.from_torch import INPUT, GraphOptions, onnx_from_torch
 from dmformer.host import threads_per_stream
 from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing
+from dmformer.version import __version__
 
 RELATIVE_ERROR = 1e-4
 """Largest allowed difference of a logit from PyTorch's, in units of the largest absolute logit (or of 1)."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer import __version__, assets
+from dmformer import assets
 from dmformer.calibration.cache import Cache, cache_key
 from dmformer.calibration.collect import REVISION, CalibrationSet, calibrate, check_count
 from dmformer.calibration.plan import load_plan
@@ -23,6 +23,7 @@ from dmformer.host import package_version
 from dmformer.pipeline.options import Int8Options
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress, Silent
+from dmformer.version import __version__
 
 if TYPE_CHECKING:
     import onnx

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmformer import __version__
 from dmformer.errors import UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
@@ -27,6 +26,7 @@ from dmformer.runtimes.coreml.plan import (
     size_names,
 )
 from dmformer.staging import staged
+from dmformer.version import __version__
 
 if TYPE_CHECKING:
     import onnx

@@ -6,13 +6,14 @@ import os
 import platform
 from typing import Literal
 
-from dmformer import __version__, host, limits
+from dmformer import host, limits
 from dmformer.documents import Document, schema
 from dmformer.fields import Strict
 from dmformer.pipeline.requests import DoctorOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.registry import get_runtime
 from dmformer.targets import TARGETS
+from dmformer.version import __version__
 
 
 class ExportState(Strict):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmformer import __version__
 from dmformer.bundle import Bundle
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.tolerances import DEFAULTS
@@ -24,6 +23,7 @@ from dmformer.runtimes.child import build_bundle
 from dmformer.staging import Staging, check_destination
 from dmformer.targets import get_target
 from dmformer.tasks.registry import task_of
+from dmformer.version import __version__
 
 if TYPE_CHECKING:
     import onnx

@@ -1,14 +1,11 @@
-"""The child process of `dmformer.runtimes.child`: does one task and reports by JSON lines."""
+"""What `dmformer.runtimes.child` lets a process of its own do: build an engine, try it, time it."""
 
 from __future__ import annotations
 
 import contextlib
-import faulthandler
-import json
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,60 +15,55 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.engine_input import from_tensors
-from dmformer.errors import DmformerError, EngineError
+from dmformer.processes import Say
 from dmformer.runtimes.base import EngineRequest, Session, SessionOptions
 from dmformer.runtimes.registry import get_runtime
-from dmformer.targets import TARGETS, Target
 
-Say = Callable[[dict[str, Any]], None]
 WARM_UP_S, TIMED_S = 0.3, 1.0
 """Of a timing: enough for the clocks of a GPU to rise, and for hundreds of inferences."""
 
 
-def main() -> int:
-    """Reads a task from standard input, does it, and writes the outcome to the file that is the only argument."""
-    faulthandler.disable()
-    log = Path(sys.argv[1])
+class Builder:
+    """Builds the engine of a request."""
 
-    def say(line: dict[str, Any]) -> None:
-        with log.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+    def __init__(self, task: dict[str, Any], say: Say) -> None:
+        self._task, self._say = task, say
 
-    task = json.loads(sys.stdin.read())
-    TARGETS.update({name: Target(**row) for name, row in task["targets"].items()})
-    try:
-        say({"result": TASKS[task["task"]](task, say)})
-    except DmformerError as error:
-        say({"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}})
-    except Exception as error:
-        # Whatever a third party raises is its refusal of the model.
-        message = " ".join(str(error).split())[:600]
-        say({"error": {"kind": EngineError.__name__, "message": f"{task['runtime']}: {message}", "hint": None}})
-    return 0
+    def build(self) -> dict[str, Any]:
+        runtime, request = get_runtime(self._task["target"]), EngineRequest(**self._task["request"])
+        return asdict(runtime.build_engine(request, self._watch))
+
+    def _watch(self, step: str, done: float) -> None:
+        self._say({"step": f"building the engine ({step})", "done": round(done, 3)})
 
 
-def build(task: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Builds an engine."""
-    say({"step": "building the engine"})
+class Trial:
+    """Runs golden samples of an assembled bundle."""
 
-    def watch(step: str, done: float) -> None:
-        say({"step": f"building the engine ({step})", "done": round(done, 3)})
+    def __init__(self, task: dict[str, Any], say: Say) -> None:
+        directory = Path(task["bundle"])
+        self._bundle, self._say = Bundle(directory, read_manifest(directory)), say
 
-    return asdict(get_runtime(task["runtime"]).build_engine(EngineRequest(**task["request"]), watch))
+    def attempt(self) -> dict[str, Any]:
+        """One inference."""
+        with self._opened() as (session, batch):
+            session.run(batch)
+        return {}
 
+    def clock(self) -> dict[str, Any]:
+        """Median milliseconds of an inference, after a warm-up."""
+        with self._opened() as (session, batch):
+            timed(session, batch, WARM_UP_S)
+            return {"ms": statistics.median(timed(session, batch, TIMED_S)) * 1e3}
 
-def attempt(task: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Opens an assembled bundle and runs one golden sample of it."""
-    with opened(task, say) as (session, batch):
-        session.run(batch)
-    return {}
-
-
-def clock(task: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Median milliseconds of an inference on golden samples, after a warm-up."""
-    with opened(task, say) as (session, batch):
-        timed(session, batch, WARM_UP_S)
-        return {"ms": statistics.median(timed(session, batch, TIMED_S)) * 1e3}
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[Session, NDArray[Any]]]:
+        manifest, samples = self._bundle.manifest, self._bundle.golden().tensors
+        batch = from_tensors(manifest, np.resize(samples, (manifest.input.shape[0] or 1, *samples.shape[1:])))
+        self._say({"step": "compiling the engine"})
+        with get_runtime(manifest.target).open(self._bundle, SessionOptions()) as session:
+            self._say({"step": "running the engine"})
+            yield session, batch
 
 
 def timed(session: Session, batch: NDArray[Any], seconds: float) -> list[float]:
@@ -83,19 +75,3 @@ def timed(session: Session, batch: NDArray[Any], seconds: float) -> list[float]:
         session.run(batch)
         taken.append(time.perf_counter() - begin)
     return taken
-
-
-@contextlib.contextmanager
-def opened(task: dict[str, Any], say: Say) -> Iterator[tuple[Session, NDArray[Any]]]:
-    """The session of an assembled bundle, and one batch of its golden samples."""
-    directory = Path(task["bundle"])
-    bundle = Bundle(directory, read_manifest(directory))
-    samples, size = bundle.golden().tensors, bundle.manifest.input.shape[0] or 1
-    batch = from_tensors(bundle.manifest, np.resize(samples, (size, *samples.shape[1:])))
-    say({"step": "compiling the engine"})
-    with get_runtime(task["runtime"]).open(bundle, SessionOptions()) as session:
-        say({"step": "running the engine"})
-        yield session, batch
-
-
-TASKS: dict[str, Callable[[dict[str, Any], Say], dict[str, Any]]] = {"build": build, "try": attempt, "time": clock}

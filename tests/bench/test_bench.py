@@ -19,8 +19,8 @@ from dmformer.errors import EngineCrashError, EngineError, MissingBackendError, 
 from dmformer.evaluation.latency.bench import bench
 from dmformer.evaluation.latency.candidates import Candidate, candidates_of
 from dmformer.evaluation.latency.document import Document, read_document
-from dmformer.evaluation.latency.process import WorkerProcess
 from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.worker import start_worker
 from tests.conftest import Exported
 from tests.support import edit_manifest, invoke, one_line, random_images
 
@@ -149,16 +149,16 @@ def test_modules_of_the_current_directory_stay_out(exported: Exported) -> None:
 
 def test_a_crash_names_the_candidate_and_the_step(exported: Exported) -> None:
     path = exported("onnxruntime")
-    with WorkerProcess(Candidate("poor thing", "bundle", str(path), 1), BRIEF) as worker:
+    with start_worker(Candidate("poor thing", "bundle", str(path), 1), BRIEF) as worker:
         worker.ask("open")
         os.kill(worker._process.pid, signal.SIGKILL)
-        with pytest.raises(EngineCrashError, match=r"poor thing: its process died .SIGKILL. while running"):
+        with pytest.raises(EngineCrashError, match=r"poor thing: the process died .SIGKILL. while running"):
             worker.ask("slice")
 
 
 def test_an_error_in_a_worker_keeps_its_kind_and_hint(copied: Path) -> None:
     (copied / "model.onnx").write_bytes(b"no model")
-    worker = WorkerProcess(Candidate("damaged", "bundle", str(copied), 1), BRIEF)
+    worker = start_worker(Candidate("damaged", "bundle", str(copied), 1), BRIEF)
     with worker, pytest.raises(EngineError, match="cannot load it") as caught:
         worker.ask("open")
     assert caught.value.hint

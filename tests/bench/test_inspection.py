@@ -17,6 +17,7 @@ from dmformer.evaluation.per_layer import LayerError, energies, first_jump, laye
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.layer_errors import errors_of, torch_tap
 from dmformer.runtimes.inspection import onnx_wire
+from dmformer.runtimes.inspection.base import integer_factors, real_factors
 from dmformer.runtimes.inspection.onnx_runtime import layer_times
 from dmformer.runtimes.inspection.registry import get_inspector
 from dmformer.targets import TARGETS as ROWS
@@ -104,10 +105,21 @@ def test_fused_integer_nodes_keep_their_path() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_products_run(target: str) -> None:
-    for name, call in get_inspector(target).products(32, 1).items():
-        assert name in ("float32", "bfloat16", "int8")
-        call()
+def test_products_multiply(target: str) -> None:
+    """Within what each precision can hold: a peak that multiplies nothing would be beyond all machines."""
+    real, integers = real_factors(32), integer_factors(32)
+    right = {"real": np.matmul(*real), "integers": np.matmul(*(part.astype(np.int64) for part in integers))}
+    found = {name: call().copy() for name, call in get_inspector(target).products(32, 1).items()}
+    assert {"float32", "int8"} <= set(found) <= {"float32", "bfloat16", "int8"}
+    least = {"float32": 100.0, "bfloat16": 40.0, "int8": 25.0}
+    for name, product in found.items():
+        if product.dtype == np.int32:
+            np.testing.assert_array_equal(product, right["integers"])
+        else:
+            wrong = product.astype(np.float64) - right["real"]
+            assert (ratio_db((right["real"] ** 2).sum(), (wrong**2).sum()) or 999) > least[name]
+    if found["int8"].dtype != np.int32:
+        assert not np.array_equal(found["int8"], found["float32"]), "quantized"
 
 
 def test_products_are_valid_onnx() -> None:

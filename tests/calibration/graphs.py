@@ -47,12 +47,12 @@ def calibration_set(count: int = 24) -> CalibrationSet:
 
 @cache
 def ranges() -> Ranges:
-    return calibrate(canonical_graph(), calibration_set(), threads=1)
+    return calibrate(canonical_graph(), calibration_set())
 
 
 def logits(model: onnx.ModelProto, array: NDArray[np.float32]) -> NDArray[np.float32]:
     name = model.graph.output[0].name
-    return np.concatenate([values[name] for values in run_over(model, [name], batches(array), threads=1)])
+    return np.concatenate([values[name] for values in run_over(model, [name], batches(array))])
 
 
 def sqnr(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float:

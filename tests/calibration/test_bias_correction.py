@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
 
 from dmformer.calibration.bias_correction import correct_biases
 from dmformer.calibration.int8 import quantizer
+from dmformer.calibration.observe import open_session, run_over
 from dmformer.calibration.plan import default_plan
-from dmformer.calibration.segments import extract, find_segments
+from dmformer.calibration.segments import MOST_NODES, extract, find_segments
 from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import group_of
 from tests.calibration.graphs import ISA, batches, canonical_graph, images, logits, ranges, sqnr
+from tests.graph.heads import Head, dense_graph
+from tests.support import TINY
+
+DEEPER = TINY.model_copy(update={"depths": (1, 2, 1, 1)})
 
 
-def test_segments_in_a_row_are_the_whole_graph() -> None:
-    graph = Graph(canonical_graph())
+GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
+    "classifier": canonical_graph,
+    "laterals": lambda: dense_graph(Head(resizing="shape")),
+    "deeper": lambda: dense_graph(Head(laterals=((1, 3), (1,), (0,), (3, 1)), join="concat"), config=DEEPER),
+    "outputs": lambda: dense_graph(Head(top_down=True, outputs=("stages.0.0.add.1", "stages.2.0.dma.relu"))),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_segments_in_a_row_are_the_whole_graph(name: str) -> None:
+    graph = Graph(GRAPHS[name]())
     segments = find_segments(graph)
-    assert [segment.source for segment in segments[1:]] == [segment.target for segment in segments[:-1]]
-    assert [name for segment in segments for name in segment.nodes] == [node.name for node in graph.nodes]
-    assert len(segments) > 8
-    value = images(3)
+    assert [segment.sources for segment in segments[1:]] == [segment.targets for segment in segments[:-1]]
+    assert [node for segment in segments for node in segment.nodes] == [node.name for node in graph.nodes]
+    values: dict[str, Any] = {"image": images(3)}
+    ends: dict[str, Any] = {}
     for segment in segments:
-        value = logits(extract(graph, segment), value)
-    assert np.abs(value - logits(canonical_graph(), images(3))).max() < 1e-5
+        part = extract(graph, segment)
+        names = [value.name for value in part.graph.output]
+        inputs = {value.name: values[value.name] for value in part.graph.input}
+        arrays = dict(zip(names, open_session(part).run(names, inputs), strict=True))
+        ends |= {value: arrays[value] for value in names if value in graph.outputs}
+        values = {value: {**values, **arrays}[value] for value in segment.targets}
+    for value, expected in next(run_over(GRAPHS[name](), graph.outputs, batches(images(3)))).items():
+        assert np.abs(ends[value] - expected).max() < 1e-5 * max(1, np.abs(expected).max())
+
+
+def passes(model: onnx.ModelProto) -> float:
+    """How often bias correction runs a whole graph for an image: a segment twice, and again for each layer in it."""
+    graph, groups = Graph(model), default_plan(model, "onnxruntime").int8_groups(model)
+    corrected = {node.name for node in graph.nodes if len(node.input) == 3 and group_of(node.name) in groups}
+    runs = sum((2 + len(corrected & {*one.nodes})) * len(one.nodes) for one in find_segments(graph))
+    return runs / len(graph.nodes)
+
+
+def test_a_dense_head_costs_about_as_many_passes_as_a_classifier() -> None:
+    """With four stages alive at its end, one segment would hold nearly everything and be run for every layer in it."""
+    config = TINY.model_copy(update={"depths": (2, 2, 4, 2)})
+    dense = dense_graph(Head(), config=config)
+    assert max(len(segment.nodes) for segment in find_segments(Graph(dense))) <= MOST_NODES
+    assert passes(dense) < 1.5 * passes(canonical_graph(config)) < 8
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino", "tensorrt"])
@@ -32,7 +72,7 @@ def test_means_are_closer_afterwards(target: str) -> None:
     groups = default_plan(model, target).int8_groups(model)
     made = quantizer(model, ranges(), target, ISA)
     reference = logits(model, images())
-    before, after = logits(made.build(groups), images()), logits(made.corrected(groups, batches(images()), 1), images())
+    before, after = logits(made.build(groups), images()), logits(made.corrected(groups, batches(images())), images())
     shift_before, shift_after = (np.abs((found - reference).mean(axis=0)).max() for found in (before, after))
     assert shift_after < 0.75 * shift_before
     assert sqnr(reference, after) > sqnr(reference, before)
@@ -47,7 +87,7 @@ def test_a_known_shift_is_found_exactly() -> None:
             graph.set_array("stages.1.0.ffn.conv1.bias", graph.array("stages.1.0.ffn.conv1.bias") + np.float32(0.25))
         return graph.model()
 
-    found = Graph(correct_biases(canonical_graph(), emit, {"stages.1.0.ffn"}, batches(images()), 1))
+    found = Graph(correct_biases(canonical_graph(), emit, {"stages.1.0.ffn"}, batches(images())))
     original = Graph(canonical_graph())
     change = found.array("stages.1.0.ffn.conv1.bias") - original.array("stages.1.0.ffn.conv1.bias")
     assert change == pytest.approx(-0.25, abs=1e-4)
@@ -60,8 +100,8 @@ def test_more_images_than_are_kept_change_nothing() -> None:
     groups = default_plan(model, "onnxruntime").int8_groups(model)
     emit = quantizer(model, ranges(), "onnxruntime", ISA).emit(groups)
     many = np.concatenate([images(24, seed) for seed in range(12)])
-    one = correct_biases(model, emit, groups, batches(many[:256]), 1)
-    other = correct_biases(model, emit, groups, batches(many), 1)
+    one = correct_biases(model, emit, groups, batches(many[:256]))
+    other = correct_biases(model, emit, groups, batches(many))
     assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
 
 
@@ -71,4 +111,4 @@ def test_a_graph_of_a_fixed_batch() -> None:
     fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
     groups = default_plan(fixed, "onnxruntime").int8_groups(fixed)
     made = quantizer(fixed, ranges(), "onnxruntime", ISA)
-    assert made.corrected(groups, batches(images(20), 7), 1).graph.node
+    assert made.corrected(groups, batches(images(20), 7)).graph.node

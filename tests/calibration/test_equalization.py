@@ -56,7 +56,7 @@ def test_channels_of_the_levels_input_reach_equally_far_afterwards() -> None:
     balanced = equalized(canonical_graph(), ranges().channel_scales())
     values = site_values(Graph(balanced))
     site = "stages.1.0.dma.expand"
-    reach = measure_channels(balanced, {site: values[site]}, batches(images()), 24, threads=1)[site].reach
+    reach = measure_channels(balanced, {site: values[site]}, batches(images()), 24)[site].reach
     assert reach.max() / reach.min() == pytest.approx(1, rel=1e-3)
 
 
@@ -66,7 +66,7 @@ def test_rescaled_channels_give_the_same_integers(sigma: float) -> None:
     results = []
     for model in (canonical_graph(), scaled_channels(canonical_graph(), sigma)):
         groups = default_plan(model, "onnxruntime").int8_groups(model)
-        made = quantizer(model, calibrate(model, calibration_set(), "minmax", threads=1), "onnxruntime", ISA)
+        made = quantizer(model, calibrate(model, calibration_set(), "minmax"), "onnxruntime", ISA)
         results.append(logits(made.build(groups), images(16, seed=1)))
     plain, rescaled = results
     reference = logits(canonical_graph(), images(16, seed=1))
@@ -79,7 +79,7 @@ def test_rescaled_channels_give_the_same_integers(sigma: float) -> None:
 )
 def test_layers_of_a_single_channel_are_equalized_exactly_and_quantized(changes: dict[str, Any]) -> None:
     graph = canonical_graph(TINY.model_copy(update=changes))
-    found = calibrate(graph, calibration_set(), threads=1)
+    found = calibrate(graph, calibration_set())
     expected, rescaled = logits(graph, images(4)), logits(equalized(graph, found.channel_scales()), images(4))
     assert np.abs(rescaled - expected).max() < 1e-4 * np.abs(expected).max()
     groups = default_plan(graph, "onnxruntime").int8_groups(graph)

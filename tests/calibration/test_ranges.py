@@ -108,14 +108,14 @@ class TestCalibrate:
 
     def test_it_does_not_depend_on_how_images_are_batched(self) -> None:
         again = CalibrationSet(batches(images(), 7), "1" * 64, 24, ranges().preprocessing)
-        found = calibrate(canonical_graph(), again, threads=1)
+        found = calibrate(canonical_graph(), again)
         assert found.scales.keys() == ranges().scales.keys()
         for site, span in ranges().sites.items():
             assert found.sites[site].high == pytest.approx(span.high, rel=0.02, abs=1e-6)
 
     def test_channel_statistics_are_exact(self) -> None:
         values = {"image": "image"}
-        found = measure_channels(canonical_graph(), values, batches(images(), 5), 24, threads=1)["image"]
+        found = measure_channels(canonical_graph(), values, batches(images(), 5), 24)["image"]
         assert found.low == pytest.approx(images().min(axis=(0, 2, 3)))
         assert found.square == pytest.approx(np.square(images()).mean(axis=(0, 2, 3)), rel=1e-5)
 
@@ -126,7 +126,7 @@ class TestCalibrate:
         def peak(count: int) -> int:
             values = site_values(Graph(canonical_graph()))
             tracemalloc.start()
-            measure_channels(canonical_graph(), values, lambda: stream(count), count, threads=1)
+            measure_channels(canonical_graph(), values, lambda: stream(count), count)
             found = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             return found
@@ -140,21 +140,21 @@ class TestCalibrate:
         bias[0] = np.inf
         graph.set_array("stages.1.0.dma.expand.bias", bias)
         with pytest.raises(DataError, match=r"^stages\.1\.0\.dma\.expand: its output is not a finite number"):
-            calibrate(graph.model(), calibration_set(), threads=1)
+            calibrate(graph.model(), calibration_set())
 
     def test_constant_images(self) -> None:
         grey = np.full((4, 3, SIDE, SIDE), 0.5, np.float32)
         with pytest.raises(DataError, match="all 4 calibration images are constant"):
-            calibrate(canonical_graph(), CalibrationSet(batches(grey), "1" * 64, 4, ranges().preprocessing), threads=1)
+            calibrate(canonical_graph(), CalibrationSet(batches(grey), "1" * 64, 4, ranges().preprocessing))
 
     def test_images_that_do_not_fit(self) -> None:
         wrong = np.random.default_rng(0).standard_normal((2, 3, 32, 32), np.float32)
         with pytest.raises(DataError, match=r"images of shape \[2, 3, 32, 32\] do not fit"):
-            calibrate(canonical_graph(), CalibrationSet(batches(wrong), "1" * 64, 2, ranges().preprocessing), threads=1)
+            calibrate(canonical_graph(), CalibrationSet(batches(wrong), "1" * 64, 2, ranges().preprocessing))
 
     def test_no_images(self) -> None:
         with pytest.raises(DataError, match="no image"):
-            calibrate(canonical_graph(), CalibrationSet(lambda: [], "1" * 64, 1, ranges().preprocessing), threads=1)
+            calibrate(canonical_graph(), CalibrationSet(lambda: [], "1" * 64, 1, ranges().preprocessing))
 
     def test_counts(self) -> None:
         assert check_count(500, 256, "photos") == []

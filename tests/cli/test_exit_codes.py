@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from dmformer.cli import FAULT, READER_LEFT, STOPPED, TERMINATED
 from dmformer.cli.app import guarded, told
+from dmformer.cli.exit_codes import FAULT, READER_LEFT, STOPPED, TERMINATED
 from dmformer.cli.output import MESSAGE, escaped, one_line
 from dmformer.errors import UsageError, reraise_stop
 from tests.support import run

@@ -43,7 +43,7 @@ class Head:
         tied: Whether laterals of the same shape share one weight.
         top_down: Whether the sum so far is resized stage by stage, as in a feature pyramid (not for ``concat``).
         enlarge: Whether the scores are resized to four times their size.
-        outputs: Nodes whose value is an output of the graph too.
+        outputs: Nodes whose value is an output of the graph too, as ``NODE/map``.
     """
 
     laterals: tuple[tuple[int, ...], ...] = ((1,), (1,), (1,), (1,))
@@ -94,7 +94,11 @@ def dense_graph(head: Head, batch: int | None = None, config: ModelConfig = TINY
     model.graph.node.extend(builder.nodes)
     model.graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in builder.constants.items())
     del model.graph.output[:], model.graph.value_info[:]
-    for name in ("logits", *(f"{node}:0" for node in head.outputs)):
+    named = {f"{node}:0": f"{node}/map" for node in head.outputs}
+    for node in model.graph.node:
+        node.input[:] = [named.get(value, value) for value in node.input]
+        node.output[:] = [named.get(value, value) for value in node.output]
+    for name in ("logits", *named.values()):
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     if batch is not None:
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch

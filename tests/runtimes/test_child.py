@@ -11,7 +11,6 @@ import pytest
 from dmformer.errors import DmformerError, EngineCrashError, EngineError, UsageError
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
-from dmformer.runtimes.child import cause_of, read_log
 from dmformer.targets import TARGETS
 from tests.support import world
 
@@ -70,15 +69,3 @@ def test_modules_in_the_current_directory_are_not_taken_for_libraries(weights: P
         (Path.cwd() / f"{name}.py").write_text("raise SystemExit('a file of the user was executed')")
     options = ExportOptions(targets=("openvino",), output=tmp_path / "out", golden_images=2)
     assert export_bundles(weights, options)[0].proof.passed
-
-
-def test_a_signal_has_its_name() -> None:
-    assert cause_of(-11) == "SIGSEGV"
-    assert cause_of(-200) == "signal 200"
-    assert cause_of(3) == "exit code 3"
-
-
-def test_the_line_that_a_child_died_in_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text('{"step": "building the engine"}\n{"resu')
-    assert read_log(tmp_path / "log") == [{"step": "building the engine"}]
-    assert read_log(tmp_path / "none") == []

@@ -18,6 +18,13 @@ from dmformer.runtimes.tensorrt.cuda import Cuda
 from dmformer.runtimes.tensorrt.session import Ends, Lane
 
 ENDS = Ends("image", "logits", (4, 2), (4, 2))
+FUNCTIONS = {
+    "cudaSetDevice": (1, 0), "cudaMalloc": (1, 1), "cudaMallocHost": (1, 1), "cudaFree": (1, 0), "cudaFreeHost": (1, 0),
+    "cudaMemcpyAsync": (5, 0), "cudaStreamCreate": (0, 1), "cudaStreamSynchronize": (1, 0), "cudaStreamDestroy": (1, 0),
+    "cudaEventCreate": (0, 1), "cudaEventRecord": (2, 0), "cudaEventElapsedTime": (2, 1), "cudaEventDestroy": (1, 0),
+}  # fmt: skip
+"""Of ``cuda.bindings.runtime`` (13.5, nvidia.github.io/cuda-python) those that sessions need: how many arguments each
+takes, and how many results it gives behind the error code. What is not here, the stand-in has not got."""
 KINDS = SimpleNamespace(cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down")
 
 
@@ -32,14 +39,19 @@ class FakeRuntime:
         self.failing = ""
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("cuda"):
-            raise AttributeError(name)
+        if name not in FUNCTIONS:
+            raise AttributeError(f"module 'cuda.bindings.runtime' has no attribute {name!r}")
+        arguments, results = FUNCTIONS[name]
 
-        def call(*arguments: Any) -> tuple[Any, ...]:
+        def call(*given: Any) -> tuple[Any, ...]:
+            assert len(given) == arguments, f"{name} takes {arguments} arguments"
             self.calls.append(name)
             if name == self.failing:
                 return (2,)
-            return (0, *getattr(self, f"do_{name[4:].lower()}", lambda *_: (0,))(*arguments))
+            action = type(self).__dict__.get(f"do_{name[4:].lower()}")
+            found = action(self, *given) if action else (0,) * results
+            assert len(found) == results, f"{name} gives {results} results"
+            return (0, *found)
 
         return call
 

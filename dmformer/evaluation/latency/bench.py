@@ -27,9 +27,9 @@ from dmformer.evaluation.latency.document import (
     Result,
 )
 from dmformer.evaluation.latency.doubts import all_warnings, thread_doubts
-from dmformer.evaluation.latency.process import WorkerProcess
 from dmformer.evaluation.latency.schedule import Launch, Records, take
 from dmformer.evaluation.latency.settings import BOUNDARIES, Settings
+from dmformer.evaluation.latency.worker import start_worker
 from dmformer.evaluation.layers.roofline import placed
 from dmformer.manifest import PrecisionRecord
 from dmformer.progress import Progress, Silent
@@ -233,7 +233,7 @@ def with_layers(
             completed.append(found)
             continue
         try:
-            with WorkerProcess(candidate, settings) as worker:
+            with start_worker(candidate, settings) as worker:
                 if found.target not in peaks:
                     peaks[found.target] = Peaks(target=found.target, **worker.ask("peaks"))
                 config = bundles[candidate.bundle].manifest.source.config

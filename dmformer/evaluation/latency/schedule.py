@@ -13,9 +13,10 @@ import numpy as np
 
 from dmformer.evaluation.latency import conditions
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.evaluation.latency.process import WorkerProcess
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.latency.statistics import Times
+from dmformer.evaluation.latency.worker import start_worker
+from dmformer.processes import Process
 from dmformer.progress import Progress
 
 NS_PER_MS = 1e6
@@ -78,7 +79,7 @@ def launch(
 ) -> tuple[dict[str, Launch], list[str]]:
     """One fresh process for each candidate, and ``settings.rounds`` slices of each, a step of the progress for each."""
     with ExitStack() as stack:
-        workers = {c.name: stack.enter_context(WorkerProcess(c, settings)) for c in candidates}
+        workers = {c.name: stack.enter_context(start_worker(c, settings)) for c in candidates}
         # Shuffled too: who starts first finds another memory than who starts last.
         launches = {name: start(workers[name]) for name in order.sample(sorted(workers), len(workers))}
         readings = [conditions.read()]
@@ -93,6 +94,6 @@ def launch(
     return launches, conditions.warnings(readings, own, cores)
 
 
-def start(worker: WorkerProcess) -> Launch:
+def start(worker: Process) -> Launch:
     """Opens and warms one candidate while the others wait."""
     return Launch(worker.ask("open"), worker.ask("warm"))

@@ -1,40 +1,51 @@
-"""The process of one candidate, which `dmformer.evaluation.latency.process` starts.
-
-Reads one JSON request from each line of its standard input and answers with one JSON line. What native
-libraries print is sent to standard error, so that it cannot disturb the answers.
-"""
+"""One candidate in a process of its own, and what that can be asked to do."""
 
 from __future__ import annotations
 
-import faulthandler
-import json
-import os
-import signal
-import sys
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dmformer.errors import DmformerError, EngineError
 from dmformer.evaluation.latency import timing
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.latency.subject import Subject, load_bundle, memory_mb, open_subject
 from dmformer.evaluation.latency.workload import Call, make_call
+from dmformer.processes import Process, Say
+
+STEPS = {
+    "open": "opening the engine",
+    "warm": "warming up",
+    "slice": "running",
+    "end": "ending",
+    "layers": "profiling its layers",
+    "peaks": "measuring this machine's limits",
+}
+
+
+def start_worker(candidate: Candidate, settings: Settings) -> Process:
+    """A fresh process that does `STEPS` for one candidate: the methods of its `Worker`."""
+    request = {"candidate": candidate.to_json(), "settings": settings.to_json()}
+    hint = "leave it out, or try another version of its library"
+    return Process(candidate.name, f"{__name__}:Worker", request, STEPS, hint)
 
 
 class Worker:
-    """What a worker can be asked to do, in this order: `open`, `warm`, `slice` any number of times, `end`."""
+    """What a worker can be asked to do, in this order: `open`, `warm`, `slice` any number of times, `end`.
 
-    def __init__(self, candidate: Candidate, settings: Settings, scratch: Path) -> None:
-        self.candidate, self.settings, self._scratch = candidate, settings, scratch
+    It says nothing in between: its parent sleeps while it measures.
+    """
+
+    def __init__(self, request: dict[str, Any], say: Say) -> None:
+        self.candidate, self.settings = Candidate(**request["candidate"]), Settings(**request["settings"])
         self._subject: Subject | None = None
         self._calls: list[Call] = []
 
     def open(self) -> dict[str, Any]:
         """Opens the engine and runs it once."""
-        bind = make_call(self.candidate, load_bundle(self.candidate), self.settings, self._scratch)
+        bind = make_call(self.candidate, load_bundle(self.candidate), self.settings, Path(tempfile.gettempdir()))
         before = memory_mb()
         self._subject = subject = open_subject(self.candidate, self.settings)
         self._calls = [bind(subject.run) for _ in range(self.settings.streams)]
@@ -87,39 +98,3 @@ class Worker:
         from dmformer.evaluation.layers.roofline import measure_peaks
 
         return measure_peaks(load_bundle(self.candidate).manifest.target, self.settings.threads)
-
-
-STEPS = {
-    "open": "opening the engine",
-    "warm": "warming up",
-    "slice": "running",
-    "end": "ending",
-    "layers": "profiling its layers",
-    "peaks": "measuring this machine's limits",
-}
-
-
-def main() -> int:
-    """Serves requests until standard input ends."""
-    faulthandler.disable()
-    # Ctrl-C reaches the whole group; the parent decides, and this process ends with its input.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    first = json.loads(sys.stdin.readline())
-    worker = Worker(Candidate(**first["candidate"]), Settings(**first["settings"]), Path(first["scratch"]))
-    for line in sys.stdin:
-        print(json.dumps(answer(worker, json.loads(line))), file=answers, flush=True)
-    return 0
-
-
-def answer(worker: Worker, step: str) -> dict[str, Any]:
-    """Does one step and returns ``{"done": ...}`` or ``{"error": ...}``."""
-    try:
-        return {"done": getattr(worker, step)()}
-    except DmformerError as error:
-        return {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
-    except Exception as error:  # a third party's: reported as the runtime's refusal
-        text = " ".join(str(error).split())[:600]
-        message = f"{worker.candidate.name}: {type(error).__name__} while {STEPS[step]}: {text}"
-        return {"error": {"kind": EngineError.__name__, "message": message, "hint": None}}

@@ -18,7 +18,7 @@ from dmformer import chatter
 from dmformer.bundle import sha256_of
 from dmformer.errors import ExportError
 from dmformer.graph.coreml.network import WithProbabilities, taking_pixels
-from dmformer.graph.coreml.package import WEIGHTS_DIGEST
+from dmformer.graph.coreml.package import WEIGHTS_DIGEST, Converted
 from dmformer.graph.coreml.quantization import quantize_program
 from dmformer.graph.qdq.affine import Range
 from dmformer.preprocessing import Preprocessing
@@ -82,14 +82,6 @@ class Recipe:
     int8_layers: tuple[str, ...] = ()
     ranges: Mapping[str, Range] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A specification as bytes, deterministic, and where coremltools wrote the weights."""
-
-    specification: bytes
-    weights: Path
 
 
 def convert(network: DMFormer, recipe: Recipe) -> Converted:

@@ -8,11 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dmformer.graph.coreml.conversion import Converted
 
 AUTHOR = "com.apple.CoreML"
 SPECIFICATION = f"Data/{AUTHOR}/model.mlmodel"
@@ -21,6 +18,14 @@ MANIFEST = "Manifest.json"
 WEIGHTS_DIGEST = "dmformer.weights_sha256"
 """Metadata of a specification: the SHA-256 of the weight file that it belongs to."""
 NAMESPACE = uuid.UUID("6a4c54a4-2b8e-5b7e-9d53-1d3f7e0c9a10")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A specification as bytes, deterministic, and where coremltools wrote the weights."""
+
+    specification: bytes
+    weights: Path
 
 
 def write_package(converted: Converted, directory: Path) -> tuple[str, str, str]:

@@ -72,13 +72,8 @@ def site_values(graph: Graph) -> dict[str, str]:
 
 
 def value_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Ranges by value instead of by site.
-
-    A segment of a graph has an inner value as its input, ``<site>:0``; it keeps that site's range.
-    """
-    found = {value: ranges[site] for site, value in site_values(graph).items() if site in ranges}
-    parts = {value: ranges[site] for value in graph.inputs if (site := value.removesuffix(":0")) in ranges}
-    return found | parts
+    """Ranges by value instead of by site."""
+    return {value: ranges[site] for site, value in site_values(graph).items() if site in ranges}
 
 
 def activated(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 
+Product = Callable[[], NDArray[Any]]
+"""Multiplies two matrices and gives the product; the array may be used again by the next call."""
 Tap = Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]]
 
 
@@ -58,5 +60,20 @@ class Inspector(Protocol):
             EngineError: The runtime cannot show its inner tensors.
         """
 
-    def products(self, side: int, threads: int) -> dict[str, Callable[[], object]]:
-        """Square matrix products of ``side``, one call each, by the precision that they compute in."""
+    def products(self, side: int, threads: int) -> dict[str, Product]:
+        """Square matrix products of ``side``, one call each, by the precision that they compute in.
+
+        Real ones are of `real_factors`, integer ones of `integer_factors` or of the real ones quantized.
+        """
+
+
+def real_factors(side: int) -> NDArray[np.float32]:
+    """Two square matrices, float32 ``[2, side, side]``: what products are measured with."""
+    return np.random.default_rng(0).standard_normal((2, side, side)).astype(np.float32)
+
+
+def integer_factors(side: int) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+    """Two square matrices of seven bits: eight would saturate on CPUs without VNNI, slower or wrong, never faster."""
+    generator = np.random.default_rng(0)
+    left = generator.integers(0, 127, (side, side), dtype=np.uint8)
+    return left, generator.integers(-63, 64, (side, side), dtype=np.int8)

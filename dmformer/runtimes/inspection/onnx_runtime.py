@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
 from dmformer.layouts import channels_first
-from dmformer.runtimes.inspection.base import LayerTime, Tap
+from dmformer.runtimes.inspection.base import LayerTime, Product, Tap, integer_factors, real_factors
 from dmformer.runtimes.inspection.onnx_wire import node_outputs, product_model, with_outputs
 from dmformer.runtimes.onnx_runtime import PROVIDER, open_file, session_options
 from dmformer.scratch import scratch_directory
@@ -64,21 +64,17 @@ class OnnxRuntimeInspector:
 
         return run
 
-    def products(self, side: int, threads: int) -> dict[str, Callable[[], object]]:
-        generator = np.random.default_rng(0)
-        real = generator.standard_normal((2, side, side)).astype(np.float32)
-        # Seven bits: eight would saturate on CPUs without VNNI, which is slower or wrong but never faster.
-        left = generator.integers(0, 127, (side, side), dtype=np.uint8)
-        right = generator.integers(-63, 64, (side, side), dtype=np.int8)
+    def products(self, side: int, threads: int) -> dict[str, Product]:
+        real, (left, right) = real_factors(side), integer_factors(side)
         return {
             "float32": _product(product_model(real[0], real[1], "float32"), real[0], threads),
             "int8": _product(product_model(left, right, "int32"), left, threads),
         }
 
 
-def _product(model: bytes, left: NDArray[np.generic], threads: int) -> Callable[[], object]:
+def _product(model: bytes, left: NDArray[np.generic], threads: int) -> Product:
     session = _open(model, session_options(threads))
-    return lambda: session.run(None, {"a": left})
+    return lambda: np.asarray(session.run(None, {"a": left})[0])
 
 
 def _open(model: bytes, options: Any) -> Any:

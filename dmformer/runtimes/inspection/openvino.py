@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
 from dmformer.runtimes.base import short_reason
-from dmformer.runtimes.inspection.base import LayerTime, Tap
+from dmformer.runtimes.inspection.base import LayerTime, Product, Tap, real_factors
 from dmformer.runtimes.interface import InterfaceError
 from dmformer.runtimes.openvino import AGAIN, PRECISION_HINT, latency_config, primitive_type, read_engine
 
@@ -55,8 +55,8 @@ class OpenVinoInspector:
 
         return run
 
-    def products(self, side: int, threads: int) -> dict[str, Callable[[], object]]:
-        real = np.random.default_rng(0).standard_normal((2, side, side)).astype(np.float32)
+    def products(self, side: int, threads: int) -> dict[str, Product]:
+        real = real_factors(side)
         found = {"float32": _product(real, "f32", threads, quantized=False)}
         if any(name in host.cpu().isa for name in ("amx-bf16", "avx512-bf16", "arm-bf16")):
             found["bfloat16"] = _product(real, "bf16", threads, quantized=False)
@@ -64,7 +64,7 @@ class OpenVinoInspector:
         return found
 
 
-def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool) -> Callable[[], object]:
+def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool) -> Product:
     openvino = telemetry.openvino()
     from openvino import opset13 as operations
 
@@ -80,7 +80,7 @@ def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool
         factors = [left, right]
     model = openvino.Model([operations.matmul(factors[0], factors[1], False, False)], [left], "product")
     request = _compile(model, {PRECISION_HINT: hint, **latency_config(threads)}).create_infer_request()
-    return lambda: request.infer([real[0]], share_inputs=True, share_outputs=True)
+    return lambda: np.asarray(request.infer([real[0]], share_inputs=True, share_outputs=True)[0])
 
 
 def _read(bundle: Bundle) -> Any:

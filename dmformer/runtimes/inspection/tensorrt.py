@@ -6,7 +6,7 @@ Needs a GPU. What no GPU is needed for, the reading of names and times, is teste
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.inspection.base import LayerTime, Tap
+from dmformer.runtimes.inspection.base import LayerTime, Product, Tap
 from dmformer.runtimes.registry import get_runtime
 from dmformer.runtimes.tensorrt.layers import Description, precision_of, read_description
 from dmformer.runtimes.tensorrt.runtime import LAYERS
@@ -38,7 +38,7 @@ class TensorRtInspector:
             f"{bundle.path}: an engine shows no inner tensors", "export --target onnxruntime and look into that"
         )
 
-    def products(self, side: int, threads: int) -> dict[str, Callable[[], object]]:
+    def products(self, side: int, threads: int) -> dict[str, Product]:
         # A product alone would need an engine of its own for each precision: no share of a peak is told.
         return {}
 
