@@ -1,19 +1,17 @@
 """How long the evaluator of ML Programs takes: `small` at 224x224 in every precision, and the tiny network in batches.
 
-    python -m benchmarks.coreml_evaluator_speed            (--operators: where the time goes)
+    python -m benchmarks.coreml_evaluator_speed
 
 Random weights: the time does not depend on them. `tiny` has the embedded checkpoint's configuration and sizes, in
-batches as `dmformer verify` gives them. Needs coremltools to make the packages; the evaluator itself is NumPy.
-These are the evaluator's times, not a device's.
+batches as `dmformer verify` gives them. Needs coremltools to make the packages; ONNX Runtime runs them. These are the
+evaluator's times, not a device's.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +26,7 @@ from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkpoint
 from dmformer.model.network import DMFormer
 from dmformer.runtimes.coreml.session import PIXELS_AT_ONCE
-from dmformer.runtimes.mlprogram.evaluator import Evaluator, Step
+from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import read_package
 
 REPEATS = 5
@@ -65,18 +63,7 @@ def seconds(evaluator: Evaluator, pictures: NDArray[np.float32]) -> float:
     return statistics.median(taken[1:])
 
 
-def operators(evaluator: Evaluator, pictures: NDArray[np.float32]) -> str:
-    """The seconds of each operator, rounding included, of one run."""
-    taken: defaultdict[str, float] = defaultdict(float)
-
-    def watch(step: Step, took: float) -> None:
-        taken[step.kind] += took
-
-    evaluator.run({"image": pictures}, watch)
-    return ", ".join(f"{kind} {taken[kind]:.3f}" for kind in sorted(taken, key=taken.__getitem__, reverse=True))
-
-
-def measure(name: str, checkpoint: Checkpoint, batch: int, scratch: Path, detailed: bool) -> None:
+def measure(name: str, checkpoint: Checkpoint, batch: int, scratch: Path) -> None:
     shape = (batch, *checkpoint.preprocessing.shape)
     pictures = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     for precision in PRECISIONS:
@@ -84,19 +71,14 @@ def measure(name: str, checkpoint: Checkpoint, batch: int, scratch: Path, detail
         took = seconds(evaluator, pictures) / batch
         size = "x".join(map(str, shape[2:]))
         print(f"{name} at {size}, {precision}, batch {batch}: {took * 1e3:.2f} ms an image", flush=True)
-        if detailed:
-            print(f"  seconds: {operators(evaluator, pictures)}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--operators", action="store_true", help="where the time goes")
-    given = parser.parse_args()
     tiny = load_checkpoint(assets.CHECKPOINT)
     height, width = tiny.preprocessing.size
     with tempfile.TemporaryDirectory() as scratch:
-        measure("small", random_checkpoint("small"), 1, Path(scratch), given.operators)
-        measure("tiny", tiny, PIXELS_AT_ONCE // (height * width), Path(scratch), given.operators)
+        measure("small", random_checkpoint("small"), 1, Path(scratch))
+        measure("tiny", tiny, PIXELS_AT_ONCE // (height * width), Path(scratch))
 
 
 if __name__ == "__main__":

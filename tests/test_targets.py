@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
-import typing
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dmformer.runtimes.base import Runtime
 from dmformer.runtimes.inspection.base import Inspector
 from dmformer.runtimes.registry import get_runtime
 from dmformer.targets import DEFAULT, TARGETS, Target, get_target, load
+from tests.runtimes.contract import RuntimeContract
 from tests.support import ROOT, invoke, run
 from tests.test_layers import FILES, place
 
@@ -81,6 +83,21 @@ def test_the_commands_know_them(capsys: Capture) -> None:
     assert all(name in str(caught.value.hint) for name in TARGETS)
 
 
+def test_every_target_keeps_the_contract() -> None:
+    def leaves(kind: type[RuntimeContract]) -> Iterator[str]:
+        for one in kind.__subclasses__():
+            yield from leaves(one) if one.__subclasses__() else [one.target]
+
+    for room in (
+        "runtimes.test_onnx_runtime",
+        "runtimes.test_openvino",
+        "coreml.test_contract",
+        "tensorrt.test_contract",
+    ):
+        importlib.import_module(f"tests.{room}")
+    assert sorted(leaves(RuntimeContract)) == sorted(TARGETS)
+
+
 def test_the_default_is_one_of_them() -> None:
     assert DEFAULT in TARGETS
 
@@ -101,7 +118,7 @@ OWN = {"targets.py": "the table", "telemetry.py": "libraries by the names of the
 """Files that may tell targets apart by name. Those of ``embedding/`` say for which targets a template exists."""
 
 
-def decisions(path: Path) -> typing.Iterator[str]:
+def decisions(path: Path) -> Iterator[str]:
     """Comparisons with names of targets, and dictionaries and sets of them."""
     for node in ast.walk(ast.parse(path.read_text())):
         parts: list[ast.expr | None] = []

@@ -16,9 +16,8 @@ from tests.runtimes.contract import RuntimeContract
 
 
 class OnnxContract(RuntimeContract):
-    package = "onnxruntime"
     provider = "CPUExecutionProvider"
-    half_tolerance = 0.05
+    half_db = 65.0
 
     def threads_of(self, session: Session) -> int:
         assert isinstance(session, OnnxRuntimeSession)

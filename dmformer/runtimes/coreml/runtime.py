@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.runtimes.base import EngineReport, EngineRequest, Runtime, Session, SessionOptions, Watch
 from dmformer.runtimes.coreml.plan import SIZES_OPTION, PackageRequest, all_sizes, deployment_target, size_names
 
 PACKAGE = "model.mlpackage"
+EVALUATOR = ("onnx", "onnxruntime")
+"""What runs packages off a Mac."""
 INPUT_OPTION, TARGET_OPTION, UNITS_OPTION, INT8_OPTION = "input", "deployment_target", "compute_units", "int8"
 MAC = "darwin"
 
@@ -19,8 +23,11 @@ class CoreMlRuntime(Runtime):
     """Core ML packages. A package is a directory: its specification has the role ``engine``."""
 
     def missing(self) -> str | None:
-        """The evaluator needs NumPy alone; on a Mac, Core ML is reached through coremltools."""
-        return self.missing_for_export() if sys.platform == MAC else None
+        """On a Mac, Core ML is reached through coremltools; elsewhere the evaluator needs what `EVALUATOR` names."""
+        if sys.platform == MAC:
+            return self.missing_for_export()
+        absent = next((name for name in EVALUATOR if find_spec(name) is None), None)
+        return absent and f"{absent} runs packages off a Mac, and is not installed: {self.target.install}"
 
     def missing_for_export(self) -> str | None:
         """Why packages cannot be built here, with the install command; None where they can."""
@@ -57,11 +64,13 @@ class CoreMlRuntime(Runtime):
         )
 
     def preload(self) -> None:
-        # The evaluator needs NumPy alone, which is there already.
         if sys.platform == MAC:
             from dmformer.runtimes.coreml.device import coremltools
 
             coremltools()
+        else:
+            telemetry.onnxruntime()
+            import_module("onnx")
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
         if sys.platform == MAC:

@@ -54,7 +54,7 @@ class EvaluatorSession(Session):
             check_interface(package, bundle)
             check_weights(package, bundle)
             # A label is one image's; the logits are not, and all that is asked for here.
-            self._evaluator = Evaluator(package, (manifest.output.name,))
+            self._evaluator = Evaluator(package, (manifest.output.name,), options.threads)
         except (PackageError, *DAMAGE) as error:
             raise EngineError(
                 f"{path}: cannot load it ({' '.join(str(error).split())[:300]})", "export it again"

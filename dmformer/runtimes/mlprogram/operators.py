@@ -1,186 +1,207 @@
-"""The operators of ML Programs that appear in a DMFormer package: one small function each, in NumPy.
+"""The operators of ML Programs that appear in a DMFormer package, in ONNX: one small function each.
 
-Source of the semantics: the MIL operator documentation of coremltools, opsets iOS 15 to iOS 18. A function takes the
-operation's parameters by name (`Parameters`) and gives its outputs. Arithmetic is done in float32; the evaluator
-rounds to float16 after each operator whose output is float16.
+Source of the semantics: the MIL operator documentation of coremltools, opsets iOS 15 to iOS 18, and ONNX's operators,
+opset 21. A function writes what an operation computes, in float32, and names the results; the evaluator rounds those
+that the program declares as float16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.runtimes.mlprogram.convolution import Geometry, conv2d, padding
-from dmformer.runtimes.mlprogram.erf import erf
+from dmformer.runtimes.mlprogram.writer import Name, Operand, Writer, widened
 
-Float = NDArray[np.float32]
-Parameters = dict[str, Any]
-Operator = Callable[[Parameters], tuple[Any, ...]]
-
-NARROW = {"fp16": "float16", "fp32": "float32", "fp64": "float64", "bool": "bool"}
-"""MIL's names of dtypes, where they are not NumPy's."""
-SQRT_HALF = np.float32(0.7071067811865476)
-TANH_FACTOR, TANH_CUBE = np.float32(0.7978845608028654), np.float32(0.044715)
+NARROW = {"fp16": "float32", "fp32": "float32", "fp64": "float64"}
+"""MIL's names of dtypes, where they are not NumPy's. Halves are float32 until they are rounded."""
+PADDINGS = {"valid": {}, "same": {"auto_pad": "SAME_UPPER"}, "same_lower": {"auto_pad": "SAME_LOWER"}}
+COORDINATES = {(False, True): "half_pixel", (True, False): "align_corners", (False, False): "asymmetric"}
+"""ONNX's name of where samples lie, by MIL's ``align_corners`` and ``half_pixel_centers``."""
+SIGMOID_FACTOR = np.array(1.702, np.float32)
 
 
-def conv(p: Parameters) -> tuple[Any, ...]:
-    """See `dmformer.runtimes.mlprogram.convolution.conv2d`; only the two-dimensional one."""
-    x, weight = p["x"], p["weight"]
-    if x.ndim != 4 or weight.ndim != 4:
-        raise ValueError(f"conv: only two-dimensional convolutions are supported, not {x.ndim - 2}-dimensional ones")
-    bare = Geometry(
-        strides=_pair(p.get("strides"), 1),
-        dilations=_pair(p.get("dilations"), 1),
-        groups=int(p.get("groups", 1)),
-    )
-    pads = tuple(int(value) for value in np.ravel(p.get("pad", ())))
-    found = padding(str(p.get("pad_type", "valid")), pads, weight.shape[2:], bare, x.shape[2:])
-    return (conv2d(x, weight, p.get("bias"), Geometry(bare.strides, found, bare.dilations, bare.groups)),)
+@dataclass(frozen=True)
+class Call:
+    """One operation: what messages call it, what is bound to each parameter, and the graph that it is written into."""
+
+    name: str
+    operands: dict[str, tuple[Operand, ...]]
+    writer: Writer
+
+    def __getitem__(self, parameter: str) -> Operand:
+        """The one value or constant that is bound to a parameter; KeyError where it is missing."""
+        bound = self.operands[parameter]
+        if len(bound) != 1:
+            raise ValueError(f"{len(bound)} values for its parameter {parameter!r}")
+        return bound[0]
+
+    def emit(self, operator: str, *operands: Operand, **attributes: Any) -> Name:
+        return self.writer.emit(operator, *operands, label=self.name, **attributes)
+
+    def constant(self, parameter: str, default: Any = None) -> Any:
+        """What a parameter that must be constant holds."""
+        content = default if default is not None and parameter not in self.operands else self[parameter]
+        if isinstance(content, Name):
+            raise ValueError(f"its parameter {parameter!r} is no constant")  # noqa: TRY004 - of the file
+        return content
+
+    def integers(self, parameter: str, *default: int) -> list[int]:
+        return [int(value) for value in np.ravel(self.constant(parameter, default or None))]
+
+    def integer(self, parameter: str, default: int | None = None) -> int:
+        return int(np.reshape(self.constant(parameter, default), ()))
+
+    def array(self, parameter: str, default: Any = None) -> NDArray[Any]:
+        return widened(np.asarray(self.constant(parameter, default)))
 
 
-def _pair(values: Any, default: int) -> tuple[int, int]:
-    if values is None:
-        return default, default
-    first, second = (int(value) for value in np.ravel(values))
-    if first < 1 or second < 1:
-        raise ValueError(f"conv: strides and dilations are at least 1, not {first} and {second}")
-    return first, second
+def same(operator: str, *parameters: str, **attributes: Any) -> Callable[[Call], Name]:
+    """A translation of an operator that ONNX has too."""
+    return lambda call: call.emit(operator, *(call[parameter] for parameter in parameters), **attributes)
 
 
-def batch_norm(p: Parameters) -> tuple[Any, ...]:
+def conv(call: Call) -> Name:
+    """``x`` with ``weight`` and ``bias``; ``pad_type`` is ``valid``, ``custom``, ``same`` or ``same_lower``."""
+    attributes: dict[str, Any] = {
+        name: call.integers(name) for name in ("strides", "dilations") if name in call.operands
+    }
+    kind = call.constant("pad_type", "valid")
+    if kind == "custom":
+        pads = call.integers("pad")
+        # MIL has the beginning and the end of each axis in turn.
+        attributes["pads"] = pads[::2] + pads[1::2]
+    elif kind not in PADDINGS or (kind != "valid" and max(attributes.get("dilations", [1])) > 1):
+        raise ValueError(f"pad_type {kind!r} is not known, or not for a dilated kernel")
+    else:
+        attributes |= PADDINGS[kind]
+    bias = [call["bias"]] if "bias" in call.operands else []
+    return call.emit("Conv", call["x"], call["weight"], *bias, group=call.integer("groups", 1), **attributes)
+
+
+def batch_norm(call: Call) -> Name:
     """``gamma * (x - mean) / sqrt(variance + epsilon) + beta`` along the channels."""
-    x = p["x"]
-    shape = (1, -1, *[1] * (x.ndim - 2))
-    scale = p.get("gamma", np.float32(1)) / np.sqrt(p["variance"] + np.float32(p.get("epsilon", 1e-5)))
-    shift = p.get("beta", np.float32(0)) - p["mean"] * scale
-    return (x * np.reshape(scale, shape) + np.reshape(shift, shape),)
+    mean, variance = call.array("mean"), call.array("variance")
+    gamma, beta = call.array("gamma", np.ones_like(mean)), call.array("beta", np.zeros_like(mean))
+    epsilon = float(call.array("epsilon", 1e-5))
+    return call.emit("BatchNormalization", call["x"], gamma, beta, mean, variance, epsilon=epsilon)
 
 
-def add(p: Parameters) -> tuple[Any, ...]:
-    """``x + y`` with broadcasting."""
-    return (p["x"] + p["y"],)
-
-
-def mul(p: Parameters) -> tuple[Any, ...]:
-    """``x * y`` with broadcasting."""
-    return (p["x"] * p["y"],)
-
-
-def relu(p: Parameters) -> tuple[Any, ...]:
-    """``max(x, 0)``."""
-    return (np.maximum(p["x"], np.float32(0)),)
-
-
-def sigmoid(p: Parameters) -> tuple[Any, ...]:
-    """``1 / (1 + exp(-x))``, which is 0 and 1 at the ends without an overflow."""
-    return (np.float32(0.5) * (np.tanh(np.float32(0.5) * p["x"]) + np.float32(1)),)
-
-
-def gelu(p: Parameters) -> tuple[Any, ...]:
+def gelu(call: Call) -> Name:
     """Modes ``EXACT`` (the default), ``TANH_APPROXIMATION`` and ``SIGMOID_APPROXIMATION``."""
-    x, mode = p["x"], str(p.get("mode", "EXACT"))
-    if mode == "EXACT":
-        return (np.float32(0.5) * x * (np.float32(1) + erf(x * SQRT_HALF)),)
-    if mode == "TANH_APPROXIMATION":
-        return (np.float32(0.5) * x * (np.float32(1) + np.tanh(TANH_FACTOR * (x + TANH_CUBE * x * x * x))),)
+    mode = call.constant("mode", "EXACT")
     if mode == "SIGMOID_APPROXIMATION":
-        return (x * sigmoid({"x": np.float32(1.702) * x})[0],)
-    raise ValueError(f"gelu: the mode {mode!r} is not known")
+        return call.emit("Mul", call["x"], call.emit("Sigmoid", call.emit("Mul", call["x"], SIGMOID_FACTOR)))
+    if mode not in ("EXACT", "TANH_APPROXIMATION"):
+        raise ValueError(f"the mode {mode!r} is not known")
+    return call.emit("Gelu", call["x"], approximate="none" if mode == "EXACT" else "tanh")
 
 
-def softmax(p: Parameters) -> tuple[Any, ...]:
+def softmax(call: Call) -> Name:
     """Exponentials over their sum along ``axis``, -1 by default."""
-    axis = int(p.get("axis", -1))
-    powers = np.exp(p["x"] - p["x"].max(axis, keepdims=True))
-    return (powers / powers.sum(axis, keepdims=True),)
+    return call.emit("Softmax", call["x"], axis=call.integer("axis", -1))
 
 
-def reduce_mean(p: Parameters) -> tuple[Any, ...]:
+def reduce_mean(call: Call) -> Name:
     """The mean over ``axes`` (all of them by default)."""
-    axes = p.get("axes")
-    chosen = None if axes is None else tuple(int(axis) for axis in np.ravel(axes))
-    return (np.mean(p["x"], axis=chosen, keepdims=bool(p.get("keep_dims", False)), dtype=np.float32),)
+    axes = [np.array(call.integers("axes"), np.int64)] if "axes" in call.operands else []
+    return call.emit("ReduceMean", call["x"], *axes, keepdims=call.integer("keep_dims", 0))
 
 
-def linear(p: Parameters) -> tuple[Any, ...]:
+def reduce_argmax(call: Call) -> Name:
+    """The index of the largest value along ``axis``, the first where there are several."""
+    indices = call.emit("ArgMax", call["x"], axis=call.integer("axis", -1), keepdims=call.integer("keep_dims", 0))
+    return call.writer.cast(indices, call.constant("output_dtype", "int32"))
+
+
+def linear(call: Call) -> Name:
     """``x @ weight.T + bias``; the weight is ``[out, in]``."""
-    found = p["x"] @ p["weight"].T
-    return (found + p["bias"] if "bias" in p else found,)
+    product = call.emit("MatMul", call["x"], call.emit("Transpose", call["weight"], perm=[1, 0]))
+    return call.emit("Add", product, call["bias"]) if "bias" in call.operands else product
 
 
-def cast(p: Parameters) -> tuple[Any, ...]:
-    """To another dtype; to integers towards zero. Halves stay in float32 arrays: the evaluator rounds them."""
-    name = str(p["dtype"])
-    target = NARROW.get(name, name)
-    return (np.asarray(p["x"]).astype("float32" if target == "float16" else target),)
+def cast(call: Call) -> Name:
+    """To another dtype; to integers towards zero."""
+    dtype = call.constant("dtype")
+    return call.writer.cast(call["x"], NARROW.get(dtype, dtype))
 
 
-def quantize(p: Parameters) -> tuple[Any, ...]:
+def quantize(call: Call) -> Name:
     """``clip(round(input / scale) + zero_point)`` to ``output_dtype``, int8 or uint8; halves round to even."""
-    name = str(p["output_dtype"])
-    if name not in ("int8", "uint8"):
-        raise ValueError(f"quantize: output_dtype {name!r} is not known")
-    x, limits = p["input"], np.iinfo(name)
-    scale, zero = _along(p["scale"], x, p), _along(p.get("zero_point", np.float32(0)), x, p)
-    return (np.clip(np.rint(x / scale) + zero, limits.min, limits.max).astype(name),)
+    dtype = call.constant("output_dtype")
+    if dtype not in ("int8", "uint8"):
+        raise ValueError(f"output_dtype {dtype!r} is not known")
+    zero = call.array("zero_point", 0).astype(dtype)
+    return call.emit("QuantizeLinear", call["input"], *_affine(call, zero), axis=call.integer("axis", 0))
 
 
-def dequantize(p: Parameters) -> tuple[Any, ...]:
+def dequantize(call: Call) -> Name:
     """``scale * (input - zero_point)``."""
-    x = p["input"]
-    zero = _along(p.get("zero_point", np.float32(0)), x, p)
-    return (_along(p["scale"], x, p) * (x.astype(np.float32) - zero),)
+    zero = [call.array("zero_point")] if "zero_point" in call.operands else []
+    return call.emit("DequantizeLinear", call["input"], *_affine(call, *zero), axis=call.integer("axis", 0))
 
 
-def constexpr_affine_dequantize(p: Parameters) -> tuple[Any, ...]:
+def constexpr_affine_dequantize(call: Call) -> Name:
     """A weight from its codes: ``scale * (quantized_data - zero_point)``, scalars or vectors along ``axis``."""
-    codes = p["quantized_data"]
-    return (_along(p["scale"], codes, p) * (codes.astype(np.float32) - _along(p["zero_point"], codes, p)),)
+    return dequantize(replace(call, operands={**call.operands, "input": (call["quantized_data"],)}))
 
 
-def _along(values: Any, x: NDArray[np.generic], p: Parameters) -> Float:
-    """A scale or zero point in a shape that broadcasts over ``x``."""
-    array = np.asarray(values).astype(np.float32)
-    if array.size == 1:
-        return array.reshape(())
-    axis = int(p["axis"])
-    shape = [1] * x.ndim
-    shape[axis] = -1
-    return array.reshape(shape)
+def _affine(call: Call, *zero: NDArray[Any]) -> list[NDArray[Any]]:
+    """Scale and zero point, both scalars or both vectors."""
+    arrays = np.broadcast_arrays(call.array("scale").astype(np.float32), *zero)
+    return [array.reshape(()) if array.size == 1 else np.ascontiguousarray(array) for array in arrays]
 
 
-def classify(p: Parameters) -> tuple[Any, ...]:
-    """The most likely class of one image, and the probabilities of all; labels are given as text."""
-    classes, probabilities = p["classes"], np.ravel(p["probabilities"])
-    if len(classes) != len(probabilities):
-        raise ValueError(f"classify: {len(classes)} classes for {len(probabilities)} probabilities")
-    return classes[int(np.argmax(probabilities))], dict(zip(classes, probabilities.tolist(), strict=True))
+def concat(call: Call) -> Name:
+    """``values`` one after the other along ``axis``."""
+    if call.integer("interleave", 0):
+        raise ValueError("interleaved values are not supported")
+    return call.emit("Concat", *call.operands["values"], axis=call.integer("axis"))
 
 
-def identity(p: Parameters) -> tuple[Any, ...]:
-    """Its input."""
-    return (p["x"],)
+def upsample_bilinear(call: Call) -> Name:
+    """Height and width times ``scale_factor_height`` and ``scale_factor_width``, rounded down."""
+    aligned = bool(call.integer("align_corners", 1))
+    centred = bool(call.integer("half_pixel_centers", not aligned))
+    factors = [float(call.array(f"scale_factor_{side}", 1)) for side in ("height", "width")]
+    if (aligned, centred) not in COORDINATES or min(factors) <= 0:
+        raise ValueError(f"align_corners with half_pixel_centers, or factors of {factors}, are not supported")
+    return call.emit(
+        "Resize", call["x"], np.zeros(0, np.float32), np.array([1, 1, *factors], np.float32),
+        mode="linear", coordinate_transformation_mode=COORDINATES[aligned, centred],
+    )  # fmt: skip
 
 
-OPERATORS: dict[str, Operator] = {
-    "add": add,
+def classify(call: Call) -> tuple[Name, Name]:
+    """The most likely class, and the probabilities of all; labels are given as text."""
+    classes, probabilities = call.constant("classes"), call["probabilities"]
+    best = call.emit("ArgMax", probabilities, axis=-1, keepdims=0)
+    shares = call.emit("ZipMap", probabilities, domain="ai.onnx.ml", classlabels_strings=list(classes))
+    return call.emit("Gather", classes, best), shares
+
+
+OPERATORS: dict[str, Callable[[Call], Name | tuple[Name, ...]]] = {
+    "add": same("Add", "x", "y"),
     "batch_norm": batch_norm,
     "cast": cast,
     "classify": classify,
+    "concat": concat,
     "constexpr_affine_dequantize": constexpr_affine_dequantize,
     "conv": conv,
     "dequantize": dequantize,
     "gelu": gelu,
-    "identity": identity,
+    "identity": same("Identity", "x"),
     "linear": linear,
-    "mul": mul,
+    "mul": same("Mul", "x", "y"),
     "quantize": quantize,
+    "reduce_argmax": reduce_argmax,
     "reduce_mean": reduce_mean,
-    "relu": relu,
-    "sigmoid": sigmoid,
+    "relu": same("Relu", "x"),
+    "sigmoid": same("Sigmoid", "x"),
     "softmax": softmax,
+    "upsample_bilinear": upsample_bilinear,
 }
 """By the name in a program; ``const`` is not among them, its value is known when a package is opened."""
