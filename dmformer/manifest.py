@@ -22,7 +22,6 @@ from dmformer.preprocessing import Preprocessing
 from dmformer.targets import check_options
 from dmformer.tasks import version_1
 from dmformer.tasks.base import Task
-from dmformer.tasks.registry import task_of
 from dmformer.texts import plain_document
 
 SCHEMA, FIRST_SCHEMA = "dmformer.bundle/2", "dmformer.bundle/1"
@@ -213,7 +212,7 @@ class Manifest(Strict):
     @model_validator(mode="after")
     def _labels_are_the_classes(self) -> Manifest:
         classes = self.source.config.classes
-        expected = self.task.output(self.source.config.head, self.preprocessing.size, self.output.shape[0])
+        expected = self.source.config.output(self.preprocessing.size, self.output.shape[0])
         if self.output.shape != expected.shape:
             raise ValueError(f"the output has {self.output.shape[1]} values for {classes} classes")
         if self.labels is not None and len(self.labels) != classes:
@@ -241,7 +240,7 @@ class Manifest(Strict):
     @property
     def task(self) -> Task:
         """What the engine is for: the task that its head answers."""
-        return task_of(self.source.config.head)
+        return self.source.config.task
 
     @property
     def takes_pixels(self) -> bool:

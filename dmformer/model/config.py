@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from dmformer.errors import UsageError
+from dmformer.fields import TensorSpec
 from dmformer.preprocessing import MAX_SIDE
-from dmformer.tasks.base import Head
-from dmformer.tasks.registry import default_head, read_head, with_head
+from dmformer.tasks.base import Head, Task
+from dmformer.tasks.registry import default_head, read_head, task_of, with_head
 
 STAGES = 4
 TOTAL_STRIDE = 32
@@ -87,6 +88,15 @@ class ModelConfig(BaseModel):
     def classes(self) -> int:
         """How many classes the head tells apart."""
         return self.head.classes
+
+    @property
+    def task(self) -> Task:
+        """What the head is for."""
+        return task_of(self.head)
+
+    def output(self, size: tuple[int, int], batch: int | None = None) -> TensorSpec:
+        """What the network gives for images of a size; None leaves the batch open."""
+        return self.task.output(self.head, size, batch)
 
     @property
     def is_canonical(self) -> bool:

@@ -22,7 +22,6 @@ from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, SearchImag
 from dmformer.pipeline.verdict import accuracy_words, judge_int8
 from dmformer.progress import Progress
 from dmformer.staging import Staging, staged
-from dmformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
     from dmformer.pipeline.quantizing import Quantized
@@ -60,8 +59,7 @@ def workshop_for(target: str, prepared: Prepared, options: ExportOptions) -> Wor
         raise UsageError("INT8 needs calibrated ranges", "give --calibration")
     batch = None if options.dynamic else options.batch
     config = prepared.checkpoint.config
-    task = task_of(config.head)
-    return Workshop(target, prepared.graph, prepared.calibration, options.int8, batch, task, config.classes)
+    return Workshop(target, prepared.graph, prepared.calibration, options.int8, batch, config.task, config.classes)
 
 
 def mend(
@@ -112,7 +110,7 @@ def search_images_of(reference: ReferenceOutputs, prepared: Prepared) -> SearchI
     count = min(total, SEARCH_IMAGES, max(1, SEARCH_BYTES // (4 * prod(spec.shape))))
     rows = [position * total // count for position in range(count)]
     images = reference.dataset.select([reference.indices[row] for row in rows])
-    task = task_of(prepared.checkpoint.config.head)
+    task = prepared.checkpoint.config.task
     batches = list(iterate_batches(images, spec, count, target=partial(task.target, spec=spec)))
     return SearchImages(
         np.concatenate([batch.tensor for batch in batches]),

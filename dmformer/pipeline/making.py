@@ -22,7 +22,6 @@ from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_bundle
 from dmformer.staging import Staging, check_destination
 from dmformer.targets import get_target
-from dmformer.tasks.registry import task_of
 from dmformer.version import __version__
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         ),
         files={},
         input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
-        output=task_of(checkpoint.config.head).output(checkpoint.config.head, checkpoint.preprocessing.size, batch),
+        output=checkpoint.config.output(checkpoint.preprocessing.size, batch),
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
         runtime=RuntimeRecord(name=target, version="unknown"),

@@ -16,8 +16,7 @@ from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.golden import Golden
 from dmformer.preprocessing import Preprocessing, preprocess
 from dmformer.progress import Progress, foretold
-from dmformer.tasks.base import Outputs, Task
-from dmformer.tasks.registry import task_of
+from dmformer.tasks.base import Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,9 +38,9 @@ def make_golden(
     Raises:
         DataError: None of the images can be read.
     """
-    task = task_of(reference.config.head)
+    task = reference.config.task
     log, kept, problem = UnreadableLog(), [], None
-    few = subset(samples, min(count, most_golden(reference, task, preprocessing)))
+    few = subset(samples, min(count, most_golden(reference, preprocessing)))
     for index in range(len(few)):
         try:
             kept.append(few.load(index))
@@ -58,10 +57,10 @@ def make_golden(
     return Golden(images, tensors, infer(reference, tensors), targets, tuple(sample.name for sample in kept))
 
 
-def most_golden(reference: DMFormer, task: Task, preprocessing: Preprocessing) -> int:
+def most_golden(reference: DMFormer, preprocessing: Preprocessing) -> int:
     """How many golden samples a bundle has room for; at least one."""
-    shape = task.output(reference.config.head, preprocessing.size, 1).shape
-    return max(1, GOLDEN_BYTES // (4 * prod(side or 1 for side in shape)))
+    values = prod(side or 1 for side in reference.config.output(preprocessing.size).shape)
+    return max(1, GOLDEN_BYTES // (4 * values))
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -106,7 +105,7 @@ def reference_outputs(
         DataError: More than a few images cannot be read.
         OSError: The file system has no room for the outputs.
     """
-    task, log = task_of(reference.config.head), UnreadableLog()
+    task, log = reference.config.task, UnreadableLog()
     tally, target = task.tally(reference.config.classes), partial(task.target, spec=preprocessing)
     batches = iterate_batches(dataset, preprocessing, REFERENCE_BATCH, target=target, log=log)
     indices: list[int] = []

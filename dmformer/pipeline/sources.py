@@ -10,7 +10,6 @@ from dmformer import assets
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import open_dataset
-from dmformer.tasks.registry import task_of
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
@@ -86,7 +85,7 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
     if data is None and not embedded:
         return None, None
     dataset = open_dataset(data or assets.TEST_IMAGES, checkpoint.labels)
-    task_of(checkpoint.config.head).check(dataset, checkpoint.config.classes)
+    checkpoint.config.task.check(dataset, checkpoint.config.classes)
     if data is not None:
         return dataset, None
     return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"

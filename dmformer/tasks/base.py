@@ -120,13 +120,11 @@ class Task(ABC):
         name: As manifests spell it.
         figures: The first is the headline, whose loss ``--max-drop`` bounds.
         heads: The heads that answer it.
-        golden_images: How many golden samples a bundle of it gets at most.
     """
 
     name: ClassVar[str]
     figures: ClassVar[tuple[Figure, ...]]
     heads: ClassVar[tuple[type[Head], ...]]
-    golden_images: ClassVar[int] = 32
 
     @property
     def headline(self) -> Figure:
