@@ -69,10 +69,10 @@ class Environment(Strict):
 
 def environment() -> Environment:
     """This machine, now."""
-    found = host.cpu()
+    cpu = host.cpu()
     return Environment(
-        cpu=found.name,
-        cpu_isa=found.isa,
+        cpu=cpu.name,
+        cpu_isa=cpu.isa,
         cores=host.available_cores(),
         cores_online=os.cpu_count() or host.schedulable_cores(),
         governor=_read(CPUFREQ / "scaling_governor"),

@@ -21,16 +21,9 @@ from dmformer.data.images import MAX_PIXELS, check_pixels_array, load_image
 from dmformer.errors import DataError, UsageError
 
 __all__ = [
-    "IMAGENET",
-    "MAX_PIXELS",
-    "Preprocessing",
-    "fit",
-    "fit_batch",
-    "load_image",
-    "pixels_of",
-    "preprocess",
+    "IMAGENET", "MAX_PIXELS", "Preprocessing", "fit", "fit_batch", "load_image", "pixels_of", "preprocess",
     "preprocess_batch",
-]
+]  # fmt: skip
 
 MAX_SIDE = 8192
 _MAX_RESIZED_PIXELS = 2**27  # An extreme aspect ratio could ask for any amount of memory otherwise.

@@ -52,8 +52,8 @@ def export_bundle(
         RejectedError: The engine fell below its tolerance; the bundle is kept under a name ending in ``.rejected``.
         DmformerError: See `dmformer.errors`.
     """
-    chosen = replace(options or ExportOptions(), targets=(target,))
-    outcome = export_bundles(weights, chosen)[0]
+    single = replace(options or ExportOptions(), targets=(target,))
+    outcome = export_bundles(weights, single)[0]
     if not outcome.proof.passed:
         raise RejectedError(
             f"{outcome.bundle.path}: {'; '.join(outcome.proof.failures)}", "choose another precision or tolerance"
@@ -167,17 +167,17 @@ def to_scan(sources: Sources, options: ExportOptions, progress: Progress) -> Cal
     """The images that a graph in half precision is scanned on; None where there are none."""
     from dmformer.pipeline.calibrating import images_to_scan
 
-    given = sources.samples if options.data is not None else None
-    return images_to_scan(sources.checkpoint.preprocessing, given, sources.embedded, options.int8, progress)
+    samples = sources.samples if options.data is not None else None
+    return images_to_scan(sources.checkpoint.preprocessing, samples, sources.embedded, options.int8, progress)
 
 
 def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions, progress: Progress) -> Calibration:
     """The ranges of the graph; says how far the calibration and the verification set overlap."""
     from dmformer.pipeline.calibrating import calibration_for, overlap
 
-    given = sources.samples if options.data is not None else None
+    samples = sources.samples if options.data is not None else None
     preprocessing = sources.checkpoint.preprocessing
-    calibration = calibration_for(graph, preprocessing, given, sources.embedded, options.int8, progress)
+    calibration = calibration_for(graph, preprocessing, samples, sources.embedded, options.int8, progress)
     shared = overlap(calibration.dataset, sources.dataset)
     if shared:
         progress.say(f"{shared} calibration images are verification images too: the accuracy flatters the engine")

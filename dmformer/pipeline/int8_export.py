@@ -74,9 +74,9 @@ def mend(
 ) -> tuple[Quantized, Bundle, Proof]:
     """Searches a plan that holds the floor and builds it; gives back what there was where there is none."""
     progress.say(f"{workshop.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
-    asked = options.tolerance or DEFAULTS["int8"]
+    tolerance = options.tolerance or DEFAULTS["int8"]
     try:
-        groups = workshop.search(search_images(prepared), stricter(asked), progress)
+        groups = workshop.search(search_images(prepared), stricter(tolerance), progress)
     except UsageError as error:
         progress.say(error.message)
         return quantized, bundle, proof
@@ -85,12 +85,12 @@ def mend(
     return better, *rebuilt
 
 
-def stricter(asked: Tolerance) -> Tolerance:
+def stricter(tolerance: Tolerance) -> Tolerance:
     """Half of what is allowed, because a search looks at fewer images than the proof."""
-    return asked.model_copy(
+    return tolerance.model_copy(
         update={
-            "max_drop": None if asked.max_drop is None else asked.max_drop * HALF,
-            "min_agreement": None if asked.min_agreement is None else 1 - (1 - asked.min_agreement) * HALF,
+            "max_drop": None if tolerance.max_drop is None else tolerance.max_drop * HALF,
+            "min_agreement": None if tolerance.min_agreement is None else 1 - (1 - tolerance.min_agreement) * HALF,
         }
     )
 

@@ -87,8 +87,8 @@ def build_and_verify(
     """A bundle in its staging directory, with its proof."""
     request = request_for(target, graph, staging, prepared, options)
     bundle = build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
-    asked = options.tolerance or DEFAULTS[options.precision]
-    proof = verify(bundle, prepared.reference(), tolerance=asked, progress=progress)
+    tolerance = options.tolerance or DEFAULTS[options.precision]
+    proof = verify(bundle, prepared.reference(), tolerance=tolerance, progress=progress)
     return bundle.with_proof(proof), proof
 
 

@@ -75,13 +75,13 @@ def alternative(
     if graphs.alternative is None:
         return {}
     proof = twin_proof(manifest, graphs.alternative, prepared, options, progress)
-    found = max(proof.comparisons, key=lambda comparison: comparison.images)
+    largest = max(proof.comparisons, key=lambda comparison: comparison.images)
     if not proof.passed:
         progress.say(f"depthwise levels stay float16: in INT8 {'; '.join(proof.failures)}")
         return {}
     progress.say(
         f"depthwise levels: float16 unless a GPU is faster in INT8, which dmformer build times on the device "
-        f"(twin in INT8: agreement {found.agreement or 0.0:.2%} on {found.images} images)"
+        f"(twin in INT8: agreement {largest.agreement or 0.0:.2%} on {largest.images} images)"
     )
     path = prepared.scratch / "alternative.onnx"
     path.write_bytes(graphs.alternative.SerializeToString(deterministic=True))
@@ -90,11 +90,11 @@ def alternative(
 
 def plan_for(options: ExportOptions) -> BuildPlan:
     """The build that the options ask for; an open batch gets a profile from one image to eight."""
-    asked: dict[str, Any] = dict(options.build)
+    build: dict[str, Any] = dict(options.build)
     batches = {"min_batch": options.batch, "opt_batch": options.batch, "max_batch": options.batch}
     if options.dynamic:
         batches |= {"min_batch": 1, "max_batch": max(LARGEST_OPEN_BATCH, options.batch)}
-    return make_plan(**{**batches, **{name: value for name, value in asked.items() if value is not None}})
+    return make_plan(**{**batches, **{name: value for name, value in build.items() if value is not None}})
 
 
 def build_parameters(plan: BuildPlan, options: ExportOptions) -> dict[str, Any]:
@@ -116,9 +116,9 @@ def proven(
     """The proof of the engine where it can run, otherwise that of its numerical twin in ONNX Runtime."""
     reason = family.unable_to_run()
     if reason is None:
-        asked = options.tolerance or DEFAULTS[options.precision]
+        tolerance = options.tolerance or DEFAULTS[options.precision]
         opening = SessionOptions(device=options.device)
-        return verify(bundle, prepared.reference(), tolerance=asked, options=opening, progress=progress)
+        return verify(bundle, prepared.reference(), tolerance=tolerance, options=opening, progress=progress)
     progress.say(f"verified through its twin in ONNX Runtime: {reason.partition(': ')[0]}")
     return twin_proof(bundle.manifest, typed, prepared, options, progress)
 
@@ -129,8 +129,8 @@ def twin_proof(
     """The proof of a typed graph's numerical twin."""
     from dmformer.pipeline.twins import twin_bundle
 
-    asked = options.tolerance or DEFAULTS[options.precision]
+    tolerance = options.tolerance or DEFAULTS[options.precision]
     with scratch_directory() as scratch:
         twin = twin_bundle(manifest, prepared.golden, typed, scratch)
-        proof = verify(twin, prepared.reference(), tolerance=asked, progress=progress)
+        proof = verify(twin, prepared.reference(), tolerance=tolerance, progress=progress)
     return proof.model_copy(update={"by": "twin"})

@@ -48,8 +48,8 @@ def typed_graphs(target: str, prepared: Prepared, options: ExportOptions, progre
     workshop = workshop_for(target, prepared, options)
 
     def quantized(groups: Collection[str]) -> tuple[onnx.ModelProto, dict[str, str]]:
-        made = workshop.make(groups, progress)
-        return _typed(made.graph, prepared, options, progress), made.groups
+        int8 = workshop.make(groups, progress)
+        return _typed(int8.graph, prepared, options, progress), int8.groups
 
     model, groups = quantized(workshop.planned)
     levels = {group for group in groups_of(prepared.graph) if is_level(group)}
@@ -68,7 +68,7 @@ def _typed(graph: onnx.ModelProto, prepared: Prepared, options: ExportOptions, p
 
 def images_of(prepared: Prepared) -> ScannedImages:
     """The calibration images where there are any, otherwise the golden samples."""
-    found = prepared.scanned
-    if found is not None and not found.random:
-        return ScannedImages(found.batches, found.count)
+    images = prepared.scanned
+    if images is not None and not images.random:
+        return ScannedImages(images.batches, images.count)
     return ScannedImages(lambda: [prepared.golden.tensors], len(prepared.golden.tensors))

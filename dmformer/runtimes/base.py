@@ -209,9 +209,9 @@ def check_batch(batch: NDArray[Any], shape: tuple[int | None, ...], dtype: str =
     fits = fits and batch.size > 0
     if not fits or batch.dtype != dtype:
         wanted = "x".join("N" if n is None else str(n) for n in shape)
-        found = "x".join(map(str, batch.shape))
+        size = "x".join(map(str, batch.shape))
         raise UsageError(
-            f"the engine takes {dtype} {wanted}, not {batch.dtype} {found}",
+            f"the engine takes {dtype} {wanted}, not {batch.dtype} {size}",
             f"{MAKERS[dtype]} makes it, and --dynamic an engine for other batch sizes",
         )
 

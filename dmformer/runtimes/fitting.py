@@ -16,8 +16,8 @@ def needed_isas(manifest: Manifest) -> tuple[str, ...]:
     """
     if manifest.precision.requested != "int8" or not get_target(manifest.target).integers_of_cpu:
         return ()
-    chosen = manifest.precision.isa
-    isas = host.INT8_ISAS.get(chosen, ()) if chosen is not None else manifest.host.cpu_isa
+    named = manifest.precision.isa
+    isas = host.INT8_ISAS.get(named, ()) if named is not None else manifest.host.cpu_isa
     return tuple(name for name in host.DOT_PRODUCTS if name in isas)
 
 

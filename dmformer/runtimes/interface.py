@@ -33,28 +33,28 @@ class Tensor:
 
 def check_interface(inputs: Sequence[Tensor], outputs: Sequence[Tensor], manifest: Manifest) -> None:
     """Raises `InterfaceError` unless an engine has the manifest's one input and its one output."""
-    for kind, found, spec in (("input", inputs, manifest.input), ("output", outputs, manifest.output)):
-        if len(found) != 1:
-            raise InterfaceError(f"it has {len(found)} {kind}s, the manifest says one")
-        problem = _difference(found[0], spec)
+    for kind, tensors, spec in (("input", inputs, manifest.input), ("output", outputs, manifest.output)):
+        if len(tensors) != 1:
+            raise InterfaceError(f"it has {len(tensors)} {kind}s, the manifest says one")
+        problem = _difference(tensors[0], spec)
         if problem:
             raise InterfaceError(f"its {kind} is {problem}")
 
 
 def check_operators(operators: Iterable[str]) -> None:
     """Raises `InterfaceError` where an engine holds an operator that may run for ever."""
-    found = sorted(ENDLESS & set(operators))
-    if found:
-        raise InterfaceError(f"it has operators that dmformer never writes and that may not end: {', '.join(found)}")
+    endless = sorted(ENDLESS & set(operators))
+    if endless:
+        raise InterfaceError(f"it has operators that dmformer never writes and that may not end: {', '.join(endless)}")
 
 
-def _difference(found: Tensor, spec: TensorSpec) -> str | None:
-    if spec.name not in found.names:
-        return f"{_listed(found.names)}, the manifest says {spec.name!r}"
-    open_or_equal = all(got in (None, want) for got, want in zip(found.shape, spec.shape, strict=False))
-    if len(found.shape) != len(spec.shape) or not open_or_equal:
-        return f"{_sizes(found.shape)}, the manifest says {_sizes(spec.shape)}"
-    return None if found.dtype == spec.dtype else f"{found.dtype[:40]}, the manifest says {spec.dtype}"
+def _difference(tensor: Tensor, spec: TensorSpec) -> str | None:
+    if spec.name not in tensor.names:
+        return f"{_listed(tensor.names)}, the manifest says {spec.name!r}"
+    open_or_equal = all(got in (None, want) for got, want in zip(tensor.shape, spec.shape, strict=False))
+    if len(tensor.shape) != len(spec.shape) or not open_or_equal:
+        return f"{_sizes(tensor.shape)}, the manifest says {_sizes(spec.shape)}"
+    return None if tensor.dtype == spec.dtype else f"{tensor.dtype[:40]}, the manifest says {spec.dtype}"
 
 
 def _listed(names: frozenset[str]) -> str:

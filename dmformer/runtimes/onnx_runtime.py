@@ -28,8 +28,8 @@ from dmformer.runtimes.base import (
     only_cpu,
     short_reason,
 )
-from dmformer.runtimes.inspection.onnx_wire import operators
 from dmformer.runtimes.interface import Tensor, check_interface, check_operators
+from dmformer.runtimes.onnx_wire import operators
 
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CPUExecutionProvider"

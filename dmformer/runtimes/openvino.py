@@ -182,12 +182,12 @@ def primitive_type(primitive: str, precision: str = "") -> str:
 
 
 def _layers(compiled: Any) -> list[Layer]:
-    found = []
+    layers = []
     for operation in compiled.get_runtime_model().get_ops():
         facts = operation.get_rt_info()
         keys = ("layerType", "primitiveType", "runtimePrecision")
-        found.append(Layer(*(str(facts[key].value) if key in facts else "" for key in keys)))
-    return found
+        layers.append(Layer(*(str(facts[key].value) if key in facts else "" for key in keys)))
+    return layers
 
 
 def _tensors(ports: Sequence[Any]) -> list[Tensor]:

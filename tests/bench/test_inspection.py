@@ -16,7 +16,7 @@ from dmformer.evaluation.metrics import ratio_db
 from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, products, tap_points
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.layer_errors import errors_of, torch_tap
-from dmformer.runtimes.inspection import onnx_wire
+from dmformer.runtimes import onnx_wire
 from dmformer.runtimes.inspection.base import integer_factors, real_factors
 from dmformer.runtimes.inspection.onnx_runtime import layer_times
 from dmformer.runtimes.inspection.registry import get_inspector

@@ -20,12 +20,12 @@ from dmformer.prediction.classifier import Classifier
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.coreml.plan import deployment_target, make_plan
 from dmformer.runtimes.coreml.session import package_of
-from dmformer.runtimes.inspection.onnx_wire import field
 from dmformer.runtimes.mlprogram.blob import Blob
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.messages import Type
 from dmformer.runtimes.mlprogram.operators import OPERATORS
 from dmformer.runtimes.mlprogram.package import read_package
+from dmformer.runtimes.protobuf import field
 from dmformer.runtimes.registry import get_runtime, open_bundle
 from tests.coreml.conftest import SPECIFICATION, WEIGHTS, Bundled
 from tests.support import engine_of, invoke, one_line, random_batch, random_images

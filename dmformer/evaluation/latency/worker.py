@@ -84,8 +84,8 @@ class Worker:
 
     def end(self) -> dict[str, Any]:
         """The peak of this process's memory so far, MiB, and the processor seconds that it has used, all threads."""
-        found = memory_mb()
-        return {"peak_rss_mb": found[1] if found else None, "cpu_s": time.process_time()}
+        memory = memory_mb()
+        return {"peak_rss_mb": memory[1] if memory else None, "cpu_s": time.process_time()}
 
     def layers(self) -> dict[str, Any]:
         """Time and precision of every layer, as the runtime's own profiler tells them."""

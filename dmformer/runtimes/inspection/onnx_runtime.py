@@ -18,8 +18,8 @@ from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
 from dmformer.layouts import channels_first
 from dmformer.runtimes.inspection.base import LayerTime, Product, Tap, integer_factors, real_factors
-from dmformer.runtimes.inspection.onnx_wire import node_outputs, product_model, with_outputs
 from dmformer.runtimes.onnx_runtime import PROVIDER, open_file, session_options
+from dmformer.runtimes.onnx_wire import node_outputs, product_model, with_outputs
 from dmformer.scratch import scratch_directory
 
 SUFFIX = "_kernel_time"
@@ -58,8 +58,8 @@ class OnnxRuntimeInspector:
         name = session.get_inputs()[0].name
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-            found = session.run(list(tensors.values()), {name: from_tensors(bundle.manifest, batch)})
-            named = zip(tensors.items(), found, strict=True)
+            values = session.run(list(tensors.values()), {name: from_tensors(bundle.manifest, batch)})
+            named = zip(tensors.items(), values, strict=True)
             return {node: channels_first(tensor, np.asarray(value, np.float32)) for (node, tensor), value in named}
 
         return run

@@ -41,27 +41,27 @@ class OpenVinoInspector:
     def tap(self, bundle: Bundle, nodes: Sequence[str]) -> Tap:
         model = _read(bundle)
         known = {operation.get_friendly_name(): operation for operation in model.get_ordered_ops()}
-        chosen = {node: name for node in nodes if (name := _name_of(node, known, bundle.manifest.output.name))}
-        added = [node for node, name in chosen.items() if name != bundle.manifest.output.name]
-        model.add_outputs([known[chosen[node]].output(0) for node in added])
+        names = {node: name for node in nodes if (name := _name_of(node, known, bundle.manifest.output.name))}
+        added = [node for node, name in names.items() if name != bundle.manifest.output.name]
+        model.add_outputs([known[names[node]].output(0) for node in added])
         # The engine's own output, which is there already, comes first.
-        order = [*(node for node in chosen if node not in added), *added]
+        order = [*(node for node in names if node not in added), *added]
         request = _compile(model, {**bundle.manifest.runtime.options, **latency_config(0)}).create_infer_request()
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-            given = from_tensors(bundle.manifest, batch)
-            found = request.infer([given], share_inputs=True, share_outputs=False).to_tuple()
-            return {node: np.asarray(found[len(found) - len(order) + i], np.float32) for i, node in enumerate(order)}
+            inputs = from_tensors(bundle.manifest, batch)
+            values = request.infer([inputs], share_inputs=True, share_outputs=False).to_tuple()
+            return {node: np.asarray(values[len(values) - len(order) + i], np.float32) for i, node in enumerate(order)}
 
         return run
 
     def products(self, side: int, threads: int) -> dict[str, Product]:
         real = real_factors(side)
-        found = {"float32": _product(real, "f32", threads, quantized=False)}
+        calls = {"float32": _product(real, "f32", threads, quantized=False)}
         if any(name in host.cpu().isa for name in ("amx-bf16", "avx512-bf16", "arm-bf16")):
-            found["bfloat16"] = _product(real, "bf16", threads, quantized=False)
-        found["int8"] = _product(real, "f32", threads, quantized=True)
-        return found
+            calls["bfloat16"] = _product(real, "bf16", threads, quantized=False)
+        calls["int8"] = _product(real, "f32", threads, quantized=True)
+        return calls
 
 
 def _product(real: NDArray[np.float32], hint: str, threads: int, quantized: bool) -> Product:

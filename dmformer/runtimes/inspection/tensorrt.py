@@ -55,12 +55,12 @@ def layer_times(description: Description, runs: Sequence[Sequence[tuple[str, flo
     for run in runs[WARM_RUNS:] or runs:
         for name, ms in run:
             times.setdefault(name, []).append(ms)
-    found = []
+    layers = []
     for name, taken in times.items():
         layer = known.get(name)
         nodes = layer.nodes if layer else ()
         # The node that multiplies names the part; what is fused with it is far cheaper.
         node = next((one for one in nodes if one in description.compute_nodes), next(iter(nodes), name))
         kind, precision = (layer.kind, precision_of(layer)) if layer else ("unknown", "unknown")
-        found.append(LayerTime(node, kind, precision, statistics.median(taken)))
-    return found
+        layers.append(LayerTime(node, kind, precision, statistics.median(taken)))
+    return layers

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.runtimes.mlprogram.protobuf import Message
+from dmformer.runtimes.protobuf import Message
 
 Content = NDArray[np.generic] | str | tuple[str, ...]
 
@@ -20,8 +20,7 @@ DTYPES: dict[int, str] = {
     24: "int64", 31: "uint8", 32: "uint16", 33: "uint32",
 }  # fmt: skip
 """``MIL.proto``'s DataType."""
-MAX_ELEMENTS = 1 << 31
-MAX_RANK = 16
+MAX_ELEMENTS, MAX_RANK = 1 << 31, 16
 LIST, DICTIONARY = "list", "dictionary"
 COLOURS = {10: "grey", 20: "rgb", 30: "bgr"}
 KINDS = {500: "NeuralNetwork", 303: "NeuralNetwork", 403: "NeuralNetwork", 200: "pipeline", 201: "pipeline",

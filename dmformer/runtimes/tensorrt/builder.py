@@ -155,9 +155,9 @@ class EngineBuilder:
     def _keep_timings(self, config: trt.IBuilderConfig) -> None:
         if self._cache is None or not self._loaded.library.has_timing_cache:
             return
-        found = config.get_timing_cache()
-        if found is not None:
-            self._cache.write(bytes(found.serialize()))
+        timings = config.get_timing_cache()
+        if timings is not None:
+            self._cache.write(bytes(timings.serialize()))
 
 
 def _parser_complaint(parser: trt.OnnxParser) -> str:

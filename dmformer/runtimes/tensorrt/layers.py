@@ -66,17 +66,17 @@ class EngineLayer:
 
 def read_layers(text: str) -> tuple[EngineLayer, ...]:
     """The layers in a description of an engine; lines that describe none are passed over."""
-    found = []
+    layers = []
     for line in text.splitlines():
         match = _LINE.match(line.removeprefix("Layers:").strip())
         if match:
             rest = match["rest"]
             parts = {part: _types(_list(rest, part)) for part in ("Inputs", "Constants", "Outputs")}
             nodes = tuple(dict.fromkeys(_NODE.findall(rest)))
-            found.append(
+            layers.append(
                 EngineLayer(match["name"], match["kind"], parts["Inputs"], parts["Constants"], parts["Outputs"], nodes)
             )
-    return tuple(found)
+    return tuple(layers)
 
 
 def _list(text: str, key: str) -> str:
@@ -93,7 +93,7 @@ def _list(text: str, key: str) -> str:
 
 
 def _types(text: str) -> tuple[str, ...]:
-    return tuple(NAMES.get(found, found.lower()) for found in _DATATYPE.findall(text))
+    return tuple(NAMES.get(name, name.lower()) for name in _DATATYPE.findall(text))
 
 
 def inspect_engine(module: Any, engine: trt.ICudaEngine) -> tuple[EngineLayer, ...]:
@@ -125,13 +125,13 @@ def _inspected(entry: Mapping[str, Any]) -> EngineLayer:
 
 
 def _tensor_types(tensors: Iterable[Any]) -> tuple[str, ...]:
-    found = []
+    types = []
     for tensor in tensors:
         said = next((str(tensor[key]) for key in _TYPE_KEYS if key in tensor), "") if isinstance(tensor, dict) else ""
         match = _TYPE_WORD.search(said)
         if match:
-            found.append(NAMES.get(match[1], match[1].lower()))
-    return tuple(found)
+            types.append(NAMES.get(match[1], match[1].lower()))
+    return tuple(types)
 
 
 def node_precision(layers: Iterable[EngineLayer]) -> dict[str, str]:
@@ -177,8 +177,8 @@ class Description:
 
     def precisions(self) -> dict[str, str]:
         """What each node that multiplies is computed in."""
-        found = node_precision(self.layers)
-        return {node: found[node] for node in self.compute_nodes if node in found}
+        precisions = node_precision(self.layers)
+        return {node: precisions[node] for node in self.compute_nodes if node in precisions}
 
     def to_json(self) -> str:
         """The text of ``layers.json``."""

@@ -50,8 +50,8 @@ class LevelsTiming:
         return "int8" if self.half_ms >= GAIN * self.int8_ms else "float"
 
     def __str__(self) -> str:
-        chosen = "int8" if self.faster == "int8" else "float16"
-        return f"{chosen}, timed here (int8 {self.int8_ms:.3f} ms, float16 {self.half_ms:.3f} ms)"
+        kept = "int8" if self.faster == "int8" else "float16"
+        return f"{kept}, timed here (int8 {self.int8_ms:.3f} ms, float16 {self.half_ms:.3f} ms)"
 
 
 def levels_in(groups: Mapping[str, str]) -> Levels:
@@ -71,7 +71,7 @@ def with_levels(manifest: Manifest, levels: Levels) -> Manifest:
 
 
 def keep_faster(
-    made: Bundle,
+    bundle: Bundle,
     request: EngineRequest,
     draft: Manifest,
     build: Callable[[EngineRequest, Manifest], Bundle],
@@ -81,7 +81,7 @@ def keep_faster(
     """Builds the alternative too, times both engines in turn and leaves the faster one in the bundle.
 
     Args:
-        made: The bundle with the first engine; its directory holds ``alternative.onnx``.
+        bundle: The bundle with the first engine; its directory holds ``alternative.onnx``.
         request: What it was built from.
         draft: Its manifest before the build.
         build: Builds a request into its directory.
@@ -93,15 +93,15 @@ def keep_faster(
     with scratch_directory() as scratch:
         progress.say(f"building the alternative too: depthwise levels in {other_levels}")
         options = {name: value for name, value in request.build.items() if name != ALTERNATIVE}
-        wanted = replace(request, onnx=str(made.path / ALTERNATIVE_FILE), directory=str(scratch), build=options)
+        wanted = replace(request, onnx=str(bundle.path / ALTERNATIVE_FILE), directory=str(scratch), build=options)
         try:
             other = build(wanted, with_levels(draft, other_levels))
-            timing = timed({levels: made, other_levels: other}, measure)
+            timing = timed({levels: bundle, other_levels: other}, measure)
         except EngineError as error:
             progress.say(f"the alternative is left out: {error.message}")
-            return told(made, f"{levels}, the alternative could not be built")
+            return told(bundle, f"{levels}, the alternative could not be built")
         progress.say(f"depthwise levels: {timing}")
-        return told(made if timing.faster == levels else taken_over(made, other), str(timing))
+        return told(bundle if timing.faster == levels else taken_over(bundle, other), str(timing))
 
 
 def timed(bundles: Mapping[Levels, Bundle], measure: Callable[[Bundle], float]) -> LevelsTiming:
@@ -113,13 +113,13 @@ def timed(bundles: Mapping[Levels, Bundle], measure: Callable[[Bundle], float]) 
     return LevelsTiming(half_ms=best["float"], int8_ms=best["int8"])
 
 
-def taken_over(made: Bundle, other: Bundle) -> Bundle:
+def taken_over(bundle: Bundle, other: Bundle) -> Bundle:
     """The bundle with the other engine; the graph of the first one becomes the alternative."""
-    graph = made.file("graph")
-    graph.replace(made.path / ALTERNATIVE_FILE)
+    graph = bundle.file("graph")
+    graph.replace(bundle.path / ALTERNATIVE_FILE)
     for name in other.roles:
-        shutil.copyfile(other.path / name, made.path / name)
-    return assemble(made.path, other.manifest, made.golden(), {**other.roles, ALTERNATIVE_FILE: ALTERNATIVE})
+        shutil.copyfile(other.path / name, bundle.path / name)
+    return assemble(bundle.path, other.manifest, bundle.golden(), {**other.roles, ALTERNATIVE_FILE: ALTERNATIVE})
 
 
 def told(bundle: Bundle, decision: str) -> Bundle:

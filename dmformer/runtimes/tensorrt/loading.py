@@ -86,7 +86,7 @@ def load_carried_libraries() -> None:
     folder = Path(str(spec.origin)).parent if spec else Path()
     for pattern in CARRIED:
         # Links to the library may lie beside it: the longest name is the file itself.
-        found = max(folder.glob(pattern), key=lambda path: len(path.name), default=None)
-        if found is None:
+        file = max(folder.glob(pattern), key=lambda path: len(path.name), default=None)
+        if file is None:
             raise OSError(f"{folder}: holds no {pattern}")
-        ctypes.CDLL(str(found), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)

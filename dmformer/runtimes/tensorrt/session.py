@@ -68,10 +68,10 @@ class Lane:
         self._mark(1)
         self._enqueue()
         self._mark(2)
-        found = self._output.download(len(batch), self._stream)
+        output = self._output.download(len(batch), self._stream)
         self._mark(3)
         self._cuda.call("cudaStreamSynchronize", self._stream)
-        return found.copy(), self._timing()
+        return output.copy(), self._timing()
 
     def run_profiled(self, batch: NDArray[np.float32], module: Any) -> list[tuple[str, float]]:
         """Name and milliseconds of each layer in one inference.
@@ -154,10 +154,10 @@ class TensorRtSession(Session):
         try:
             # The device is a property of the thread.
             self._cuda.call("cudaSetDevice", self._cuda.device)
-            found, timing = lane.run(batch)
+            output, timing = lane.run(batch)
         finally:
             self._idle.put(lane)
-        return {self._ends.output: found}, timing
+        return {self._ends.output: output}, timing
 
     def run_profiled(self, batch: NDArray[np.float32]) -> list[tuple[str, float]]:
         """Name and milliseconds of each layer in one inference, by the library's profiler, which slows it down."""
@@ -182,8 +182,8 @@ def choose_gpu(device: str) -> tuple[int, Gpu]:
         EngineError: This machine has no NVIDIA GPU.
         UsageError: It has no such one, or the name means nothing.
     """
-    found = gpus()
-    if not found:
+    here = gpus()
+    if not here:
         raise EngineError(
             "this machine has no NVIDIA GPU that its driver can use",
             "run it on the device, or make a bundle for this machine: dmformer export --target onnxruntime",
@@ -192,10 +192,10 @@ def choose_gpu(device: str) -> tuple[int, Gpu]:
     if named is None:
         raise UsageError(f"there is no device {device[:40]!r}", "use --device cuda:0")
     index = int(named.group(1) or named.group(2) or 0)
-    if index >= len(found):
-        names = ", ".join(f"cuda:{index} ({gpu.name})" for index, gpu in enumerate(found))
+    if index >= len(here):
+        names = ", ".join(f"cuda:{index} ({gpu.name})" for index, gpu in enumerate(here))
         raise UsageError(f"there is no GPU {index}", f"this machine has {names}")
-    return index, found[index]
+    return index, here[index]
 
 
 def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
@@ -204,12 +204,12 @@ def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
     Raises:
         EngineError: They are not what the manifest names.
     """
-    given, got = bundle.manifest.input, bundle.manifest.output
+    source, result = bundle.manifest.input, bundle.manifest.output
     names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
     kinds = {name: engine.get_tensor_dtype(name) for name in names}
-    if names != {given.name, got.name} or any(kind != loaded.module.DataType.FLOAT for kind in kinds.values()):
+    if names != {source.name, result.name} or any(kind != loaded.module.DataType.FLOAT for kind in kinds.values()):
         raise EngineError(f"{bundle.path}: the engine has the tensors {sorted(names)}", rebuild_command(bundle))
-    _, _, most = engine.get_tensor_profile_shape(given.name, 0)
-    largest = given.shape[0] or int(most[0])
-    rest_in, rest_out = (tuple(size or 1 for size in spec.shape[1:]) for spec in (given, got))
-    return Ends(given.name, got.name, (largest, *rest_in), (largest, *rest_out))
+    _, _, most = engine.get_tensor_profile_shape(source.name, 0)
+    largest = source.shape[0] or int(most[0])
+    rest_in, rest_out = (tuple(size or 1 for size in spec.shape[1:]) for spec in (source, result))
+    return Ends(source.name, result.name, (largest, *rest_in), (largest, *rest_out))

@@ -55,20 +55,20 @@ def rebuild_command(bundle: Bundle) -> str:
     return f"build it on this machine: dmformer build {bundle.path}"
 
 
-def _version_problem(built: str, found: str, stamp: Mapping[str, str], library: Library) -> str | None:
-    if built == found:
+def _version_problem(built: str, here: str, stamp: Mapping[str, str], library: Library) -> str | None:
+    if built == here:
         return None
-    if stamp.get(PORTABLE) == "true" and is_later(parse_version(found), parse_version(built)):
+    if stamp.get(PORTABLE) == "true" and is_later(parse_version(here), parse_version(built)):
         return None
-    return f"the engine was built by {library.title} {built}, here is {found}"
+    return f"the engine was built by {library.title} {built}, here is {here}"
 
 
-def is_later(found: Version, built: Version) -> bool:
+def is_later(here: Version, built: Version) -> bool:
     """Whether a version opens version-compatible engines of another: later ones of that and of the next major version.
 
     Source: docs.nvidia.com/deeplearning/tensorrt/11.1.0, "Engine Compatibility".
     """
-    return built <= found and found[:1] <= (built[0] + 1,) if built and found else False
+    return built <= here and here[:1] <= (built[0] + 1,) if built and here else False
 
 
 def _system_problem(stamp: Mapping[str, str], library: Library) -> str | None:
@@ -88,9 +88,9 @@ def _gpu_problem(stamp: Mapping[str, str], library: Library, gpu: Gpu) -> str | 
     return f"the engine was built for compute capability {built}, {gpu.name} has {here}"
 
 
-def _list_problem(chosen: str | None, library: Library, gpu: Gpu) -> str | None:
-    known = tuple(chosen.split(", ")) if chosen else library.default_capabilities
-    later = not chosen and parse_version(gpu.compute_capability) >= parse_version(known[-1])
+def _list_problem(built_for: str | None, library: Library, gpu: Gpu) -> str | None:
+    known = tuple(built_for.split(", ")) if built_for else library.default_capabilities
+    later = not built_for and parse_version(gpu.compute_capability) >= parse_version(known[-1])
     if gpu.compute_capability in known or later:
         return None
     return f"the engine is for compute capability {', '.join(known)}, {gpu.name} has {gpu.compute_capability}"

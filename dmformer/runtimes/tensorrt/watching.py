@@ -118,8 +118,8 @@ def make_monitor(module: Any, phases: Phases) -> trt.IProgressMonitor:
         def phase_finish(self, phase_name: str) -> None:
             phases.finish(phase_name)
 
-    made: trt.IProgressMonitor = Monitor()
-    return made
+    monitor: trt.IProgressMonitor = Monitor()
+    return monitor
 
 
 def make_profiler(module: Any, times: list[tuple[str, float]]) -> trt.IProfiler:
@@ -132,5 +132,5 @@ def make_profiler(module: Any, times: list[tuple[str, float]]) -> trt.IProfiler:
         def report_layer_time(self, layer_name: str, ms: float) -> None:
             times.append((layer_name, float(ms)))
 
-    made: trt.IProfiler = Profiler()
-    return made
+    profiler: trt.IProfiler = Profiler()
+    return profiler
