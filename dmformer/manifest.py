@@ -18,13 +18,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from dmformer.model.config import ModelConfig
+from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.targets import check_options
 from dmformer.texts import plain_document
 
 SCHEMA = "dmformer.bundle/1"
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 MAX_ELEMENTS = 1 << 28
 """Of one input: a GiB of float32."""

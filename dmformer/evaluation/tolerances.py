@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from dmformer.errors import UsageError
-from dmformer.manifest import Comparison, Precision, Tolerance
+from dmformer.manifest import Comparison, Tolerance
+from dmformer.precision import Precision
 
 DEFAULTS: dict[Precision, Tolerance] = {
     "fp32": Tolerance(max_abs_error=1e-4, min_agreement=0.999, min_sqnr_db=80.0, max_top1_drop=0.05),

@@ -11,7 +11,6 @@ import numpy as np
 from dmformer.bundle import Bundle
 from dmformer.data.dataset import iterate_batches
 from dmformer.errors import UsageError
-from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import Answers
 from dmformer.manifest import Proof, Tolerance
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, publish
@@ -71,9 +70,8 @@ def mend(
 ) -> tuple[Quantized, Bundle, Proof]:
     """Searches a plan that holds the floor and builds it; gives back what there was where there is none."""
     progress.say(f"{workshop.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
-    tolerance = options.tolerance or DEFAULTS["int8"]
     try:
-        groups = workshop.search(questions(prepared), stricter(tolerance), progress)
+        groups = workshop.search(questions(prepared), stricter(options.required()), progress)
     except UsageError as error:
         progress.say(error.message)
         return quantized, bundle, proof

@@ -10,11 +10,9 @@ from dmformer.errors import UsageError
 from dmformer.evaluation.classifier import Classifier
 from dmformer.evaluation.predict import Guess
 from dmformer.manifest import Strict
+from dmformer.pipeline.options import BUNDLES
 from dmformer.pipeline.requests import PredictOptions
 from dmformer.progress import Progress
-
-BUNDLES = Path("build")
-"""Where ``export`` puts bundles, if it is not told."""
 
 
 class Classified(Strict):

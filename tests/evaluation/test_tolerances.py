@@ -8,7 +8,8 @@ import pytest
 
 from dmformer.errors import UsageError
 from dmformer.evaluation.tolerances import DEFAULTS, ENOUGH_IMAGES, failures, with_overrides
-from dmformer.manifest import Comparison, Precision, Tolerance
+from dmformer.manifest import Comparison, Tolerance
+from dmformer.precision import Precision
 
 
 def comparison(**changes: Any) -> Comparison:
