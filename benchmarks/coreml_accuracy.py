@@ -20,19 +20,21 @@ from dmformer.bundle import Bundle
 from dmformer.data.open import open_dataset
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.verify import compare_outputs
-from dmformer.manifest import Comparison, Precision
+from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.pipeline.export import export_bundles
+from dmformer.pipeline.option_groups import CoreMlOptions
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.reference import reference_outputs
+from dmformer.precision import Precision
 from dmformer.progress import Silent
 from dmformer.runtimes.engine import open_engine
 
-KINDS: dict[str, tuple[Precision, dict[str, object]]] = {
-    "fp32": ("fp32", {}),
-    "fp16": ("fp16", {}),
-    "w8a16": ("int8", {"int8": "w8a16"}),
-    "w8a8": ("int8", {"int8": "w8a8"}),
+KINDS: dict[str, tuple[Precision, CoreMlOptions]] = {
+    "fp32": ("fp32", CoreMlOptions()),
+    "fp16": ("fp16", CoreMlOptions()),
+    "w8a16": ("int8", CoreMlOptions(int8="w8a16")),
+    "w8a8": ("int8", CoreMlOptions()),
 }
 AT_EXPORT = 200
 """Images that an export verifies on here: all of them follow."""

@@ -16,11 +16,13 @@ from pathlib import Path
 from benchmarks.timing import machine
 from dmformer import assets
 from dmformer.calibration.plan import PrecisionPlan, save_plan
-from dmformer.manifest import Comparison, Precision, Tolerance
+from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.making import Outcome
+from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.pipeline.options import ExportOptions, Int8Options
+from dmformer.precision import Precision
 from dmformer.scratch import scratch_directory
 
 LEVELS_TOO = PrecisionPlan(groups={"stem": "float", "*.dma.gate": "float"})
@@ -38,7 +40,7 @@ def twin(
         force=True,
         max_images=images,
         golden_images=SMALL_IMAGES,
-        tolerance=Tolerance(),
+        tolerance=ToleranceOptions(max_error=1e9, min_agreement=0, min_sqnr=-500, max_drop=100),
         int8=int8,
     )
     return export_bundles(weights, options)[0]

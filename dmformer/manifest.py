@@ -18,6 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 
 from dmformer.fields import Decibels, Score, Sha256, Strict, TensorSpec, check_elements
 from dmformer.model.config import ModelConfig
+from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.targets import check_options
 from dmformer.tasks import version_1
@@ -25,8 +26,6 @@ from dmformer.tasks.base import Task
 from dmformer.texts import plain_document
 
 SCHEMA, FIRST_SCHEMA = "dmformer.bundle/2", "dmformer.bundle/1"
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 """Names that need no quoting in any shell, source or document: all that exporters write."""

@@ -33,7 +33,7 @@ ALLOWED = {
 
 EXPORT_SIDE = ("model", "graph", "calibration", "pipeline")
 DEVICE_SIDE_TOO = ("dmformer.model.config", "dmformer.pipeline.options", "dmformer.pipeline.verification")
-BLOCKED = ("torch", "onnx", "onnxsim", "onnxscript", "safetensors")
+BLOCKED = ("torch", "onnx", "onnx_ir", "onnxsim", "onnxscript", "safetensors")
 """What only the export side has."""
 
 MAX_FILE, MAX_FUNCTION = 300, 40

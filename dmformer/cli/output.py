@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def number(value: float | None, pattern: str = "{:.2f}") -> str:
     return "-" if value is None else pattern.format(value)
 
 
-def print_summaries(records: list[dict[str, Any]]) -> None:
+def print_summaries(records: Sequence[dict[str, Any]]) -> None:
     """The table of finished bundles, and one line for each that failed."""
     from dmformer.tasks.registry import figures_of
 

@@ -14,7 +14,7 @@ from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.manifest import Manifest
 from dmformer.runtimes.fitting import needed_isas
-from dmformer.targets import get_target
+from dmformer.targets import TARGETS, get_target
 
 LANGUAGES: dict[str, str] = {
     "python": "dmformer.embedding.python:Python",
@@ -63,7 +63,7 @@ class Language(Protocol):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The targets of the bundles that it can run."""
+        """The targets that it has sources for."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -99,6 +99,17 @@ def get_language(name: str) -> Language:
         raise UsageError(f"there is no language {name!r}", f"choose from: {', '.join(LANGUAGES)}")
     module, _, attribute = LANGUAGES[name].partition(":")
     return cast(Language, getattr(import_module(module), attribute)())
+
+
+def run_by(language: Language) -> tuple[str, ...]:
+    """The targets whose bundles a language runs: those that it has sources for, and what is embedded as one of them."""
+    others = (row.name for row in TARGETS.values() if row.embedded_as in language.targets)
+    return tuple(dict.fromkeys((*language.targets, *others)))
+
+
+def variant_of(target: str) -> str:
+    """The target whose sources run the engines of another, or of itself."""
+    return get_target(target).embedded_as or target
 
 
 def template_files(folder: str) -> dict[str, Content]:

@@ -19,7 +19,7 @@ class Web:
 
     name = "web"
     title = "the browser"
-    targets = ("onnxruntime", "onnx")
+    targets = ("onnxruntime",)
     inputs = ("float32", "uint8")
     resources = RESOURCES
 

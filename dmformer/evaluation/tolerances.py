@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from dmformer.errors import UsageError
-from dmformer.manifest import Comparison, Precision, Tolerance
+from dmformer.manifest import Comparison, Tolerance
+from dmformer.precision import Precision
 from dmformer.tasks.base import Figure
 
 DEFAULTS: dict[Precision, Tolerance] = {

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import onnx
+import onnx_ir as ir
 import torch
 
 from dmformer import chatter
@@ -51,7 +51,7 @@ class GraphOptions:
             )
 
 
-def onnx_from_torch(model: DMFormer, options: GraphOptions) -> onnx.ModelProto:
+def onnx_from_torch(model: DMFormer, options: GraphOptions) -> ir.Model:
     """Exports a module in eval mode.
 
     Args:
@@ -86,7 +86,7 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> onnx.ModelProto:
         raise ExportError(f"PyTorch's ONNX exporter failed: {first}") from error
     if program is None:
         raise ExportError("PyTorch's ONNX exporter gave no program")
-    return program.model_proto
+    return program.model
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from dmformer.graph.from_torch import INPUT, GraphOptions, onnx_from_torch
 from dmformer.host import threads_per_stream
 from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing
+from dmformer.progress import Progress, Silent
 from dmformer.version import __version__
 
 RELATIVE_ERROR = 1e-4
@@ -23,7 +24,11 @@ RELATIVE_ERROR = 1e-4
 
 
 def make_onnx(
-    model: DMFormer, options: GraphOptions, preprocessing: Preprocessing, labels: tuple[str, ...] | None
+    model: DMFormer,
+    options: GraphOptions,
+    preprocessing: Preprocessing,
+    labels: tuple[str, ...] | None,
+    progress: Progress | None = None,
 ) -> onnx.ModelProto:
     """Exports, cleans, simplifies and checks the graph of a network.
 
@@ -32,22 +37,25 @@ def make_onnx(
         options: Shape of the graph.
         preprocessing: Goes into the file's metadata as JSON, under ``dmformer.preprocessing``.
         labels: Likewise, under ``dmformer.labels``; None leaves it out.
+        progress: Told what onnxsim changed.
 
     Raises:
         ExportError: A step failed.
     """
-    graph = passes.name_nodes_by_module(passes.pool_globally(onnx_from_torch(model, options)))
+    graph = onnx_from_torch(model, options)
+    passes.pool_globally(graph)
+    passes.name_nodes_by_module(graph)
     if options.simplify:
-        graph = passes.simplify(graph)
-    graph = passes.drop_unused_constants(graph)
-    graph = passes.name_values_by_node(passes.strip_traces(graph))
+        graph = passes.simplify(graph, progress or Silent())
+    passes.strip(graph)
+    passes.name_values_by_node(graph)
     metadata = {
         "dmformer.preprocessing": preprocessing.model_dump_json(),
         "dmformer.config": model.config.model_dump_json(),
     }
     if labels is not None:
         metadata["dmformer.labels"] = json.dumps(list(labels))
-    return passes.stamp(passes.check(graph), __version__, metadata)
+    return passes.stamp(passes.check(passes.to_proto(graph)), __version__, metadata)
 
 
 def assert_computes(graph: onnx.ModelProto, model: DMFormer, batch: NDArray[np.float32]) -> float:

@@ -1,8 +1,4 @@
-"""Passes over the exported ONNX graph, one small function each.
-
-Every pass takes a ModelProto and returns a changed copy or the same object; the function it computes
-stays the same.
-"""
+"""Passes over the exported ONNX graph, one small function each; the function that it computes stays the same."""
 
 from __future__ import annotations
 
@@ -10,117 +6,118 @@ import re
 from collections import Counter
 
 import onnx
-from onnx import numpy_helper, shape_inference
+import onnx_ir as ir
+from onnx import shape_inference
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass, RemoveUnusedNodesPass
 
-from dmformer.errors import ExportError
+from dmformer.errors import ExportError, reraise_stop
+from dmformer.progress import Progress
 
-SPATIAL_AXES = [2, 3]
+SPATIAL_AXES = ([2, 3], [-2, -1])
 SCOPE_KEY = "pkg.torch.onnx.name_scopes"
 PRODUCER = "dmformer"
 
 
-def name_nodes_by_module(model: onnx.ModelProto) -> onnx.ModelProto:
+def name_nodes_by_module(model: ir.Model) -> None:
     """Names every node by the module that it came from, as ``stages.0.1.dma.expand``.
 
     The paths come from the exporter's own scopes. Nodes that are not a module of their own get their
     operator behind the path; repeated names get a number.
     """
     seen: Counter[str] = Counter()
-    for node in model.graph.node:
+    for node in model.graph:
         path = _module_path(node)
-        is_module = any(name.startswith(f"{path}.") and name.count(".") == path.count(".") + 1 for name in node.input)
+        is_module = any(
+            name.startswith(f"{path}.") and name.count(".") == path.count(".") + 1 for name in _inputs(node)
+        )
         name = path if is_module and path else ".".join(filter(None, [path, node.op_type.lower()]))
         seen[name] += 1
         node.name = name if seen[name] == 1 else f"{name}.{seen[name] - 1}"
-    return model
 
 
-def _module_path(node: onnx.NodeProto) -> str:
+def _module_path(node: ir.Node) -> str:
     """The innermost module of a node: from its weight's name where it has one, otherwise from its scope."""
-    weights = [str(name) for name in node.input if name.endswith((".weight", ".bias"))]
+    weights = [name for name in _inputs(node) if name.endswith((".weight", ".bias"))]
     if weights:
         return weights[0].rpartition(".")[0]
-    scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPE_KEY), "[]")
-    names = [str(name) for name in re.findall(r"'([^']*)'", scopes)[:-1] if name]
+    names = [name for name in re.findall(r"'([^']*)'", node.metadata_props.get(SCOPE_KEY, "[]"))[:-1] if name]
     return names[-1] if names else ""
 
 
-def name_values_by_node(model: onnx.ModelProto) -> onnx.ModelProto:
+def _inputs(node: ir.Node) -> list[str]:
+    return [value.name for value in node.inputs if value is not None and value.name]
+
+
+def name_values_by_node(model: ir.Model) -> None:
     """Names every intermediate tensor by the node that computes it; graph outputs keep theirs."""
-    outputs = {value.name for value in model.graph.output}
-    renamed: dict[str, str] = {}
-    for node in model.graph.node:
-        for index, old in enumerate(node.output):
-            if old not in outputs:
-                renamed[old] = f"{node.name}:{index}"
-                node.output[index] = renamed[old]
-        for index, old in enumerate(node.input):
-            node.input[index] = renamed.get(old, old)
-    del model.graph.value_info[:]
-    return model
+    for node in model.graph:
+        for index, value in enumerate(node.outputs):
+            if not value.is_graph_output():
+                value.name = f"{node.name}:{index}"
 
 
-def pool_globally(model: onnx.ModelProto) -> onnx.ModelProto:
+def pool_globally(model: ir.Model) -> None:
     """Replaces ReduceMean over height and width by GlobalAveragePool.
 
     The same function; ONNX Runtime keeps its blocked layout across it and has an INT8 version of it.
     """
-    constants = {entry.name: entry for entry in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type != "ReduceMean" or len(node.input) != 2 or node.input[1] not in constants:
+    for node in model.graph:
+        if node.op_type != "ReduceMean" or len(node.inputs) != 2 or not node.attributes.get_int("keepdims", 1):
             continue
-        axes = sorted(numpy_helper.to_array(constants[node.input[1]]).tolist())
-        keeps = all(attribute.i != 0 for attribute in node.attribute if attribute.name == "keepdims")
-        if axes in (SPATIAL_AXES, [-2, -1]) and keeps:
+        axes = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] is not None else None
+        if axes is not None and sorted(axes.numpy().tolist()) in SPATIAL_AXES:
             node.op_type = "GlobalAveragePool"
-            del node.input[1:]
-            del node.attribute[:]
-    return model
+            node.resize_inputs(1)
+            node.attributes.clear()
 
 
-def strip_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Removes what the exporter notes about its source files: the bytes must depend on the model alone."""
-    for group in (
-        model.graph.node,
-        model.graph.input,
-        model.graph.output,
-        model.graph.value_info,
-        model.graph.initializer,
-    ):
-        for item in group:
-            del item.metadata_props[:]
-            item.doc_string = ""
-    del model.graph.metadata_props[:]
-    del model.metadata_props[:]
-    model.graph.doc_string = model.doc_string = ""
-    return model
+def strip(model: ir.Model) -> None:
+    """Removes what nobody reads, and the exporter's notes about its sources: bytes must depend on the model alone."""
+    RemoveUnusedNodesPass()(model)
+    ClearMetadataAndDocStringPass()(model)
+    values = [*model.graph.inputs, *model.graph.initializers.values()]
+    for value in (*values, *(output for node in model.graph for output in node.outputs)):
+        value.metadata_props.clear()
+        value.doc_string = None
+    model.metadata_props.clear()
+    model.doc_string = None
 
 
-def drop_unused_constants(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Removes initializers that no node reads."""
-    used = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
-    kept = [entry for entry in model.graph.initializer if entry.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    return model
+def to_proto(model: ir.Model) -> onnx.ModelProto:
+    """The graph as others take it. A constant's empty note stays: ranges files know their graph by its digest."""
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    for entry in proto.graph.initializer:
+        entry.doc_string = ""
+    return proto
 
 
-def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+def simplify(model: ir.Model, progress: Progress) -> ir.Model:
     """onnxsim: folds constants and removes what does nothing.
 
-    Raises:
-        ExportError: onnxsim failed, or says that its result is not equal.
+    Args:
+        model: Stays as it is.
+        progress: Told what changed, or why nothing did: an export does not depend on onnxsim.
     """
     import onnxsim
 
+    simplified: onnx.ModelProto
     try:
-        simplified: onnx.ModelProto
-        simplified, equal = onnxsim.simplify(model)
+        simplified, equal = onnxsim.simplify(ir.to_proto(model))
     except Exception as error:
-        raise ExportError(f"onnxsim failed: {error}", "use --no-simplify") from error
+        reraise_stop(error)
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        progress.say(f"the graph is not simplified: onnxsim failed ({first})")
+        return model
     if not equal:
-        raise ExportError("onnxsim changed what the graph computes", "use --no-simplify")
-    return simplified
+        progress.say("the graph is not simplified: onnxsim changed what it computes")
+        return model
+    before, after = (Counter(node.op_type for node in nodes) for nodes in (model.graph, simplified.graph.node))
+    changes = [f"{count} {kind} fewer" for kind, count in sorted((before - after).items())]
+    changes += [f"{count} {kind} more" for kind, count in sorted((after - before).items())]
+    if changes:
+        progress.say(f"onnxsim: {', '.join(changes)}")
+    return ir.from_proto(simplified)
 
 
 def check(model: onnx.ModelProto) -> onnx.ModelProto:

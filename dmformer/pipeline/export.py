@@ -16,7 +16,9 @@ from dmformer.host import EXPORT_PACKAGES
 from dmformer.pipeline.maker import get_maker
 from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.settling import choose_targets
 from dmformer.pipeline.sources import Sources, open_sources
+from dmformer.pipeline.weights import weights_for
 from dmformer.progress import Progress, Silent
 from dmformer.scratch import scratch_directory
 from dmformer.staging import check_destination, check_parents
@@ -41,7 +43,7 @@ def export_bundle(
     """Exports, builds and verifies one engine. This is ``dmformer.export``.
 
     Args:
-        weights: A checkpoint, the path of one, or None for the embedded one.
+        weights: A checkpoint, the path of one, or None for what the options name: the embedded one, if nothing.
         target: A name in `dmformer.targets.TARGETS`.
         options: Everything else; its ``targets`` are ignored.
 
@@ -69,7 +71,7 @@ def export_bundles(
     Nothing is written before the whole input has been checked; each bundle appears when it is verified.
 
     Args:
-        weights: A checkpoint, the path of one, or None for the embedded one.
+        weights: A checkpoint, the path of one, or None for what the options name.
         options: What to do.
         progress: Watches the work.
 
@@ -77,9 +79,11 @@ def export_bundles(
         DmformerError: See `dmformer.errors`.
     """
     watch = progress or Silent()
+    options = replace(options, targets=choose_targets(options.targets))
     check_options(options)
     check_parents(options.output / "bundle")
-    sources = open_sources(weights, options.size, options.data, options.max_images)
+    checkpoint, options = weights_for(weights, options)
+    sources = open_sources(checkpoint, options.size, options.data, options.max_images)
     graph_options(sources.checkpoint, options)
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
     for destination in places.values():
@@ -106,6 +110,7 @@ def check_options(options: ExportOptions) -> None:
         _require_package(package)
     if options.precision == "int8" and not options.canonical:
         raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
+    options.required()
     for target in options.targets:
         get_maker(target).check(options)
     if options.golden_images < 1:
@@ -147,7 +152,7 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     # Damaged images of a labelled set are named when the reference answers all of it.
     told = Silent() if sources.dataset is not None else progress
     golden = make_golden(reference, sources.samples, options.golden_images, checkpoint.preprocessing, told)
-    graph = make_graph(checkpoint, reference, golden, options)
+    graph = make_graph(checkpoint, reference, golden, options, progress)
 
     @cache
     def outputs() -> ReferenceOutputs | None:
@@ -184,7 +189,9 @@ def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions,
     return calibration
 
 
-def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions) -> onnx.ModelProto:
+def make_graph(
+    checkpoint: Checkpoint, reference: DMFormer, golden: Golden, options: ExportOptions, progress: Progress
+) -> onnx.ModelProto:
     """The float32 graph, checked against the reference."""
     from dmformer.graph.onnx_model import assert_computes, make_onnx
     from dmformer.model.canonical import assert_equal, canonicalize
@@ -195,7 +202,8 @@ def make_graph(checkpoint: Checkpoint, reference: DMFormer, golden: Golden, opti
 
         model = canonicalize(reference)
         assert_equal(reference, model, torch.from_numpy(golden.tensors), rtol=CANONICAL_ERROR)
-    graph = make_onnx(model, graph_options(checkpoint, options), checkpoint.preprocessing, checkpoint.labels)
+    form = graph_options(checkpoint, options)
+    graph = make_onnx(model, form, checkpoint.preprocessing, checkpoint.labels, progress)
     assert_computes(graph, model, golden.tensors)
     return graph
 

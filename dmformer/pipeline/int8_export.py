@@ -14,7 +14,6 @@ from dmformer.bundle import Bundle
 from dmformer.data.dataset import iterate_batches
 from dmformer.errors import UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
-from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.manifest import Proof, Tolerance
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, publish
 from dmformer.pipeline.options import ExportOptions
@@ -74,9 +73,8 @@ def mend(
 ) -> tuple[Quantized, Bundle, Proof]:
     """Searches a plan that holds the floor and builds it; gives back what there was where there is none."""
     progress.say(f"{workshop.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
-    tolerance = options.tolerance or DEFAULTS["int8"]
     try:
-        groups = workshop.search(search_images(prepared), stricter(tolerance), progress)
+        groups = workshop.search(search_images(prepared), stricter(options.required()), progress)
     except UsageError as error:
         progress.say(error.message)
         return quantized, bundle, proof

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from dmformer.bundle import Bundle
 from dmformer.evaluation.reference import ReferenceOutputs
-from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
 from dmformer.fields import TensorSpec
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES, host_record, library_versions
-from dmformer.manifest import Manifest, Precision, PrecisionRecord, Proof, RuntimeRecord, SourceRecord
+from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, SourceRecord
+from dmformer.pipeline.option_groups import WeightsOptions
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.settling import recorded
+from dmformer.pipeline.sources import is_embedded
+from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
@@ -87,8 +90,7 @@ def build_and_verify(
     """A bundle in its staging directory, with its proof."""
     request = request_for(target, graph, staging, prepared, options)
     bundle = build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
-    tolerance = options.tolerance or DEFAULTS[options.precision]
-    proof = verify(bundle, prepared.reference(), tolerance=tolerance, progress=progress)
+    proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
     return bundle.with_proof(proof), proof
 
 
@@ -132,6 +134,8 @@ def input_of(spec: Preprocessing, batch: int | None, pixels: bool) -> TensorSpec
 def draft(target: str, groups: dict[str, str], prepared: Prepared, options: ExportOptions) -> Manifest:
     """The manifest as far as it is known before the build."""
     checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
+    # A checkpoint that was handed over in memory cannot be named.
+    named = options.weights != WeightsOptions() or is_embedded(checkpoint.digest)
     return Manifest(
         name=checkpoint.name,
         target=target,
@@ -153,4 +157,5 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
             name=checkpoint.name, sha256=checkpoint.digest, config=checkpoint.config, notes=checkpoint.notes
         ),
         tools={"dmformer": __version__, **library_versions(*EXPORT_PACKAGES, "numpy", "pillow")},
+        options=recorded(options, target) if named else None,
     )

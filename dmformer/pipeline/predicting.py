@@ -9,12 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from dmformer.documents import Document, schema
 from dmformer.errors import UsageError
+from dmformer.pipeline.options import BUNDLES
 from dmformer.pipeline.requests import PredictOptions
 from dmformer.prediction.predictor import Predictor
 from dmformer.progress import Progress
-
-BUNDLES = Path("build")
-"""Where ``export`` puts bundles, if it is not told."""
 
 
 class Answered(BaseModel):

@@ -93,4 +93,9 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
 
 def is_of_embedded_checkpoint(bundle: Bundle) -> bool:
     """Whether a bundle was made from the checkpoint that this package embeds."""
-    return assets.CHECKPOINT.is_file() and bundle.manifest.source.sha256 == sha256_of(assets.CHECKPOINT)
+    return is_embedded(bundle.manifest.source.sha256)
+
+
+def is_embedded(digest: str) -> bool:
+    """Whether this is the SHA-256 of the checkpoint that this package embeds."""
+    return assets.CHECKPOINT.is_file() and digest == sha256_of(assets.CHECKPOINT)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from dmformer.bundle import Bundle
-from dmformer.cli.export import choose_precision
 from dmformer.errors import DmformerError, EngineError, MissingBackendError, UsageError
 from dmformer.pipeline.export import check_options
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.settling import choose_precision
 from dmformer.prediction.classifier import Classifier
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.coreml.plan import deployment_target, make_plan
@@ -200,8 +200,8 @@ class TestPlan:
         assert not make_plan(batches=(1, 2)).image_input
 
     def test_half_is_the_precision_of_this_target(self) -> None:
-        assert choose_precision(("coreml",), fp32=False) == "fp16"
-        assert choose_precision(("coreml", "onnxruntime"), fp32=False) == "fp32"
+        assert choose_precision((), ExportOptions(("coreml",))) == "fp16"
+        assert choose_precision((), ExportOptions(("coreml", "onnxruntime"))) == "fp32"
 
     def test_building_needs_coremltools_and_running_does_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
         runtime, absent = get_runtime("coreml"), {"coremltools"}

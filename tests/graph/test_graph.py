@@ -24,7 +24,7 @@ from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing
-from tests.support import CLASSES, ROOT, TINY, random_batch
+from tests.support import CLASSES, ROOT, TINY, Notes, random_batch
 
 LABELS = tuple(f"Klasse {index} é" for index in range(CLASSES))
 BLOCKS = sum(TINY.depths)
@@ -220,3 +220,32 @@ def test_a_graph_that_is_not_valid_is_found_by_the_check() -> None:
         passes.check(model)
     with pytest.raises(ExportError, match="cannot load"):
         assert_computes(model, network(), random_batch(1))
+
+
+def exported_with(notes: Notes) -> onnx.ModelProto:
+    return make_onnx(network(), PLAIN, Preprocessing(size=PLAIN.size), LABELS, notes)
+
+
+def test_what_onnxsim_changed_is_said() -> None:
+    notes = Notes()
+    exported_with(notes)
+    # One pixel is its own mean.
+    assert notes.said == ["onnxsim: 1 ReduceMean fewer, 1 Squeeze more"]
+    quiet = Notes()
+    make_onnx(network(), LARGER, Preprocessing(size=LARGER.size), LABELS, quiet)
+    assert quiet.said == []
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_onnxsim_breaks_no_export(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def simplify(model: onnx.ModelProto) -> tuple[onnx.ModelProto, bool]:
+        if fails:
+            raise RuntimeError("no such operator\nand a long trace")
+        return onnx.ModelProto(), False
+
+    monkeypatch.setattr("onnxsim.simplify", simplify)
+    notes, batch = Notes(), random_batch(3)
+    found = run(exported_with(notes), batch[:1])
+    assert np.abs(found - expected(batch[:1])).max() < 1e-4
+    reason = "onnxsim failed (no such operator)" if fails else "onnxsim changed what it computes"
+    assert notes.said == [f"the graph is not simplified: {reason}"]

@@ -14,16 +14,16 @@ import dmformer
 from dmformer import assets
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.errors import DataError, DmformerError, MissingBackendError, OutputError, RejectedError, UsageError
-from dmformer.manifest import Tolerance
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline import export as road
 from dmformer.pipeline.export import export_bundles
+from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import is_of_embedded_checkpoint, open_sources
 from tests.support import Notes, names, outputs, partials, proof_of, random_batch, random_images, snapshot, world
 
 Exported = Callable[..., Path]
-IMPOSSIBLE = Tolerance(min_sqnr_db=500)
+IMPOSSIBLE = ToleranceOptions(min_sqnr=500)
 
 
 def options(place: Path, **changes: object) -> ExportOptions:
