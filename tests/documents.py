@@ -8,7 +8,8 @@ import numpy as np
 
 from dmformer.environment import Environment
 from dmformer.evaluation.latency import statistics
-from dmformer.evaluation.latency.document import Accuracy, Asked, Document, Histogram, Layers, PartTime, Peaks, Result
+from dmformer.evaluation.latency.accuracy import Accuracy
+from dmformer.evaluation.latency.document import Asked, Document, Histogram, Layers, PartTime, Peaks, Result
 
 LAUNCHES, ROUNDS = 5, 6
 

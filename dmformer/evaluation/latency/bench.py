@@ -14,18 +14,9 @@ from dmformer.bundle import Bundle, sha256_of
 from dmformer.environment import environment
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.latency import statistics
+from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.evaluation.latency.document import (
-    EVALUATOR,
-    NO_DEVICE,
-    Accuracy,
-    Asked,
-    Document,
-    Histogram,
-    Layers,
-    Peaks,
-    Result,
-)
+from dmformer.evaluation.latency.document import EVALUATOR, NO_DEVICE, Asked, Document, Histogram, Layers, Peaks, Result
 from dmformer.evaluation.latency.doubts import all_warnings, thread_doubts
 from dmformer.evaluation.latency.schedule import Launch, Records, take
 from dmformer.evaluation.latency.settings import BOUNDARIES, Settings

@@ -14,7 +14,8 @@ import numpy as np
 from dmformer.documents import Document as Answer
 from dmformer.documents import schema
 from dmformer.errors import UsageError
-from dmformer.evaluation.latency.document import Accuracy, Document, Result
+from dmformer.evaluation.latency.accuracy import Accuracy
+from dmformer.evaluation.latency.document import Document, Result
 from dmformer.evaluation.latency.statistics import Times, slowdown
 
 Verdict = Literal["same", "faster", "slower", "perhaps slower", "less accurate"]

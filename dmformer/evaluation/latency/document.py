@@ -14,12 +14,11 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 
 from dmformer.environment import Count, Environment, Ratio, Text
 from dmformer.errors import DataError
+from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.settings import Boundary
-from dmformer.fields import Decibels, Score, Share, Strict
+from dmformer.fields import Share, Strict
 from dmformer.reading import read_json
 from dmformer.tasks import version_1
-from dmformer.tasks.base import Figure
-from dmformer.tasks.registry import figures_of
 from dmformer.texts import first_problem, plain
 
 SCHEMA, FIRST_SCHEMA = "dmformer.bench/2", "dmformer.bench/1"
@@ -83,27 +82,6 @@ class Histogram(Strict):
         if len(self.edges_ms) != len(self.counts) + 1 or list(self.edges_ms) != sorted(self.edges_ms):
             raise ValueError("edges must rise and be one more than counts")
         return self
-
-
-class Accuracy(Strict):
-    """What the bundle's own proof says, on the largest set that it names: see `dmformer.manifest.Comparison`."""
-
-    data: Text
-    images: Count
-    verified: bool
-    task: Text = "classification"
-    figures: Annotated[dict[Text, Score], Field(max_length=64)] = {}  # noqa: RUF012 - pydantic copies it
-    agreement: Share | None = None
-    sqnr_db: Decibels | None = None
-    max_abs_error: Annotated[float, Field(ge=0)] | None = None
-
-    @property
-    def headline(self) -> tuple[Figure, Score] | None:
-        """The task's first figure and what was reached in it; None where it was not counted."""
-        return next(
-            ((figure, self.figures[figure.key]) for figure in figures_of(self.task)[:1] if figure.key in self.figures),
-            None,
-        )
 
 
 class PartTime(Strict):

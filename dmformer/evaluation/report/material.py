@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dmformer.evaluation.flips import Flips
-from dmformer.evaluation.latency.document import Accuracy, Document, Result
+from dmformer.evaluation.latency.accuracy import Accuracy
+from dmformer.evaluation.latency.document import Document, Result
 from dmformer.evaluation.latency.names import short_names
 from dmformer.tasks.base import Figure
 from dmformer.tasks.registry import figures_of

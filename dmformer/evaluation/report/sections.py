@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dmformer.environment import Environment
-from dmformer.evaluation.latency.document import Accuracy, Document, Layers, Peaks, Result
+from dmformer.evaluation.latency.accuracy import Accuracy
+from dmformer.evaluation.latency.document import Document, Layers, Peaks, Result
 from dmformer.evaluation.layers.parts import PARTS
 from dmformer.evaluation.report import charts
 from dmformer.evaluation.report.markup import Html, facts, figure, items, joined, number, picture, table, tag
