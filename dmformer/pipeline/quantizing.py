@@ -103,7 +103,7 @@ class Workshop:
         return Quantized(graph, {g: "int8" if g in chosen else "float" for g in groups_of(self.model)})
 
     def sensitivities(self, questions: Questions, granularity: str, progress: Progress) -> list[Sensitivity]:
-        """Error added and time saved by every unit, measured in what `dmformer.pipeline.trial.run_by` says."""
+        """Error added and time saved by every unit, measured in what the row of the target says."""
         units = units_of(self.model, self.planned, "block" if granularity == "block" else "stage")
         size = self.batch
         reference = questions.logits[: len(questions.tensors) // (size or 1) * (size or 1)]
