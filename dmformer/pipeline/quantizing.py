@@ -108,7 +108,7 @@ class Workshop:
         return Quantized(graph, {g: "int8" if g in chosen else "float" for g in groups_of(self.model)})
 
     def sensitivities(self, images: SearchImages, granularity: str, progress: Progress) -> list[Sensitivity]:
-        """Error added and time saved by every unit, measured in what `dmformer.pipeline.trial.run_by` says."""
+        """Error added and time saved by every unit, measured in what the row of the target says."""
         units = units_of(self.model, self.planned, "block" if granularity == "block" else "stage")
         return measure_sensitivity(
             units, self.quantizer.build, partial(self._noise, images), self._stopwatch(images), progress

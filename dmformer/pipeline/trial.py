@@ -23,11 +23,6 @@ ROUNDS = 7
 SLICE_S = 0.04
 
 
-def run_by(target: str) -> str:
-    """What `opened` runs a target's graphs in, for people."""
-    return get_target(target).tried_in
-
-
 def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) -> Call:
     """A function from a batch to outputs, in what the target's row says.
 
