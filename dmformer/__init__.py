@@ -13,7 +13,6 @@ from dmformer.version import __version__
 
 if TYPE_CHECKING:
     from dmformer.bundle import Bundle
-    from dmformer.evaluation.classifier import Classifier
     from dmformer.evaluation.latency.settings import Settings as BenchSettings
     from dmformer.model.checkpoint import load_checkpoint, save_checkpoint
     from dmformer.pipeline.embedding import embed
@@ -29,18 +28,21 @@ if TYPE_CHECKING:
     from dmformer.pipeline.options import ExportOptions, Int8Options
     from dmformer.pipeline.requests import BenchOptions, EmbedOptions, VerifyOptions
     from dmformer.pipeline.verifying import verify
+    from dmformer.prediction.classifier import Classifier
+    from dmformer.prediction.predictor import Predictor
     from dmformer.runtimes.registry import open_bundle
 
 _WHERE = {
     "Bundle": "dmformer.bundle:Bundle",
     "BenchOptions": "dmformer.pipeline.requests:BenchOptions",
     "BenchSettings": "dmformer.evaluation.latency.settings:Settings",
-    "Classifier": "dmformer.evaluation.classifier:Classifier",
+    "Classifier": "dmformer.prediction.classifier:Classifier",
     "CoreMlOptions": "dmformer.pipeline.option_groups:CoreMlOptions",
     "EmbedOptions": "dmformer.pipeline.requests:EmbedOptions",
     "EngineOptions": "dmformer.pipeline.option_groups:EngineOptions",
     "ExportOptions": "dmformer.pipeline.options:ExportOptions",
     "Int8Options": "dmformer.pipeline.options:Int8Options",
+    "Predictor": "dmformer.prediction.predictor:Predictor",
     "PreprocessingOptions": "dmformer.pipeline.option_groups:PreprocessingOptions",
     "ToleranceOptions": "dmformer.pipeline.option_groups:ToleranceOptions",
     "VerifyOptions": "dmformer.pipeline.requests:VerifyOptions",
@@ -64,6 +66,7 @@ __all__ = [
     "EngineOptions",
     "ExportOptions",
     "Int8Options",
+    "Predictor",
     "PreprocessingOptions",
     "ToleranceOptions",
     "VerifyOptions",

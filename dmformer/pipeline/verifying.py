@@ -8,7 +8,7 @@ from dmformer.bundle import Bundle
 from dmformer.documents import Summarized, schema
 from dmformer.evaluation.per_layer import by_part
 from dmformer.evaluation.verify import asked_at_export
-from dmformer.manifest import Strict
+from dmformer.fields import Strict
 from dmformer.pipeline import verification
 from dmformer.pipeline.layer_errors import errors_of
 from dmformer.pipeline.requests import VerifyOptions

@@ -47,8 +47,6 @@ class IntType:
 U8 = IntType(signed=False, lowest=0, highest=255, symmetric=False)
 S8 = IntType(signed=True, lowest=-128, highest=127, symmetric=False)
 S8_SYMMETRIC = IntType(signed=True, lowest=-127, highest=127, symmetric=True)
-S7_SYMMETRIC = IntType(signed=True, lowest=-63, highest=63, symmetric=True)
-U8_SYMMETRIC = IntType(signed=False, lowest=1, highest=255, symmetric=True)
 
 Precision = Literal["int8", "float"]
 
