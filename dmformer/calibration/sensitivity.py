@@ -98,9 +98,9 @@ def _stage_unit(group: str) -> str:
     return f"stages.{parts[1]}.*.{kind_of(group)}" if parts[0] == "stages" else group
 
 
-def relative_noise(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+def relative_noise(reference: NDArray[np.float32], result: NDArray[np.float32]) -> float:
     """Energy of the difference over the energy of the reference; SQNR in dB is ``-10 log10`` of it."""
-    difference = found.astype(np.float64) - reference
+    difference = result.astype(np.float64) - reference
     return float(np.square(difference).sum() / max(np.square(reference, dtype=np.float64).sum(), 1e-300))
 
 
@@ -128,12 +128,12 @@ def measure_sensitivity(
     everything = frozenset(group for groups in units.values() for group in groups)
     whole = build(everything)
     noise, time = relative_noise(reference, answers(whole)), milliseconds(whole)
-    found = []
+    results = []
     for unit, groups in (progress or Silent()).track(units.items(), "measuring sensitivity", len(units)):
         rest = build(everything - set(groups))
         change = noise - relative_noise(reference, answers(rest))
-        found.append(Sensitivity(unit, groups, change, milliseconds(rest) - time))
-    return sorted(found, key=lambda one: (-one.noise_per_ms, one.unit))
+        results.append(Sensitivity(unit, groups, change, milliseconds(rest) - time))
+    return sorted(results, key=lambda one: (-one.noise_per_ms, one.unit))
 
 
 def search_plan(
