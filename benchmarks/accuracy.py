@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from dmformer.manifest import Precision
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
+from dmformer.precision import Precision
 from dmformer.summary import summarize
 from dmformer.targets import TARGETS
 

@@ -18,9 +18,9 @@ import numpy as np
 from benchmarks.timing import interleaved_ms, machine
 from dmformer.bundle import Bundle
 from dmformer.embedding.project import embed
-from dmformer.manifest import Precision
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
+from dmformer.precision import Precision
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
 from tests.embedding.browser import Browser, Page, browser, served

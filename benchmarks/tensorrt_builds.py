@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 
 from benchmarks.timing import machine
-from dmformer.manifest import Precision, Tolerance
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.pipeline.export import export_bundles
+from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.pipeline.options import ExportOptions, Int8Options
+from dmformer.precision import Precision
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_in_child
 from dmformer.runtimes.tensorrt.bundles import plan_in
@@ -38,7 +39,7 @@ def build(weights: Checkpoint | None, precision: Precision, dynamic: bool, scrat
         force=True,
         max_images=FEW,
         golden_images=2,
-        tolerance=Tolerance(),
+        tolerance=ToleranceOptions(max_error=1e9, min_agreement=0, min_sqnr=-500, max_drop=100),
         int8=Int8Options(images=FEW, allow_random=True, use_cache=False),
     )
     bundle = export_bundles(weights, options)[0].bundle

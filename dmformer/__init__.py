@@ -13,21 +13,32 @@ from dmformer.version import __version__
 
 if TYPE_CHECKING:
     from dmformer.bundle import Bundle
-    from dmformer.evaluation.classifier import Classifier
     from dmformer.model.checkpoint import load_checkpoint, save_checkpoint
     from dmformer.pipeline.export import export_bundle as export
+    from dmformer.prediction.classifier import Classifier
+    from dmformer.prediction.predictor import Predictor
     from dmformer.runtimes.registry import open_bundle
 
 _WHERE = {
     "Bundle": "dmformer.bundle:Bundle",
-    "Classifier": "dmformer.evaluation.classifier:Classifier",
+    "Classifier": "dmformer.prediction.classifier:Classifier",
+    "Predictor": "dmformer.prediction.predictor:Predictor",
     "export": "dmformer.pipeline.export:export_bundle",
     "load_checkpoint": "dmformer.model.checkpoint:load_checkpoint",
     "open_bundle": "dmformer.runtimes.registry:open_bundle",
     "save_checkpoint": "dmformer.model.checkpoint:save_checkpoint",
 }
 
-__all__ = ["Bundle", "Classifier", "__version__", "export", "load_checkpoint", "open_bundle", "save_checkpoint"]
+__all__ = [
+    "Bundle",
+    "Classifier",
+    "Predictor",
+    "__version__",
+    "export",
+    "load_checkpoint",
+    "open_bundle",
+    "save_checkpoint",
+]
 
 
 def __getattr__(name: str) -> Any:

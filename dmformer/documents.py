@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from dmformer.manifest import Strict
+from dmformer.fields import Strict
 
 
 def schema(name: str) -> Any:

@@ -20,6 +20,10 @@ Place = tuple[str, ...]
 """Names of fields, from the request's own to one of a group in it."""
 
 
+def _long(flags: str) -> tuple[str, ...]:
+    return tuple(flag[2:] for flag in flags.split() if flag.startswith("--"))
+
+
 @dataclass(frozen=True)
 class Option:
     """How a field is given: ``batch: Annotated[int, Option("--batch", "Images in a batch.", GRAPH, min=1)] = 1``.
@@ -48,15 +52,19 @@ class Option:
     @property
     def names(self) -> tuple[str, ...]:
         """Its long names without dashes: what a file calls it; an argument's name."""
-        words = self.flags.partition("/")[0].split()
-        return tuple(word[2:] for word in words if word.startswith("--")) or (self.flags,)
+        return _long(self.flags.partition("/")[0]) or (self.flags,)
+
+    @property
+    def opposites(self) -> tuple[str, ...]:
+        """The long names, without dashes, that say the opposite."""
+        return _long(self.flags.partition("/")[2])
 
 
-@dataclass(frozen=True)
 class Only:
     """Of a group in a request: the fields that this command takes."""
 
-    names: tuple[str, ...]
+    def __init__(self, *names: str) -> None:
+        self.names = names
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,10 @@ class Leaf:
     def flag(self) -> str:
         """What an error calls it."""
         return "/".join(part.split()[0] for part in self.option.flags.split("/"))
+
+    def is_of(self, groups: Iterable[str]) -> bool:
+        """Whether it is one of these options, or in one of these panels of the help."""
+        return not {self.option.panel, self.name}.isdisjoint(groups)
 
     @property
     def typed(self) -> Any:
@@ -143,7 +155,9 @@ def values(given: Mapping[Leaf, Any]) -> dict[Place, Any]:
 def _value(leaf: Leaf, typed: Any) -> Any:
     if leaf.option.const is not None:
         return leaf.option.const
-    value = leaf.option.parse(typed) if leaf.option.parse else tuple(typed) if isinstance(typed, list) else typed
+    value = tuple(typed) if isinstance(typed, list) else typed
+    if leaf.option.parse and (isinstance(typed, str) or leaf.typed is not str):  # else it is parsed already
+        value = leaf.option.parse(typed)
     if (known := choices(leaf.kind)) and value not in known:
         raise UsageError(f"{leaf.flag} cannot be {str(value)[:80]!r}", f"choose from: {', '.join(map(str, known))}")
     return value
@@ -165,25 +179,34 @@ def _kind(request: type, name: str) -> type:
 
 
 def written(request: object, leaving_out: Iterable[str] = ()) -> dict[str, Any]:
-    """What makes the same request again, by long names: all that differs from the defaults, fit for JSON."""
-    found = {}
+    """What makes the same request again, by long names: all that differs from the defaults, fit for JSON.
+
+    Absolute paths are written by their names alone: what is written may travel, and names no directory of this machine.
+
+    Args:
+        request: The request.
+        leaving_out: Panels of the help, all options in which are meant, and names of options.
+    """
+    said: dict[str, Any] = {}
     for leaf in leaves(type(request)):
         value = request
         for name in leaf.place:
             value = getattr(value, name)
-        if value == leaf.default or leaf.name in leaving_out:
+        if value == leaf.default or leaf.is_of(leaving_out):
             continue
         if leaf.option.const is None:
-            found[leaf.name] = _plain(value)
+            said[leaf.name] = _plain(value)
         elif value == leaf.option.const:
-            found[leaf.name] = True
-    return found
+            said[leaf.name] = True
+    return said
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        return value.name if value.is_absolute() else str(value)
+    return value
 
 
 def refuse_idle(given: Iterable[Leaf], groups: Iterable[str], why: str, hint: str) -> None:
@@ -199,7 +222,7 @@ def refuse_idle(given: Iterable[Leaf], groups: Iterable[str], why: str, hint: st
         UsageError: Names the first of them.
     """
     for leaf in given:
-        if {leaf.option.panel, leaf.name}.intersection(groups):
+        if leaf.is_of(groups):
             raise UsageError(f"{leaf.flag} {why}", hint)
 
 

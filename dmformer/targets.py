@@ -49,6 +49,7 @@ class Target:
         panel: The panel of the help with options that only such targets read; None where there are none.
         options: What a manifest may have an engine opened with, and a pattern that the whole of each value fits. They
             reach native libraries, here and in embedded projects, and some of those write files (``CACHE_DIR``).
+        embedded_as: The target whose sources run its engines in an embedded project; empty stands for its own.
         passes_options: Whether they are given to the library as they stand; else they are notes of the build.
     """
 
@@ -75,6 +76,7 @@ class Target:
     panel: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     passes_options: bool = False
+    embedded_as: str = ""
 
     @property
     def versioned(self) -> tuple[str, ...]:
@@ -153,7 +155,7 @@ ONNX_RUNTIME: dict[str, Any] = {
     "integers_of_cpu": True,
 }
 ROWS = (
-    Target(name="onnx", **ONNX_RUNTIME),
+    Target(name="onnx", embedded_as="onnxruntime", **ONNX_RUNTIME),
     Target(name="onnxruntime", **ONNX_RUNTIME),
     Target(
         name="openvino",

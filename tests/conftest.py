@@ -19,11 +19,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from dmformer.manifest import Precision
 from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkpoint, save_checkpoint
 from dmformer.model.network import DMFormer
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
+from dmformer.precision import Precision
 from tests.support import CLASSES, TINY, random_images
 
 Exported = Callable[..., Path]

@@ -18,12 +18,12 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if TEMPLATES not in path.p
 KNOWN = frozenset(FILES)
 T = TypeVar("T")
 ROOMS = (
-    "", "data", "assets", "model", "graph", "calibration", "runtimes", "evaluation", "devices", "embedding",
-    "pipeline", "cli",
+    "", "data", "assets", "tasks", "model", "graph", "calibration", "runtimes", "prediction", "evaluation",
+    "devices", "embedding", "pipeline", "cli",
 )  # fmt: skip
 """A room imports from itself and from those before it; the modules in the package's root are the first."""
-FIRST = {"", "data", "assets"}
-"""These three are one floor: images are read by the same few modules that preprocessing and bundles are made of."""
+FIRST = {"", "data", "assets", "tasks"}
+"""These are one floor: images are read by the same few modules that preprocessing, tasks and bundles are made of."""
 
 ALLOWED = {
     ("__init__.py", "*"): "the public API: every name is bound on its first use",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dmformer.bundle import Bundle
 from dmformer.targets import TARGETS
-from tests.support import ROOT, invoke, one_line, random_images
+from tests.support import ROOT, finish, invoke, one_line, random_images, start
 
 PAGE = ROOT / "docs" / "new-target.md"
 Command = Callable[..., tuple[str, str]]
@@ -74,6 +74,12 @@ def test_one_file_and_one_row_are_enough(
     page = tmp_path / "report.html"
     command("report", page, measured, bundle)
     assert "abacus" in page.read_text()
+
+    project = tmp_path / "project"
+    command("embed", bundle, "--lang", "python", "-o", project)
+    assert "onnxruntime\n" in (project / "requirements.txt").read_text(), "not in the version of another library"
+    done = start(program=(sys.executable, str(project / "self_test.py")))
+    assert finish(done).returncode == 0
 
 
 def test_what_its_row_does_not_say_is_refused_in_one_line(

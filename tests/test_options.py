@@ -32,7 +32,7 @@ class Request:
     sizes: Annotated[tuple[int, ...], Option("--size", "Of it.")] = ()
     upper: Annotated[str, Option("--upper/--lower", "Letters.", parse=str.upper)] = "X"
     inner: Inner = Inner()
-    less: Annotated[Inner, Only(("mode",))] = Inner(count=9)
+    less: Annotated[Inner, Only("mode")] = Inner(count=9)
 
 
 OPTIONS = {(leaf.flag, leaf.place): leaf for leaf in leaves(Request)}

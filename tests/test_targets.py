@@ -65,6 +65,7 @@ def test_they_are_what_they_are_named_as(row: Target) -> None:
 def test_a_row_is_readable_and_crosses_a_process_boundary(row: Target) -> None:
     assert row.title and row.library and "pip install" in row.install
     assert row.versioned
+    assert row.embedded_as in {"", *TARGETS}
     assert row.inspector is None or row.profiler, "a breakdown of the time says who told it"
     assert Target(**json.loads(json.dumps(asdict(row)))).name == row.name
     reason = get_runtime(row.name).missing_for_export()
@@ -78,6 +79,8 @@ def test_the_commands_know_them(capsys: Capture) -> None:
     assert isinstance(group, TyperGroup)
     told = next(str(vars(option)["help"]) for option in group.commands["export"].params if option.name == "target")
     assert [*TARGETS, "all"] == re.findall(r"[a-z-]+", told.partition(";")[0].replace(" or ", ", "))
+    panels = {getattr(option, "rich_help_panel", None) for option in group.commands["export"].params}
+    assert {row.panel for row in TARGETS.values()} <= panels
     with pytest.raises(UsageError) as caught:
         get_target("tpu")
     assert all(name in str(caught.value.hint) for name in TARGETS)

@@ -11,7 +11,7 @@ from dmformer.errors import ExportError
 from dmformer.graph.float16 import to_float16
 from dmformer.graph.qdq.affine import Range
 from dmformer.graph.qdq.graph import Graph
-from dmformer.manifest import Precision
+from dmformer.precision import Precision
 from dmformer.progress import Progress
 
 if TYPE_CHECKING:

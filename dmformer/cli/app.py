@@ -16,20 +16,16 @@ import typer
 from dmformer import chatter
 from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from dmformer.cli.bench import bench
-from dmformer.cli.build import EXAMPLES as BUILD_EXAMPLES
-from dmformer.cli.build import build
+from dmformer.cli.build import BUILD
 from dmformer.cli.cache import CACHE
-from dmformer.cli.calibrate import EXAMPLES as CALIBRATE_EXAMPLES
-from dmformer.cli.calibrate import calibrate
+from dmformer.cli.calibrate import CALIBRATE
 from dmformer.cli.compare import COMPARE
 from dmformer.cli.declare import Command
 from dmformer.cli.doctor import DOCTOR
 from dmformer.cli.embed import EMBED
 from dmformer.cli.exit_codes import FAULT, READER_LEFT, STOPPED, TERMINATED, WRONG_INPUT
-from dmformer.cli.export import EXAMPLES as EXPORT_EXAMPLES
-from dmformer.cli.export import export
-from dmformer.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
-from dmformer.cli.inspect import inspect
+from dmformer.cli.export import EXPORT
+from dmformer.cli.inspect import INSPECT
 from dmformer.cli.output import one_line, printable
 from dmformer.cli.predict import PREDICT
 from dmformer.cli.report import EXAMPLES as REPORT_EXAMPLES
@@ -44,7 +40,7 @@ from dmformer.files import utf8_name
 P = ParamSpec("P")
 PICTURES = {"images"}
 """Arguments whose files are opened by dmformer itself, under whatever name a camera gave them."""
-COMMANDS = (PREDICT, EMBED, COMPARE, CACHE, DOCTOR)
+COMMANDS = (EXPORT, BUILD, PREDICT, EMBED, COMPARE, INSPECT, CALIBRATE, CACHE, DOCTOR)
 PLAIN = {"dumb", "unknown"}
 """Terminals that take no commands."""
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -165,15 +161,15 @@ def add(command: Command) -> None:
     app.command(command.name, context_settings=HELP, epilog=command.epilog)(guarded(command.function()))
 
 
-app.command(context_settings=HELP, epilog=_epilog(EXPORT_EXAMPLES))(guarded(export))
-app.command(context_settings=HELP, epilog=_epilog(BUILD_EXAMPLES))(guarded(build))
+add(EXPORT)
+add(BUILD)
 app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
 add(PREDICT)
 add(EMBED)
 app.command(context_settings=HELP, epilog=_epilog(BENCH_EXAMPLES))(guarded(bench))
 add(COMPARE)
 app.command(context_settings=HELP, epilog=_epilog(REPORT_EXAMPLES))(guarded(report))
-app.command(context_settings=HELP, epilog=_epilog(INSPECT_EXAMPLES))(guarded(inspect))
-app.command(context_settings=HELP, epilog=_epilog(CALIBRATE_EXAMPLES))(guarded(calibrate))
+add(INSPECT)
+add(CALIBRATE)
 add(CACHE)
 add(DOCTOR)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import MISSING, dataclass
 from importlib import import_module
 from inspect import Parameter, Signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
@@ -19,11 +21,20 @@ if TYPE_CHECKING:
 
 Given: TypeAlias = tuple[Leaf, ...]
 """The options that were typed."""
+CONFIG = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Options from a TOML file, or those that made a bundle; what is typed wins.",
+        show_default=False,
+    ),
+]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-def read_by_something(given: Given, request: Any) -> None:
-    """Of a command all options of which are always read."""
+def as_given(given: Given, request: Any) -> Any:
+    """Of a command all options of which are always read, and of which nothing else follows."""
+    return request
 
 
 @dataclass(frozen=True)
@@ -38,8 +49,10 @@ class Command:
         show: Shows the document to people.
         help: What it does, and its exit codes.
         examples: Lines to type, and why one would.
-        check: Refuses options that nothing would read, before anything runs.
+        settle: Refuses options that nothing would read, before anything runs, and gives the request with what follows
+            from others.
         talks: Whether people's text is shown beside a JSON document too.
+        written: Whether a run can be written down: ``--config``.
     """
 
     name: str
@@ -48,8 +61,9 @@ class Command:
     show: Callable[[Any], None]
     help: str
     examples: tuple[tuple[str, str], ...] = ()
-    check: Callable[[Given, Any], None] = read_by_something
+    settle: Callable[[Given, Any], Any] = as_given
     talks: bool = True
+    written: bool = False
 
     @property
     def epilog(self) -> str | None:
@@ -61,19 +75,23 @@ class Command:
         """What Typer makes a command of: one parameter for each option. Gives the exit code."""
         options = leaves(self.request)
 
-        def call(context: typer.Context, json: bool, **typed: Any) -> int:
+        def call(context: typer.Context, json: bool, config: Path | None = None, **typed: Any) -> int:
             given = {leaf: typed[word(leaf)] for leaf in options if is_typed(context, leaf)}
-            request: Any = made(self.request, values(given))
-            self.check(tuple(given), request)
-            return self.deliver(request, json)
+            written: dict[Leaf, Any] = {}
+            if config is not None:
+                from dmformer.run_file import read_run
 
-        signature = Signature([Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)])
-        parameters = map(parameter, options)
-        json = Parameter("json", Parameter.KEYWORD_ONLY, default=False, annotation=JSON)
-        signature = signature.replace(parameters=[*signature.parameters.values(), *parameters, json])
+                written = read_run(config, options, given)
+            request: Any = made(self.request, values(written) | values(given))
+            return self.deliver(self.settle((*written, *given), request), json)
+
+        parameters = [Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context), *map(parameter, options)]
+        if self.written:
+            parameters.append(Parameter("config", Parameter.KEYWORD_ONLY, default=None, annotation=CONFIG))
+        parameters.append(Parameter("json", Parameter.KEYWORD_ONLY, default=False, annotation=JSON))
         call.__doc__ = self.help
-        call.__signature__ = signature  # type: ignore[attr-defined]
-        call.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+        call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters}
         return call
 
     def deliver(self, request: Any, json: bool) -> int:
@@ -83,7 +101,9 @@ class Command:
         module, _, name = self.run.partition(":")
         document: Document = getattr(import_module(module), name)(request, TerminalProgress())
         if self.talks or not json:
-            self.show(document)
+            # The document has stdout for itself.
+            with redirect_stdout(sys.stderr if json else sys.stdout):
+                self.show(document)
         if json:
             sys.stdout.write(document.to_json())
         return 0 if document.within_tolerance else BELOW_TOLERANCE

@@ -19,16 +19,17 @@ def show(document: DoctorDocument) -> None:
     python = f"Python {document.python}, {document.os}"
     out.print(f"[bold]dmformer {escaped(document.dmformer)}[/bold], {escaped(python)}")
     memory = document.memory_bytes
-    size = f", {size_text(memory)}" if memory else ""
-    out.print(f"CPU   {escaped(document.cpu)}, {escaped(_cores(document))}{size}")
+    cpu = f"CPU   {document.cpu}, {_cores(document)}" + (f", {size_text(memory)}" if memory else "")
+    out.print(escaped(cpu))
     out.print(f"      instruction sets: {escaped(', '.join(document.cpu_isa) or 'none that matter here')}")
     out.print(f"INT8  {escaped(document.int8)}")
     out.print(f"half  {escaped(document.half)}")
     out.print(f"GPU   {escaped(document.gpu or 'no NVIDIA GPU seen')}")
     grid = table("\nWhat can be done here", "what", "state", "how to get it")
     export = document.export
-    state = _state(export.ready, f"missing: {', '.join(export.missing)}")
-    grid.add_row("export (weights to ONNX)", state, "" if export.ready else escaped(export.install))
+    lacking = f"missing: {', '.join(export.missing)}"
+    install = "" if export.ready else export.install
+    grid.add_row("export (weights to ONNX)", _state(export.ready, lacking), escaped(install))
     for name, target in document.targets.items():
         reason, _, command = (target.missing or "").partition(": ")
         grid.add_row(f"--target {escaped(name)}", _state(not reason, reason), escaped(command))

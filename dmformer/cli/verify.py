@@ -77,7 +77,7 @@ def verify(  # noqa: PLR0913 - one parameter for each option
         max_abs_error=max_error,
         min_agreement=min_agreement,
         min_sqnr_db=min_sqnr,
-        max_top1_drop=max_drop,
+        max_drop=max_drop,
     )
     chosen = VerifyOptions(data, max_images, weights, tolerance, SessionOptions(threads, device))
     proof = verify_bundle(loaded, chosen, TerminalProgress())

@@ -6,17 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
-from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, template_files
+from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, sources, variant_of
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
-
-VARIANTS = {
-    "openvino": "openvino",
-    "onnxruntime": "onnxruntime",
-    "onnx": "onnxruntime",
-    "tensorrt": "tensorrt",
-}
-"""Target -> folder of the sources that know its runtime."""
 
 INPUTS = {"float32": "float", "uint8": "std::uint8_t"}
 """C++'s name for what an engine may take."""
@@ -46,24 +38,26 @@ class Cpp:
 
     name = "cpp"
     title = "C++17"
-    targets = tuple(VARIANTS)
+    targets = ("openvino", "onnxruntime", "tensorrt")
     inputs = tuple(INPUTS)
     resources = "."
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        sources = template_files("cpp/common") | template_files(f"cpp/{VARIANTS[bundle.manifest.target]}")
-        return {**sources, PARAMETERS_FILE: parameters(bundle).encode()}
+        return {
+            **sources("cpp", bundle, variant_of(bundle.manifest.target)),
+            PARAMETERS_FILE: parameters(bundle).encode(),
+        }
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
         return (
-            Step(CONFIGURE[VARIANTS[bundle.manifest.target]], "finds the libraries"),
+            Step(CONFIGURE[variant_of(bundle.manifest.target)], "finds the libraries"),
             Step("cmake --build build --parallel", "compiles"),
             Step("build/self-test", "compares with PyTorch; add --bench 2 to measure"),
             Step("build/classify IMAGE", "the classes of a JPEG or PNG"),
         )
 
     def notes(self, bundle: Bundle) -> str:
-        return f"{IMAGES}\n\n{NOTES[VARIANTS[bundle.manifest.target]]}"
+        return f"{IMAGES}\n\n{NOTES[variant_of(bundle.manifest.target)]}"
 
 
 def parameters(bundle: Bundle) -> str:

@@ -14,7 +14,7 @@ from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.manifest import Manifest
 from dmformer.runtimes.fitting import needed_isas
-from dmformer.targets import get_target
+from dmformer.targets import TARGETS, get_target
 
 LANGUAGES: dict[str, str] = {
     "python": "dmformer.embedding.python:Python",
@@ -29,6 +29,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 MAX_ELEMENTS = 1 << 28
 """Of a batch: a project fills up the whole of a fixed one, and a gigabyte is more than any exporter makes."""
+
+ANY_OTHER = "other"
+"""The folder below ``tasks`` of a language that can give the outputs of any task as they are."""
 
 Content = bytes | Path
 """What a file of a project holds: these bytes, or those of that file."""
@@ -60,7 +63,7 @@ class Language(Protocol):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The targets of the bundles that it can run."""
+        """The targets that it has sources for."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -98,6 +101,17 @@ def get_language(name: str) -> Language:
     return cast(Language, getattr(import_module(module), attribute)())
 
 
+def run_by(language: Language) -> tuple[str, ...]:
+    """The targets whose bundles a language runs: those that it has sources for, and what is embedded as one of them."""
+    others = (row.name for row in TARGETS.values() if row.embedded_as in language.targets)
+    return tuple(dict.fromkeys((*language.targets, *others)))
+
+
+def variant_of(target: str) -> str:
+    """The target whose sources run the engines of another, or of itself."""
+    return get_target(target).embedded_as or target
+
+
 def template_files(folder: str) -> dict[str, Content]:
     """Every file under ``templates/FOLDER``, by its path below it; caches and hidden files are left out."""
     root = TEMPLATES / folder
@@ -108,6 +122,34 @@ def template_files(folder: str) -> dict[str, Content]:
         for name, path in names.items()
         if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
     }
+
+
+def sources(language: str, bundle: Bundle, *variants: str) -> dict[str, Content]:
+    """The files of a language's project that are no parameters: what is common, of its runtime, and of its task.
+
+    Args:
+        language: Name of a folder of `TEMPLATES`.
+        bundle: Its task decides.
+        variants: Further folders below the language's.
+
+    Raises:
+        UsageError: The language has no sources for the task.
+    """
+    files: dict[str, Content] = {}
+    for folder in ("common", *variants):
+        files |= template_files(f"{language}/{folder}")
+    return files | task_files(language, bundle)
+
+
+def task_files(language: str, bundle: Bundle) -> dict[str, Content]:
+    """A language's own files for the bundle's task, or those for any other one."""
+    task = bundle.manifest.task.name
+    files = template_files(f"{language}/tasks/{task}") or template_files(f"{language}/tasks/{ANY_OTHER}")
+    if files:
+        return files
+    raise UsageError(
+        f"{bundle.path}: is for {task}, which {language} has no sources for", "use --lang python, or dmformer.Predictor"
+    )
 
 
 def engine_file(bundle: Bundle) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dmformer.bundle import Bundle
-from dmformer.embedding.languages import LANGUAGES, Content, Language, Step, check_engine, get_language
+from dmformer.embedding.languages import LANGUAGES, Content, Language, Step, check_engine, get_language, run_by
 from dmformer.embedding.readme import readme
 from dmformer.embedding.samples import FOLDER, golden_files
 from dmformer.errors import UsageError
@@ -69,13 +69,13 @@ def embed(bundle: Bundle, language: str, output: Path, force: bool = False) -> P
 def check_target(bundle: Bundle, language: Language) -> None:
     """Raises `UsageError`, which says what can be done, where the language cannot run the bundle's target."""
     target = bundle.manifest.target
-    if target in language.targets:
+    if target in run_by(language):
         return
-    able = [name for name in LANGUAGES if target in get_language(name).targets]
+    able = [name for name in LANGUAGES if target in run_by(get_language(name))]
     others = f"; {target} is run by {', '.join(able)}" if able else ""
     raise UsageError(
         f"{bundle.path}: its target is {target}, which {language.name} cannot run",
-        f"{language.name} runs {', '.join(language.targets)}: make such a bundle with "
+        f"{language.name} runs {', '.join(run_by(language))}: make such a bundle with "
         f"`dmformer export WEIGHTS --target {language.targets[0]}`{others}",
     )
 

@@ -8,10 +8,17 @@ from typing import Any
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
-from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, template_files
-
-ENGINES = {"onnx": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino"}
-"""Target -> the folder of templates, which is also the package, that runs its engine."""
+from dmformer.embedding.languages import (
+    Content,
+    Step,
+    cpu_flags,
+    engine_file,
+    passed_on,
+    sources,
+    task_files,
+    variant_of,
+)
+from dmformer.targets import get_target
 
 HEAD = '''"""What this engine needs to know, written by dmformer from the bundle's manifest."""
 
@@ -25,24 +32,24 @@ class Python:
 
     name = "python"
     title = "Python"
-    targets = tuple(ENGINES)
+    targets = ("onnxruntime", "openvino")
     inputs = ("float32", "uint8")
     resources = "."
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        runtime = ENGINES[bundle.manifest.target]
+        runtime = variant_of(bundle.manifest.target)
         return {
-            **template_files("python/common"),
-            **template_files(f"python/{runtime}"),
+            **sources("python", bundle, runtime),
             "parameters.py": parameters(bundle).encode(),
             "requirements.txt": requirements(bundle, runtime).encode(),
         }
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
+        program = next(iter(task_files("python", bundle)))
         return (
             Step("python -m pip install -r requirements.txt", "best in a virtual environment"),
             Step("python self_test.py", "compares with PyTorch, stage by stage"),
-            Step("python classify.py photo.jpg", "an image of yours"),
+            Step(f"python {program} photo.jpg", "an image of yours"),
         )
 
     def notes(self, bundle: Bundle) -> str:
@@ -79,6 +86,7 @@ def parameters(bundle: Bundle) -> str:
 def requirements(bundle: Bundle, runtime: str) -> str:
     """The runtime in the version that the bundle was built with; NumPy and Pillow in any that dmformer knows."""
     version = bundle.manifest.runtime.version
+    same = get_target(bundle.manifest.target).library == get_target(runtime).library
     # A version comes from a file; what is none would be an option of pip.
-    pinned = f"{runtime}=={version}" if re.fullmatch(r"\d+(\.\w+)*", version) else runtime
+    pinned = f"{runtime}=={version}" if same and re.fullmatch(r"\d+(\.\w+)*", version) else runtime
     return f"numpy>=1.26\npillow>=10.3\n{pinned}\n"

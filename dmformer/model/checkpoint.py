@@ -234,8 +234,8 @@ def _labels(
     else:
         return None
     kind_of_error = CheckpointError if given is None else UsageError
-    if len(labels) != config.num_classes:
-        raise kind_of_error(f"{source}: {len(labels)} labels for {config.num_classes} classes")
+    if len(labels) != config.classes:
+        raise kind_of_error(f"{source}: {len(labels)} labels for {config.classes} classes")
     # Labels are printed: no terminal control sequences, and one line each.
     if not all(map(is_plain, labels)):
         raise kind_of_error(f"{source}: control characters in a label", "Give plain text, one line for each label.")

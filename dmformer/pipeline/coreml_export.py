@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmformer.errors import UsageError
-from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
 from dmformer.pipeline.coreml_sizes import with_sizes
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
+from dmformer.pipeline.option_groups import chosen
 from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
@@ -52,7 +52,7 @@ def plan_for(options: ExportOptions) -> PackagePlan:
         UsageError: It cannot be built so.
     """
     batches = tuple(sorted({*OPEN_BATCHES, options.batch})) if options.dynamic else (options.batch,)
-    return make_plan(**{"batches": batches, **options.coreml})
+    return make_plan(batches=batches, **chosen(options.coreml))
 
 
 class CoreMlMaker(Maker):
@@ -87,8 +87,7 @@ class CoreMlMaker(Maker):
             # An image input is the package's own; to the rest of dmformer it takes the tensors that pictures give.
             manifest = draft(self.target.name, groups, prepared, replace(options, embed_preprocessing=False))
             bundle = build_bundle(request, manifest, prepared.golden)
-            asked = options.tolerance or DEFAULTS[options.precision]
-            proof = verify(bundle, prepared.answers(), tolerance=asked, progress=progress)
+            proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
             proof = with_sizes(proof, bundle, prepared, sizes[1:], progress)
             return publish(staging, bundle.with_proof(proof), proof)
 
@@ -189,7 +188,7 @@ def metadata(checkpoint: Checkpoint, plan: PackagePlan, precision: str) -> Mappi
     return {
         "author": plan.author,
         "license": plan.license,
-        "description": f"{checkpoint.name}: DMFormer, {checkpoint.config.num_classes} classes, {size}, {precision}",
+        "description": f"{checkpoint.name}: DMFormer, {checkpoint.config.classes} classes, {size}, {precision}",
         "version": __version__,
         "dmformer.preprocessing": checkpoint.preprocessing.model_dump_json(),
         "dmformer.input": "image" if plan.image_input else "tensor",

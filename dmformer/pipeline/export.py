@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, RejectedError, UsageError
-from dmformer.evaluation.verify import Answers
+from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.fields import check_elements
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
-from dmformer.manifest import check_elements
 from dmformer.pipeline.maker import get_maker
 from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.settling import choose_targets
 from dmformer.pipeline.sources import Sources, open_sources
+from dmformer.pipeline.weights import weights_for
 from dmformer.progress import Progress, Silent
 from dmformer.scratch import scratch_directory
 from dmformer.staging import check_destination, check_parents
@@ -41,7 +43,7 @@ def export_bundle(
     """Exports, builds and verifies one engine. This is ``dmformer.export``.
 
     Args:
-        weights: A checkpoint, the path of one, or None for the embedded one.
+        weights: A checkpoint, the path of one, or None for what the options name: the embedded one, if nothing.
         target: A name in `dmformer.targets.TARGETS`.
         options: Everything else; its ``targets`` are ignored.
 
@@ -69,7 +71,7 @@ def export_bundles(
     Nothing is written before the whole input has been checked; each bundle appears when it is verified.
 
     Args:
-        weights: A checkpoint, the path of one, or None for the embedded one.
+        weights: A checkpoint, the path of one, or None for what the options name.
         options: What to do.
         progress: Watches the work.
 
@@ -77,9 +79,11 @@ def export_bundles(
         DmformerError: See `dmformer.errors`.
     """
     watch = progress or Silent()
+    options = replace(options, targets=choose_targets(options.targets))
     check_options(options)
     check_parents(options.output / "bundle")
-    sources = open_sources(weights, options.size, options.data, options.max_images)
+    checkpoint, options = weights_for(weights, options)
+    sources = open_sources(checkpoint, options.size, options.data, options.max_images)
     graph_options(sources.checkpoint, options)
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
     for destination in places.values():
@@ -106,6 +110,7 @@ def check_options(options: ExportOptions) -> None:
         _require_package(package)
     if options.precision == "int8" and not options.canonical:
         raise UsageError("INT8 is made from the canonical graph", "leave out --plain")
+    options.required()
     for target in options.targets:
         get_maker(target).check(options)
     if options.golden_images < 1:
@@ -136,7 +141,7 @@ def graph_options(checkpoint: Checkpoint, options: ExportOptions) -> GraphOption
 def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: Progress) -> Prepared:
     """From weights to the ONNX graph, checked at every step against the reference on real images."""
     from dmformer.pipeline.calibrating import check_int8
-    from dmformer.pipeline.reference import answer, make_golden
+    from dmformer.pipeline.reference import make_golden, reference_outputs
 
     checkpoint = sources.checkpoint
     makers = [get_maker(target) for target in options.targets]
@@ -150,15 +155,17 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     graph = make_graph(checkpoint, reference, golden, options, progress)
 
     @cache
-    def answers() -> Answers | None:
-        dataset = sources.dataset
-        return None if dataset is None else answer(reference, dataset, checkpoint.preprocessing, progress)
+    def outputs() -> ReferenceOutputs | None:
+        dataset, file = sources.dataset, scratch / "reference.f32"
+        if dataset is None:
+            return None
+        return reference_outputs(reference, dataset, checkpoint.preprocessing, file, progress)
 
     calibration = calibrated(graph, sources, options, progress) if calibrates else None
     scanned = calibration.images if calibration else None
     if scanned is None and any(maker.scans(options) for maker in makers):
         scanned = to_scan(sources, options, progress)
-    return Prepared(checkpoint, graph, scratch, golden, answers, calibration, scanned)
+    return Prepared(checkpoint, graph, scratch, golden, outputs, calibration, scanned)
 
 
 def to_scan(sources: Sources, options: ExportOptions, progress: Progress) -> CalibrationSet | None:
@@ -216,9 +223,9 @@ def tell_int8(outcomes: list[Outcome], prepared: Prepared, progress: Progress) -
     if prepared.calibration is None or len(outcomes) < 2:
         return
     from dmformer.evaluation.agreement import cross_agreement
-    from dmformer.pipeline.int8_export import questions
+    from dmformer.pipeline.int8_export import search_images
 
-    search = questions(prepared)
-    shares = cross_agreement([outcome.bundle for outcome in outcomes], search.tensors)
+    tensors = search_images(prepared).tensors
+    shares = cross_agreement([outcome.bundle for outcome in outcomes], tensors)
     for pair, share in shares.items():
-        progress.say(f"{pair}: agreement {share:.2%} on {len(search.tensors)} images")
+        progress.say(f"{pair}: agreement {share:.2%} on {len(tensors)} images")

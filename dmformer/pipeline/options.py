@@ -1,20 +1,47 @@
-"""What an export is asked to do, as data."""
+"""What an export is asked to do, as data; see `dmformer.options`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from dmformer.manifest import Precision, Tolerance
-from dmformer.targets import DEFAULT
+from dmformer.common_options import Data, Device, MaxImages
+from dmformer.options import Option
+from dmformer.pipeline.option_groups import (
+    CoreMlOptions,
+    EngineOptions,
+    PreprocessingOptions,
+    Size,
+    ToleranceOptions,
+    WeightsOptions,
+    parse_size,
+)
+from dmformer.precision import Precision
+from dmformer.targets import DEFAULT, TARGETS
 
-DEFAULT_OUTPUT = Path("build")
-CPU_ISAS = ("amx", "avx512-vnni", "avx2-vnni", "avx512", "avx2", "arm64-i8mm", "arm64-dotprod", "arm64")
+if TYPE_CHECKING:
+    from dmformer.manifest import Tolerance
+
+GRAPH, INT8 = "Graph", "INT8"
+"""Panels of the help."""
+CpuIsa = Literal["amx", "avx512-vnni", "avx2-vnni", "avx512", "avx2", "arm64-i8mm", "arm64-dotprod", "arm64"]
+CPU_ISAS: tuple[CpuIsa, ...] = get_args(CpuIsa)
 """What the INT8 emitters know; a test keeps it equal to theirs, which needs onnx to be imported."""
 GOLDEN_IMAGES = 32
-DEFAULT_OPSET = 20
+BUNDLES = Path("build")
+"""Where bundles go, and are looked for, if nothing is said."""
+
+ImageSize = Annotated[
+    Size | None,
+    Option(
+        "--imgsz",
+        "Input size, divisible by 32; twice for height and width.",
+        GRAPH,
+        default="the checkpoint's",
+        parse=parse_size,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -34,14 +61,40 @@ class Int8Options:
         cache: Its directory; None takes the user's.
     """
 
-    calibration: Path | None = None
-    images: int = 256
-    method: Literal["minmax", "percentile", "mse", "entropy"] = "mse"
-    cpu_isa: str | None = None
-    ranges: Path | None = None
-    plan: Path | None = None
-    allow_random: bool = False
-    use_cache: bool = True
+    calibration: Annotated[
+        Path | None,
+        Option(
+            "--calibration",
+            "Images to calibrate with, without labels. Default: the embedded ones for the embedded checkpoint, "
+            "otherwise those of --data.",
+            INT8,
+        ),
+    ] = None
+    images: Annotated[int, Option("--images", "How many calibration images.", INT8, min=1)] = 256
+    method: Annotated[
+        Literal["minmax", "percentile", "mse", "entropy"],
+        Option("--method", "Ranges by minmax, percentile, mse or entropy.", INT8),
+    ] = "mse"
+    cpu_isa: Annotated[
+        CpuIsa | None,
+        Option(
+            "--cpu-isa",
+            "Instruction set of the CPU that will run it: amx, avx512-vnni, avx2-vnni, avx512, avx2, arm64-i8mm, "
+            "arm64-dotprod or arm64.",
+            INT8,
+            default="this machine's",
+        ),
+    ] = None
+    ranges: Annotated[Path | None, Option("--ranges", "Ranges that dmformer calibrate wrote.", INT8)] = None
+    plan: Annotated[
+        Path | None, Option("--plan", "Precision by layer group, as JSON; no other plan is searched.", INT8)
+    ] = None
+    allow_random: Annotated[
+        bool, Option("--allow-random-calibration", "Calibrate on random numbers, where only speed matters.", INT8)
+    ] = False
+    use_cache: Annotated[bool, Option("--cache/--no-cache", "Reuse ranges of the same weights and images.", INT8)] = (
+        True
+    )
     cache: Path | None = None
 
 
@@ -50,47 +103,78 @@ class ExportOptions:
     """The choices of one export; the defaults are what most people want.
 
     Attributes:
-        targets: Names in `dmformer.targets.TARGETS`.
-        precision: ``fp32``, ``fp16`` or ``int8``.
+        targets: Names in `dmformer.targets.TARGETS`; ``all`` stands for those that can be built here.
+        precision: ``fp32``, ``fp16`` or ``int8``. The command line chooses what is natural to the targets.
         size: Height and width of the input; None keeps the checkpoint's.
         batch: Images in a batch.
         dynamic: Leave the batch dimension open.
-        opset: ONNX operator set.
         simplify: Run onnxsim.
+        opset: ONNX operator set.
         canonical: Fold BatchNorm and layer scale before the export; off only to compare with the plain graph.
-        output: Bundles are written as ``output/<model>-<target>-<precision>/``.
-        force: Replace bundles that exist.
+        embed_preprocessing: Let the engine take pixels, uint8 ``[N, H, W, C]``, and normalize them itself.
         data: Labelled images to verify on; None takes the embedded test set for the embedded checkpoint.
         max_images: Verify on at most this many of them, spread evenly; None takes all.
-        golden_images: How many samples travel in the bundle.
-        tolerance: What must hold; None takes the precision's default.
+        weights: Which weights, where the call names none.
         int8: Calibration and plan of an INT8 engine.
-        build: What an engine for NVIDIA's libraries is built with: fields of
-            `dmformer.runtimes.tensorrt.plan.BuildPlan`; None and what is missing stand for the default.
-        coreml: What a Core ML package is built with: fields of `dmformer.runtimes.coreml.plan.PackagePlan`; None and
-            what is missing stand for the default.
-        timing_cache: File in which NVIDIA's builder keeps timings; None takes the user's own.
-        embed_preprocessing: Let the engine take pixels, uint8 ``[N, H, W, C]``, and normalize them itself.
+        preprocessing: How training prepared images, where the weights do not say it or say it wrong.
+        output: Bundles are written as ``output/<model>-<target>-<precision>/``.
+        build: What an engine for NVIDIA's libraries is built with.
+        coreml: What a Core ML package is built with.
+        force: Replace bundles that exist.
         device: Where the engine is tried and verified: ``cpu``, or for NVIDIA's libraries also ``cuda:1``.
+        tolerance: What must hold, over the precision's default.
+        golden_images: How many samples travel in the bundle.
     """
 
-    targets: tuple[str, ...] = (DEFAULT,)
-    precision: Precision = "fp32"
-    size: tuple[int, int] | None = None
-    batch: int = 1
-    dynamic: bool = False
-    opset: int = DEFAULT_OPSET
-    simplify: bool = True
-    canonical: bool = True
-    output: Path = DEFAULT_OUTPUT
-    force: bool = False
-    data: Path | None = None
-    max_images: int | None = None
-    golden_images: int = GOLDEN_IMAGES
-    tolerance: Tolerance | None = None
+    targets: Annotated[
+        tuple[str, ...],
+        Option(
+            "--target -t",
+            f"{', '.join(TARGETS)} or all; may be given several times.",
+            default=DEFAULT,
+        ),
+    ] = (DEFAULT,)
+    precision: Annotated[
+        Precision,
+        Option("--fp32", "Full precision (the default).", const="fp32"),
+        Option("--half --fp16", "FP16 weights; the table says what executes.", const="fp16"),
+        Option("--int8", "INT8, calibrated and verified; falls back layer by layer to hold --max-drop.", const="int8"),
+    ] = "fp32"
+    size: ImageSize = None
+    batch: Annotated[int, Option("--batch", "Images in a batch.", GRAPH, min=1)] = 1
+    dynamic: Annotated[bool, Option("--dynamic", "Leave the batch size open.", GRAPH)] = False
+    simplify: Annotated[bool, Option("--simplify/--no-simplify", "Run onnxsim on the graph.", GRAPH)] = True
+    opset: Annotated[int, Option("--opset", "ONNX operator set, 20 or later.", GRAPH)] = 20
+    canonical: Annotated[
+        bool, Option("--canonical/--plain", "Fold BatchNorm and layer scale first (exact).", GRAPH)
+    ] = True
+    embed_preprocessing: Annotated[
+        bool,
+        Option(
+            "--embed-preprocessing",
+            "The engine takes pixels (uint8, NHWC, of its size) and normalizes them itself.",
+            GRAPH,
+        ),
+    ] = False
+    data: Data = None
+    max_images: MaxImages = None
+    weights: WeightsOptions = field(default_factory=WeightsOptions)
     int8: Int8Options = field(default_factory=Int8Options)
-    build: Mapping[str, object] = field(default_factory=dict)
-    coreml: Mapping[str, object] = field(default_factory=dict)
-    timing_cache: Path | None = None
-    embed_preprocessing: bool = False
-    device: str = "cpu"
+    preprocessing: PreprocessingOptions = field(default_factory=PreprocessingOptions)
+    output: Annotated[Path, Option("--output -o", "Bundles go to OUTPUT/<model>-<target>-<precision>/.")] = BUNDLES
+    build: EngineOptions = field(default_factory=EngineOptions)
+    coreml: CoreMlOptions = field(default_factory=CoreMlOptions)
+    force: Annotated[bool, Option("--force", "Replace bundles that exist.")] = False
+    device: Device = "cpu"
+    tolerance: ToleranceOptions = field(default_factory=ToleranceOptions)
+    golden_images: int = GOLDEN_IMAGES
+
+    def required(self) -> Tolerance:
+        """What an engine must keep.
+
+        Raises:
+            UsageError: A value of `tolerance` is no number, or out of range.
+        """
+        from dmformer.evaluation.tolerances import DEFAULTS
+
+        return self.tolerance.over(DEFAULTS[self.precision])

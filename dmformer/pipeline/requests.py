@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from dmformer.common_options import Bundled, Device, Threads
-from dmformer.options import Option
+from dmformer.common_options import Bundled, Data, Device, MaxImages, Threads
+from dmformer.options import Only, Option
+from dmformer.pipeline.option_groups import EngineOptions, Size, WeightsOptions, parse_size
+from dmformer.pipeline.options import ImageSize, Int8Options
+from dmformer.targets import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,93 @@ class CacheOptions:
 @dataclass(frozen=True)
 class DoctorOptions:
     """What this machine can do: nothing is asked besides."""
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """Ranges to measure.
+
+    Attributes:
+        output: The file to write.
+        int8: The images, and how ranges follow from them.
+        size: Height and width of the input; None keeps the checkpoint's.
+        weights: Which weights.
+        force: Replace a file that exists.
+    """
+
+    output: Annotated[Path, Option("--output -o", "The ranges file to write.")] = Path("ranges.json")
+    int8: Annotated[Int8Options, Only("calibration", "images", "method", "allow_random", "use_cache")] = field(
+        default_factory=Int8Options
+    )
+    size: ImageSize = None
+    weights: WeightsOptions = field(default_factory=WeightsOptions)
+    force: Annotated[bool, Option("--force", "Replace a file that exists.")] = False
+
+
+SENSITIVITY = "INT8 sensitivity"
+"""Panel of the help."""
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """What to look into.
+
+    Attributes:
+        path: Weights, an ONNX file or a bundle; None takes the embedded checkpoint.
+        size: Height and width to count for, where weights are inspected; None keeps the checkpoint's.
+        preset: Look into a preset in place of a file: ``tiny``, ``small`` or ``large``.
+        sensitivity: Tell what INT8 costs and saves, by layer group.
+        target: Whose rules hold then.
+        granularity: ``stage`` (one kind of layer in one stage) or ``block`` (every group alone).
+        picture: File to draw it into.
+        data: Labelled images to measure it on; None takes the embedded test set for the embedded checkpoint.
+        max_images: Measure on at most this many, spread evenly.
+        int8: The images to calibrate with.
+    """
+
+    path: Annotated[
+        Path | None, Option("path", "Weights, an ONNX file or a bundle. Default: the embedded checkpoint.")
+    ] = None
+    size: Annotated[
+        Size | None,
+        Option(
+            "--imgsz",
+            "Input size to count for, where weights are inspected.",
+            default="the checkpoint's",
+            parse=parse_size,
+        ),
+    ] = None
+    preset: Annotated[str | None, Option("--preset", "Inspect a preset: tiny, small or large.")] = None
+    sensitivity: Annotated[bool, Option("--sensitivity", "What INT8 costs and saves, by layer group.", SENSITIVITY)] = (
+        False
+    )
+    target: Annotated[str, Option("--target -t", "The runtime to measure in.", SENSITIVITY)] = DEFAULT
+    granularity: Annotated[
+        Literal["stage", "block"],
+        Option("--granularity", "stage, or block for every group alone.", SENSITIVITY),
+    ] = "stage"
+    picture: Annotated[Path | None, Option("--picture", "Draw it into a .svg, .png or .pdf.", SENSITIVITY)] = None
+    data: Data = None
+    max_images: MaxImages = None
+    int8: Annotated[Int8Options, Only("calibration", "images", "allow_random")] = field(default_factory=Int8Options)
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """An engine to build on this machine.
+
+    Attributes:
+        bundle: A bundle for one of NVIDIA's libraries.
+        output: Where the new bundle goes; None takes the bundle's own place.
+        engine: What changes against the export.
+        trtexec: Only tell NVIDIA's own command for this version of the library.
+        force: Replace a bundle at `output`.
+    """
+
+    bundle: Annotated[Path, Option("bundle", "A bundle for tensorrt or tensorrt-rtx.")]
+    output: Annotated[Path | None, Option("--output -o", "Write here.", default="in the place of the bundle")] = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    trtexec: Annotated[str | None, Option("--trtexec", "Print the command for this version instead of building.")] = (
+        None
+    )
+    force: Annotated[bool, Option("--force", "Replace a bundle at --output.")] = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dmformer import assets
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.data.dataset import Dataset, subset
-from dmformer.data.open import check_labels, open_dataset
+from dmformer.data.open import open_dataset
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
@@ -85,7 +85,7 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
     if data is None and not embedded:
         return None, None
     dataset = open_dataset(data or assets.TEST_IMAGES, checkpoint.labels)
-    check_labels(dataset, checkpoint.config.num_classes)
+    checkpoint.config.task.check(dataset, checkpoint.config.classes)
     if data is not None:
         return dataset, None
     return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"
@@ -93,4 +93,9 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
 
 def is_of_embedded_checkpoint(bundle: Bundle) -> bool:
     """Whether a bundle was made from the checkpoint that this package embeds."""
-    return assets.CHECKPOINT.is_file() and bundle.manifest.source.sha256 == sha256_of(assets.CHECKPOINT)
+    return is_embedded(bundle.manifest.source.sha256)
+
+
+def is_embedded(digest: str) -> bool:
+    """Whether this is the SHA-256 of the checkpoint that this package embeds."""
+    return assets.CHECKPOINT.is_file() and digest == sha256_of(assets.CHECKPOINT)

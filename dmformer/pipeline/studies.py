@@ -5,23 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from dmformer.calibration.ranges import Ranges, save_ranges
 from dmformer.calibration.sensitivity import Sensitivity
+from dmformer.documents import Document, schema
 from dmformer.files import check_output
 from dmformer.pipeline.export import check_options, prepare
-from dmformer.pipeline.int8_export import questions, workshop_for
+from dmformer.pipeline.int8_export import search_images, workshop_for
 from dmformer.pipeline.making import Prepared
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.requests import CalibrateOptions
 from dmformer.pipeline.sources import open_sources
-from dmformer.progress import Progress
+from dmformer.pipeline.weights import weights_for
+from dmformer.progress import Progress, Silent
 from dmformer.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
 
 T = TypeVar("T")
+
+
+class CalibrateDocument(Document):
+    """A file of ranges: how many, from how many images, and by which method."""
+
+    schema_: Literal["dmformer.calibrate/1"] = schema("dmformer.calibrate/1")
+    path: str
+    images: int
+    method: str
+    ranges: int
+    channel_scales: int
+
+
+def calibrate(options: CalibrateOptions, progress: Progress | None = None) -> CalibrateDocument:
+    """Measures the activation ranges of weights on images, and writes them.
+
+    Raises:
+        DmformerError: See `write_ranges`.
+    """
+    export = ExportOptions(weights=options.weights, size=options.size, force=options.force, int8=options.int8)
+    ranges = write_ranges(None, export, options.output, progress or Silent())
+    return CalibrateDocument(
+        path=str(options.output),
+        images=ranges.count,
+        method=ranges.method,
+        ranges=len(ranges.sites),
+        channel_scales=len(ranges.scales),
+    )
 
 
 def write_ranges(
@@ -33,7 +64,7 @@ def write_ranges(
         OutputError: The file exists and ``force`` is off, or cannot be written.
         DmformerError: See `dmformer.errors`.
     """
-    inputs = [weights, options.data, options.int8.calibration]
+    inputs = [weights, options.weights.path, options.weights.labels, options.data, options.int8.calibration]
     check_output(output, force=options.force, inputs=[Path(one) for one in inputs if isinstance(one, str | Path)])
     ranges = _with_prepared(weights, options, progress, _ranges_of)
     save_ranges(ranges, output)
@@ -50,7 +81,7 @@ def study_sensitivity(
 ) -> list[Sensitivity]:
     """What the integers of each unit cost and save, by the rules of the first target.
 
-    Measured in what `dmformer.pipeline.trial.run_by` says, which need not be that target's own runtime.
+    Measured in what the target's row says, which need not be its own runtime: see `dmformer.targets.Target.tried_in`.
 
     Args:
         weights: See `dmformer.pipeline.export.export_bundles`.
@@ -64,7 +95,7 @@ def study_sensitivity(
 
     def study(prepared: Prepared) -> list[Sensitivity]:
         workshop = workshop_for(options.targets[0], prepared, options)
-        return workshop.sensitivities(questions(prepared), granularity, progress)
+        return workshop.sensitivities(search_images(prepared), granularity, progress)
 
     return _with_prepared(weights, options, progress, study)
 
@@ -74,7 +105,8 @@ def _with_prepared(
 ) -> T:
     chosen = replace(options, precision="int8")
     check_options(chosen)
-    sources = open_sources(weights, chosen.size, chosen.data, chosen.max_images)
+    checkpoint, chosen = weights_for(weights, chosen)
+    sources = open_sources(checkpoint, chosen.size, chosen.data, chosen.max_images)
     for note in sources.notes:
         progress.say(note)
     with scratch_directory() as scratch:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.evaluation.layers.engine import engine_line
-from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
 from dmformer.graph.dla import dla_report
 from dmformer.manifest import Manifest, Proof
@@ -90,18 +89,17 @@ def alternative(
 
 def plan_for(options: ExportOptions) -> BuildPlan:
     """The build that the options ask for; an open batch gets a profile from one image to eight."""
-    build: dict[str, Any] = dict(options.build)
     batches = {"min_batch": options.batch, "opt_batch": options.batch, "max_batch": options.batch}
     if options.dynamic:
         batches |= {"min_batch": 1, "max_batch": max(LARGEST_OPEN_BATCH, options.batch)}
-    return make_plan(**{**batches, **{name: value for name, value in build.items() if value is not None}})
+    return make_plan(**{**batches, **options.build.plan()})
 
 
 def build_parameters(plan: BuildPlan, options: ExportOptions) -> dict[str, Any]:
     """The plan as a request carries it, with the timing cache of this machine."""
     parameters = plan.model_dump(mode="json", by_alias=True)
-    if options.timing_cache is not None:
-        parameters[TIMING_CACHE] = str(options.timing_cache)
+    if options.build.timing_cache is not None:
+        parameters[TIMING_CACHE] = str(options.build.timing_cache)
     return parameters
 
 
@@ -116,9 +114,8 @@ def proven(
     """The proof of the engine where it can run, otherwise that of its numerical twin in ONNX Runtime."""
     reason = family.unable_to_run()
     if reason is None:
-        tolerance = options.tolerance or DEFAULTS[options.precision]
         opening = SessionOptions(device=options.device)
-        return verify(bundle, prepared.answers(), tolerance=tolerance, options=opening, progress=progress)
+        return verify(bundle, prepared.reference(), tolerance=options.required(), options=opening, progress=progress)
     progress.say(f"verified through its twin in ONNX Runtime: {reason.partition(': ')[0]}")
     return twin_proof(bundle.manifest, typed, prepared, options, progress)
 
@@ -129,8 +126,7 @@ def twin_proof(
     """The proof of a typed graph's numerical twin."""
     from dmformer.pipeline.twins import twin_bundle
 
-    tolerance = options.tolerance or DEFAULTS[options.precision]
     with scratch_directory() as scratch:
         twin = twin_bundle(manifest, prepared.golden, typed, scratch)
-        proof = verify(twin, prepared.answers(), tolerance=tolerance, progress=progress)
+        proof = verify(twin, prepared.reference(), tolerance=options.required(), progress=progress)
     return proof.model_copy(update={"by": "twin"})

@@ -15,19 +15,18 @@ from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.observe import run_over
 from dmformer.calibration.plan import default_plan
 from dmformer.calibration.seams import Seam, find_seams
-from dmformer.calibration.sensitivity import relative_noise
 from dmformer.graph.qdq.graph import Graph
 from dmformer.model.config import ModelConfig
 from tests.calibration.graphs import ISA, batches, calibration_set, canonical_graph, images
 from tests.graph.heads import Head, Resizing, dense_graph, heads
-from tests.support import TINY
+from tests.support import TINY, relative_noise
 
 STEM = ((1, "stem.relu"), (2, "stem.relu.1"))
 DEEPER = TINY.model_copy(update={"depths": (1, 2, 1, 1)})
 
 
 LOADABLE: tuple[Resizing, ...] = ("scales", "shape")
-"""Not ``axes``: ONNX Runtime 1.22 to 1.27 fails to load a Resize with axes behind integer convolutions, when it moves
+"""Not ``axes``: ONNX Runtime 1.31 fails to load a Resize with axes behind integer convolutions, when it moves
 their transpositions through it."""
 
 

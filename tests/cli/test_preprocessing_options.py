@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dmformer.cli.weights import with_preprocessing
 from dmformer.errors import UsageError
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.model.inputs import FIELDS, assumption
+from dmformer.pipeline.option_groups import PreprocessingOptions, parse_floats
+from dmformer.pipeline.weights import with_preprocessing
 from dmformer.preprocessing import IMAGENET, Preprocessing
 from tests.model.small_models import small_config
 
@@ -25,7 +26,8 @@ def undescribed() -> Checkpoint:
 
 
 def chosen(checkpoint: Checkpoint, size: int | None = None, **given: Any) -> Checkpoint:
-    found = with_preprocessing(checkpoint, None if size is None else (size, size), **given)
+    given |= {name: parse_floats(name, given[name]) for name in ("mean", "std") if name in given}
+    found = with_preprocessing(checkpoint, PreprocessingOptions(**given), None if size is None else (size, size))
     assert found is not None
     return found
 

@@ -7,15 +7,16 @@ import pydoc
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from pydantic import TypeAdapter
 
 from dmformer.cli.app import COMMANDS
 from dmformer.cli.declare import Command
+from dmformer.documents import Document
 from dmformer.options import Leaf, choices, leaves, made
-from tests.support import document_of
+from tests.support import answer_of
 
 EVERY = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 
@@ -61,9 +62,12 @@ def test_a_command_takes_its_request_and_gives_a_document(command: Command) -> N
     function = pydoc.locate(command.run.replace(":", "."))
     assert inspect.isfunction(function)
     assert get_type_hints(function)["options"] in {command.request, command.request | None}
-    schema = document_of(command.name).model_fields["schema_"]
-    assert get_origin(schema.annotation) is not Literal or get_args(schema.annotation) == (schema.default,)
-    assert str(schema.default).startswith(f"dmformer.{command.name}/")
+    answer = answer_of(command.name)
+    for document in get_args(answer) or (answer,):
+        assert issubclass(document, Document)
+        schema = document.model_fields["schema_"]
+        assert get_args(schema.annotation) == (schema.default,)
+        assert str(schema.default).startswith(f"dmformer.{command.name}/")
 
 
 @EVERY

@@ -6,6 +6,7 @@ import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,12 +14,13 @@ import torch
 from dmformer.bundle import Bundle
 from dmformer.graph.coreml.conversion import Recipe, convert
 from dmformer.graph.coreml.package import write_package
-from dmformer.manifest import Precision
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.network import DMFormer
 from dmformer.pipeline.export import export_bundles
+from dmformer.pipeline.option_groups import CoreMlOptions
 from dmformer.pipeline.options import ExportOptions, Int8Options
+from dmformer.precision import Precision
 
 Bundled = Callable[..., Path]
 INSIDE = "model.mlpackage/Data/com.apple.CoreML"
@@ -57,7 +59,7 @@ def bundled(weights: Path, labelled: Path, tmp_path_factory: pytest.TempPathFact
     """Gives a Core ML bundle, made once in a session. Not to be changed: copy it."""
 
     @functools.cache
-    def make(precision: Precision = "fp32", dynamic: bool = False, **coreml: object) -> Path:
+    def make(precision: Precision = "fp32", dynamic: bool = False, **coreml: Any) -> Path:
         options = ExportOptions(
             targets=("coreml",),
             precision=precision,
@@ -67,7 +69,7 @@ def bundled(weights: Path, labelled: Path, tmp_path_factory: pytest.TempPathFact
             # The golden samples must be like the images that are calibrated on.
             data=labelled if precision == "int8" else None,
             int8=Int8Options(calibration=labelled, images=12, use_cache=False),
-            coreml=coreml,
+            coreml=CoreMlOptions(**coreml),
         )
         outcome = export_bundles(weights, options)[0]
         assert outcome.proof.passed, outcome.proof.failures

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dmformer.bundle import Bundle, entry_of, sha256_of
-from dmformer.manifest import Precision
+from dmformer.precision import Precision
 from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.mlprogram.messages import BlobReference, Value
 from dmformer.runtimes.mlprogram.package import read_package

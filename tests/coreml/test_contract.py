@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from dmformer.bundle import Bundle
-from dmformer.manifest import Precision
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
+from dmformer.precision import Precision
 from tests.coreml.conftest import Bundled
 from tests.runtimes.contract import Exported, RuntimeContract
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from dmformer.bundle import Bundle
-from dmformer.cli.coreml import parse_sizes
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.verify import verify
 from dmformer.model.checkpoint import Checkpoint
+from dmformer.pipeline.option_groups import parse_sizes
 from dmformer.preprocessing import preprocess
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.coreml.plan import make_plan, sizes_of

@@ -16,17 +16,16 @@ from dmformer.bundle import Bundle
 from dmformer.data.idx import read_idx
 from dmformer.errors import DataError, UsageError
 from dmformer.graph.qdq.scheme import CPU_ISAS as EMITTER_ISAS
-from dmformer.manifest import Tolerance
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.pipeline import trial
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.layer_errors import errors_of
+from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.pipeline.options import CPU_ISAS, ExportOptions, Int8Options
 from dmformer.pipeline.studies import study_sensitivity, write_ranges
 from dmformer.progress import Silent
-from tests.support import TINY, Notes, random_images, snapshot
+from tests.support import LOOSE, TINY, Notes, random_images, snapshot
 
-LOOSE = Tolerance()
 COUNT = 16
 
 
@@ -134,8 +133,8 @@ def test_a_broken_floor_puts_layers_back_to_float(weights: Path, noise: Path, la
     sqnr = plain.proof.comparisons[-1].sqnr_db
     assert sqnr is not None
     notes = Notes()
-    asked = Tolerance(min_sqnr_db=sqnr + 2)
-    better = export_bundles(weights, options(tmp_path / "2", noise, data=labelled, tolerance=asked), notes)[0]
+    tolerance = replace(LOOSE, min_sqnr=sqnr + 2)
+    better = export_bundles(weights, options(tmp_path / "2", noise, data=labelled, tolerance=tolerance), notes)[0]
     assert any("below the floor" in line for line in notes.said)
     assert better.proof.passed, better.proof.failures
     before, after = (outcome.bundle.manifest.precision.groups for outcome in (plain, better))
@@ -143,8 +142,8 @@ def test_a_broken_floor_puts_layers_back_to_float(weights: Path, noise: Path, la
 
 
 def test_a_floor_that_nothing_holds_is_rejected(weights: Path, images: Path, tmp_path: Path) -> None:
-    asked = Tolerance(min_sqnr_db=500)
-    outcome = export_bundles(weights, options(tmp_path / "out", images, tolerance=asked))[0]
+    tolerance = ToleranceOptions(min_sqnr=500)
+    outcome = export_bundles(weights, options(tmp_path / "out", images, tolerance=tolerance))[0]
     assert not outcome.proof.passed
     assert outcome.bundle.path.name == "mini-onnxruntime-int8.rejected"
 

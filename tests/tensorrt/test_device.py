@@ -12,10 +12,10 @@ from typer.main import get_command
 
 from dmformer.bundle import Bundle
 from dmformer.cli.app import app
-from dmformer.cli.options import NVIDIA
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
+from dmformer.pipeline.option_groups import NVIDIA
 from dmformer.pipeline.twins import twin_bundle
 from dmformer.runtimes.registry import open_bundle
 from dmformer.runtimes.tensorrt.bundles import family_of, instructions, plan_in

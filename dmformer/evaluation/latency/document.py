@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: the document ``dmformer.bench/1``.
+"""What a measurement leaves behind: the document ``dmformer.bench/2``.
 
 Pydantic models, because `compare` and `report` read it from files that anybody may have written.
 ``docs/bench.schema.json`` is this module's JSON Schema; a test keeps the two equal.
@@ -14,12 +14,14 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 
 from dmformer.environment import Count, Environment, Ratio, Text
 from dmformer.errors import DataError
+from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.settings import Boundary
-from dmformer.manifest import Decibels, Percent, Share, Strict
+from dmformer.fields import Share, Strict
 from dmformer.reading import read_json
+from dmformer.tasks import version_1
 from dmformer.texts import first_problem, plain
 
-SCHEMA = "dmformer.bench/1"
+SCHEMA, FIRST_SCHEMA = "dmformer.bench/2", "dmformer.bench/1"
 EVALUATOR, NO_DEVICE = "evaluator", "not a device"
 """Provider of sessions that only evaluate a program, as the Core ML one off a Mac, and what is said of them."""
 MAX_BYTES = 64 << 20
@@ -80,21 +82,6 @@ class Histogram(Strict):
         if len(self.edges_ms) != len(self.counts) + 1 or list(self.edges_ms) != sorted(self.edges_ms):
             raise ValueError("edges must rise and be one more than counts")
         return self
-
-
-class Accuracy(Strict):
-    """What the bundle's own proof says, on the largest set that it names: see `dmformer.manifest.Comparison`."""
-
-    data: Text
-    images: Count
-    verified: bool
-    top1: Percent | None = None
-    reference_top1: Percent | None = None
-    top5: Percent | None = None
-    reference_top5: Percent | None = None
-    agreement: Share | None = None
-    sqnr_db: Decibels | None = None
-    max_abs_error: Annotated[float, Field(ge=0)] | None = None
 
 
 class PartTime(Strict):
@@ -250,7 +237,7 @@ class Result(Strict):
 class Document(Strict):
     """One measurement of several candidates, taken side by side."""
 
-    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/1$")] = SCHEMA
+    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/2$")] = SCHEMA
     taken_at: Text
     command: Command
     settings: Asked
@@ -282,7 +269,9 @@ def read_document(path: Path | str) -> Document:
     except ValueError as error:
         raise DataError(f"{path}: is not JSON", again) from error
     schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
+    if schema == FIRST_SCHEMA:
+        document = version_1.measurement_of(document) | {"schema": SCHEMA}
+    elif schema != SCHEMA:
         raise DataError(f"{path}: its schema is {ascii(schema)[:80]}, this version reads {SCHEMA!r}", again)
     try:
         return Document.model_validate(document)

@@ -95,4 +95,4 @@ def build_package(asked: Asked, precision: str, target: str, weights: Path, dire
 def _labels(asked: Asked) -> tuple[str, ...] | None:
     if not asked.plan.classifier:
         return None
-    return asked.labels or tuple(str(index) for index in range(asked.config.num_classes))
+    return asked.labels or tuple(str(index) for index in range(asked.config.classes))

@@ -1,0 +1,113 @@
+"""What ``dmformer build`` does: the engine of a bundle, on the device that it is for. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from dmformer.bundle import Bundle
+from dmformer.documents import Document, schema
+from dmformer.evaluation.layers.engine import engine_line
+from dmformer.evaluation.verify import asked_at_export, verify
+from dmformer.manifest import Proof
+from dmformer.pipeline.requests import BuildOptions
+from dmformer.progress import Progress, Silent
+from dmformer.runtimes.tensorrt.bundles import command_line, family_of, plan_in, rebuild
+from dmformer.runtimes.tensorrt.plan import BuildPlan, make_plan
+from dmformer.staging import staged
+from dmformer.summary import summarize
+
+
+class BuildDocument(Document):
+    """An engine that was built, or NVIDIA's command for it.
+
+    Attributes:
+        path: The new bundle; None where only the command was asked for.
+        verified: Whether it answers like PyTorch; None where it could not run here, and ``reason`` says why.
+        figures: Of the verification: see `dmformer.summary.summarize`.
+        command: NVIDIA's own.
+    """
+
+    schema_: Literal["dmformer.build/1"] = schema("dmformer.build/1")
+    path: str | None = None
+    verified: bool | None = None
+    reason: str | None = None
+    figures: dict[str, Any] | None = None
+    command: str | None = None
+
+    @property
+    def within_tolerance(self) -> bool:
+        return self.verified is not False
+
+
+def build(options: BuildOptions, progress: Progress | None = None) -> BuildDocument:
+    """Builds a bundle's engine on this machine, and verifies it where it can run here.
+
+    What is not asked for is as the bundle was exported.
+
+    Raises:
+        UsageError: A value is out of range, or batches are not in order.
+        DmformerError: See `dmformer.runtimes.tensorrt.bundles.rebuild`.
+    """
+    watch = progress or Silent()
+    bundle = Bundle.load(options.bundle)
+    family = family_of(bundle.manifest.target)
+    plan = make_plan(**{**plan_in(bundle).model_dump(by_alias=True), **options.engine.plan()})
+    if options.trtexec is not None:
+        return BuildDocument(command=command_line(family, bundle, plan, options.trtexec))
+    if options.engine.dla_core is not None:
+        tell_dla(bundle, watch)
+    built, proof = build_bundle(bundle, plan, options, watch)
+    path = str(built.path)
+    if proof is None:
+        return BuildDocument(path=path, reason=family.unable_to_run())
+    return BuildDocument(path=path, verified=proof.passed, figures=summarize(built, proof))
+
+
+def tell_dla(bundle: Bundle, progress: Progress) -> None:
+    """What would fall back from the DLA to the GPU, before anyone waits for a build."""
+    if find_spec("onnx") is None:
+        progress.say("DLA: dmformer export --dla tells what falls back to the GPU; here, onnx is not installed")
+        return
+    import onnx
+
+    from dmformer.graph.dla import dla_report
+
+    for line in dla_report(onnx.load(str(bundle.file("graph")))):
+        progress.say(line)
+
+
+def build_bundle(
+    bundle: Bundle, plan: BuildPlan, options: BuildOptions, progress: Progress
+) -> tuple[Bundle, Proof | None]:
+    """Builds and verifies an engine, and puts the finished bundle into place.
+
+    Args:
+        bundle: Holds the typed graph.
+        plan: What is to be built.
+        options: Where the new bundle goes, and the builder's timings; the old one's place is replaced unless it names
+            another.
+        progress: Watches.
+
+    Returns:
+        The bundle, and its proof: None where an engine was built that cannot run here.
+
+    Raises:
+        DmformerError: See `dmformer.runtimes.tensorrt.bundles.rebuild`.
+    """
+    family = family_of(bundle.manifest.target)
+    destination: Path = options.output or options.bundle
+    with staged(destination, options.output is None or options.force) as staging:
+        built = rebuild(family, bundle, plan, staging.directory, options.engine.timing_cache, progress)
+        if line := engine_line(built):
+            progress.say(line)
+        proof = None
+        if family.unable_to_run() is None:
+            proof = verify(built, tolerance=asked_at_export(bundle), progress=progress)
+            built = built.with_proof(proof)
+        elif bundle.manifest.proof is not None and bundle.manifest.proof.by == "twin":
+            # The twin of the same graph is as true of this engine as of the one before.
+            built = built.with_proof(bundle.manifest.proof)
+        return replace(built, path=staging.publish(destination)), proof

@@ -1,0 +1,185 @@
+"""What ``dmformer inspect`` does: what weights, an ONNX file or a bundle are made of, and what INT8 costs and saves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dmformer.bundle import Bundle
+from dmformer.documents import Document, schema
+from dmformer.errors import UsageError
+from dmformer.evaluation.layers.engine import parts_of_engine
+from dmformer.fields import Strict
+from dmformer.pipeline.option_groups import Size
+from dmformer.pipeline.requests import InspectOptions
+from dmformer.progress import Progress, Silent
+from dmformer.summary import summarize
+from dmformer.targets import get_target, load
+
+if TYPE_CHECKING:
+    from dmformer.model.checkpoint import Checkpoint
+
+
+class Inspected(Document):
+    """Base of what is told of one kind of thing."""
+
+    schema_: Literal["dmformer.inspect/1"] = schema("dmformer.inspect/1")
+
+
+class Part(Strict):
+    """Parameters and multiply-accumulates of a part of the network."""
+
+    name: str
+    parameters: int
+    macs: int
+
+
+class WeightsDocument(Inspected):
+    """Configuration and counts of weights, for one input size."""
+
+    kind: Literal["weights"] = "weights"
+    name: str
+    sha256: str
+    size: tuple[int, int]
+    parameters: int
+    macs: int
+    parts: tuple[Part, ...]
+    config: dict[str, Any]
+    preprocessing: dict[str, Any]
+    labels: tuple[str, ...] | None
+    notes: tuple[str, ...]
+
+
+class OnnxDocument(Inspected):
+    """See `dmformer.graph.summary.describe_onnx`."""
+
+    kind: Literal["onnx"] = "onnx"
+    path: str
+    opset: dict[str, int]
+    producer: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: int
+    operators: dict[str, int]
+    metadata: tuple[str, ...]
+
+
+class BundleDocument(Inspected):
+    """A checked bundle's manifest and its figures; the rest where its target tells it."""
+
+    kind: Literal["bundle"] = "bundle"
+    path: str
+    manifest: dict[str, Any]
+    summary: dict[str, Any] | None
+    neural_engine: tuple[dict[str, Any], ...] | None = None
+    engine_precision: tuple[dict[str, Any], ...] | None = None
+
+
+class Unit(Strict):
+    """See `dmformer.calibration.sensitivity.Sensitivity`."""
+
+    unit: str
+    groups: tuple[str, ...]
+    noise: float
+    saved_ms: float
+
+
+class SensitivityDocument(Inspected):
+    """What each unit's integers cost and save by one target's rules, and what they were measured in."""
+
+    kind: Literal["sensitivity"] = "sensitivity"
+    target: str
+    measured_in: str
+    units: tuple[Unit, ...]
+    picture: str | None
+
+
+def inspect(
+    options: InspectOptions, progress: Progress | None = None
+) -> WeightsDocument | OnnxDocument | BundleDocument | SensitivityDocument:
+    """Looks into weights, an ONNX file or a bundle.
+
+    Raises:
+        UsageError: Options that exclude each other.
+        DmformerError: What is there cannot be read; see `dmformer.errors`.
+    """
+    if options.preset is not None and options.path is not None:
+        raise UsageError("--preset and a file exclude each other", "leave one of them out")
+    if options.sensitivity:
+        return measure_sensitivity(options, progress or Silent())
+    if options.path is not None and options.path.is_dir():
+        return describe_bundle(options.path)
+    if options.path is not None and options.path.suffix == ".onnx":
+        from dmformer.graph.summary import describe_onnx
+
+        return OnnxDocument(**describe_onnx(options.path))
+    from dmformer.model.checkpoint import random_checkpoint
+    from dmformer.pipeline.sources import resolve_checkpoint
+
+    checkpoint = random_checkpoint(options.preset) if options.preset else resolve_checkpoint(options.path)
+    return describe_checkpoint(checkpoint, options.size)
+
+
+def describe_bundle(path: Path) -> BundleDocument:
+    """A checked bundle's manifest."""
+    bundle = Bundle.load(path)
+    manifest = bundle.manifest
+    describe = get_target(manifest.target).describe if manifest.target else None
+    return BundleDocument(
+        path=str(path),
+        manifest=manifest.model_dump(mode="json", by_alias=True),
+        summary=summarize(bundle, manifest.proof) if manifest.proof else None,
+        engine_precision=tuple(vars(part) for part in parts_of_engine(bundle) or ()) or None,
+        **(load(describe)(bundle) if describe else {}),
+    )
+
+
+def describe_checkpoint(checkpoint: Checkpoint, size: Size | None) -> WeightsDocument:
+    """Configuration and counts of weights."""
+    from dmformer.model.counting import count
+
+    size = size or checkpoint.preprocessing.size
+    counted = count(checkpoint.config, size)
+    return WeightsDocument(
+        name=checkpoint.name,
+        sha256=checkpoint.digest,
+        size=size,
+        parameters=counted.parameters,
+        macs=counted.macs,
+        parts=tuple(Part(**vars(part)) for part in counted.per_part),
+        config=checkpoint.config.model_dump(mode="json"),
+        preprocessing=checkpoint.preprocessing.model_dump(mode="json"),
+        labels=checkpoint.labels,
+        notes=checkpoint.notes,
+    )
+
+
+def measure_sensitivity(options: InspectOptions, progress: Progress) -> SensitivityDocument:
+    """Measures what each layer group's integers cost and save, and draws the picture if one is wanted."""
+    from dmformer.pipeline.option_groups import WeightsOptions
+    from dmformer.pipeline.options import ExportOptions
+    from dmformer.pipeline.studies import study_sensitivity
+
+    target, picture = get_target(options.target), options.picture
+    if picture is not None:
+        from dmformer.evaluation.report.sensitivity_picture import check_picture, draw_sensitivity
+
+        check_picture(picture)
+    study = ExportOptions(
+        targets=(options.target,),
+        size=options.size,
+        weights=WeightsOptions(path=options.path, preset=options.preset, random_weights=options.preset is not None),
+        data=options.data,
+        max_images=options.max_images,
+        int8=options.int8,
+    )
+    sensitivities = study_sensitivity(None, study, options.granularity, progress)
+    if picture is not None:
+        title = f"INT8 sensitivity by layer group, {target.name}, measured in {target.tried_in}"
+        draw_sensitivity(sensitivities, title, picture)
+    return SensitivityDocument(
+        target=target.name,
+        measured_in=target.tried_in,
+        units=tuple(Unit(**vars(one)) for one in sensitivities),
+        picture=str(picture) if picture else None,
+    )
