@@ -18,8 +18,7 @@ def show(document: Comparison) -> None:
     from dmformer.evaluation.latency.document import NO_DEVICE
 
     title = next((change.headline for change in document.changes if change.headline), "accuracy")
-    lost = f">{title} lost"
-    grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", lost, "verdict")
+    grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", f">{title} lost", "verdict")
     for change in document.changes:
         interval = change.interval
         grid.add_row(

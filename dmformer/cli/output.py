@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,11 +26,6 @@ def console() -> Console:
 
     width = None if sys.stderr.isatty() else LOG_WIDTH
     return Console(stderr=True, highlight=False, emoji=False, soft_wrap=width is not None, width=width)
-
-
-def print_json(schema: str, document: dict[str, Any]) -> None:
-    """The machine-readable result, the only thing on stdout."""
-    sys.stdout.write(json.dumps({"schema": schema, **document}, indent=2) + "\n")
 
 
 class TerminalProgress:

@@ -77,7 +77,7 @@ def resolve_checkpoint(weights: Checkpoint | Path | str | None) -> Checkpoint:
 
     if isinstance(weights, Checkpoint):
         return weights
-    return load_checkpoint(assets.CHECKPOINT if weights is None else weights)
+    return load_checkpoint(weights)
 
 
 def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -> tuple[Dataset | None, str | None]:

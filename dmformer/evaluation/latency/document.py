@@ -6,12 +6,12 @@ Pydantic models, because `compare` and `report` read it from files that anybody 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from dmformer.documents import Document as Answer
 from dmformer.environment import Count, Environment, Ratio, Text
 from dmformer.errors import DataError
 from dmformer.evaluation.latency.accuracy import Accuracy
@@ -234,7 +234,7 @@ class Result(Strict):
         return "reference" if self.speedup is None else f"{self.speedup:.2f}x"
 
 
-class Document(Strict):
+class Document(Answer):
     """One measurement of several candidates, taken side by side."""
 
     schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/2$")] = SCHEMA
@@ -246,12 +246,6 @@ class Document(Strict):
     peaks: tuple[Peaks, ...] = ()
     warnings: tuple[Text, ...] = ()
     notes: tuple[Text, ...] = ()
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    def to_json(self) -> str:
-        """The text of the document, indented, ending in a newline."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
 
 
 def read_document(path: Path | str) -> Document:
