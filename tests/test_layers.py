@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -196,3 +197,38 @@ def test_nothing_imports_through_the_links_in_the_root() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
                 assert (node.module or "").partition(".")[0] not in links
+
+
+TASK_WORDS = re.compile(r"top1|top5|miou|num_classes|classif", re.IGNORECASE)
+OF_TASKS = ("tasks/", "model/heads.py", "prediction/classifier.py", "__init__.py")
+"""Where a task may be spelled out: its own file, its head, its public face."""
+STILL_SPELLED = {
+    "cli/embed.py": 2,
+    "cli/export.py": 1,
+    "cli/predict.py": 1,
+    "data/images.py": 1,
+    "embedding/cpp.py": 1,
+    "embedding/swift.py": 2,
+    "embedding/web.py": 1,
+    "graph/coreml/build.py": 2,
+    "graph/coreml/conversion.py": 4,
+    "graph/coreml/network.py": 1,
+    "model/sidecar.py": 1,
+    "model/state_dicts.py": 1,
+    "pipeline/option_groups.py": 2,
+    "runtimes/coreml/neural_engine.py": 1,
+    "runtimes/coreml/plan.py": 6,
+    "runtimes/coreml/session.py": 1,
+    "runtimes/mlprogram/evaluator.py": 1,
+    "runtimes/mlprogram/operators.py": 2,
+}
+"""How many lines of other files still do. Only to be made smaller."""
+
+
+def test_a_task_is_spelled_out_in_its_own_file_alone() -> None:
+    spelled = {
+        place(path): sum(bool(TASK_WORDS.search(line)) for line in path.read_text().splitlines())
+        for path in FILES
+        if not place(path).startswith(OF_TASKS)
+    }
+    assert {name: lines for name, lines in spelled.items() if lines} == STILL_SPELLED

@@ -83,7 +83,7 @@ class Language(Protocol):
         """
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
-        """The commands that build the project, test it and classify an image."""
+        """The commands that build the project, test it and use it on an image."""
 
     def notes(self, bundle: Bundle) -> str:
         """What else the README must say: what is needed, where it was not run. Markdown."""

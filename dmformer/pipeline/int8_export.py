@@ -19,8 +19,10 @@ from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, publis
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, SearchImages, Workshop
 from dmformer.pipeline.verdict import accuracy_words, judge_int8
+from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.staging import Staging, staged
+from dmformer.tasks.base import Task
 
 if TYPE_CHECKING:
     from dmformer.pipeline.quantizing import Quantized
@@ -99,16 +101,15 @@ def search_images(prepared: Prepared) -> SearchImages:
     if reference is None:
         golden = prepared.golden
         return SearchImages(golden.tensors, lambda rows: golden.outputs[list(rows)], golden.targets)
-    return search_images_of(reference, prepared)
+    return chosen_images(reference, prepared.checkpoint.preprocessing, prepared.checkpoint.config.task)
 
 
-def search_images_of(reference: ReferenceOutputs, prepared: Prepared) -> SearchImages:
+def chosen_images(reference: ReferenceOutputs, spec: Preprocessing, task: Task) -> SearchImages:
     """An even choice of the images that the reference has answered, no more than memory has room for."""
-    spec, total = prepared.checkpoint.preprocessing, len(reference.indices)
+    total = len(reference.indices)
     count = min(total, SEARCH_IMAGES, max(1, SEARCH_BYTES // (4 * prod(spec.shape))))
     rows = [position * total // count for position in range(count)]
     images = reference.dataset.select([reference.indices[row] for row in rows])
-    task = prepared.checkpoint.config.task
     batches = list(iterate_batches(images, spec, count, target=partial(task.target, spec=spec)))
     return SearchImages(
         np.concatenate([batch.tensor for batch in batches]),

@@ -33,7 +33,7 @@ class EmbedOptions:
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Images to classify.
+    """Images to answer.
 
     Attributes:
         images: Files.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dmformer.data.dataset import Dataset, Sample
 from dmformer.data.folders import better_order
-from dmformer.data.open import check_labels
+from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
 from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.base import Figure, Head, HeadLayer, Outputs, Tally, Task
@@ -103,6 +103,38 @@ class TopTally(Tally):
 
     def remark(self, dataset: Dataset, indices: Sequence[int]) -> str | None:
         return better_order(dataset, indices, np.array(self._decisions, np.int64))
+
+
+def check_labels(dataset: Dataset, classes: int) -> None:
+    """Make sure that a dataset's labels are classes of the model; one without labels always passes.
+
+    Args:
+        dataset: The dataset.
+        classes: Outputs of the model.
+
+    Raises:
+        DataError: The number of classes differs, or a label is not from 0 to ``classes - 1``.
+    """
+    labels = dataset.labels
+    if labels is None or len(labels) == 0:
+        return
+    if dataset.classes is not None and len(dataset.classes) != classes:
+        raise DataError(
+            f"{dataset.name}: classes that do not match the labels: the dataset has {len(dataset.classes)} classes "
+            f"but the model has {classes}; {'; '.join((_ends(dataset.classes), *dataset.notes))}",
+            "Give a dataset of the model's classes, or name the class folders by the model's class index.",
+        )
+    for label in (int(labels.min()), int(labels.max())):
+        if not 0 <= label < classes:
+            raise DataError(
+                f"{dataset.name}: classes that do not match the labels: the dataset has label {label} "
+                f"but the model has {classes} classes",
+                f"Labels count from 0 to {classes - 1}.",
+            )
+
+
+def _ends(classes: Sequence[str]) -> str:
+    return f"its classes are {', '.join(map(repr, classes[:3]))} to {classes[-1]!r}"
 
 
 def top_k_count(logits: Outputs, labels: NDArray[np.int64], k: int) -> int:

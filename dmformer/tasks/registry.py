@@ -11,7 +11,8 @@ from dmformer.tasks.base import Figure, Head, Task
 
 TASKS = {"classification": "dmformer.tasks.classification:Classification"}
 """Name -> ``"module:Class"``."""
-DEFAULT_HEAD, CLASSES = "linear", "num_classes"
+FIRST_TASK, DEFAULT_HEAD, CLASSES = "classification", "linear", "num_classes"
+"""What documents mean that were written when there was nothing to tell apart."""
 
 
 def get_task(name: str) -> Task:

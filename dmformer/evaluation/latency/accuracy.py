@@ -9,7 +9,7 @@ from pydantic import Field
 from dmformer.environment import Count, Text
 from dmformer.fields import Decibels, Score, Share, Strict
 from dmformer.tasks.base import Figure
-from dmformer.tasks.registry import figures_of
+from dmformer.tasks.registry import FIRST_TASK, figures_of
 
 
 class Accuracy(Strict):
@@ -18,7 +18,7 @@ class Accuracy(Strict):
     data: Text
     images: Count
     verified: bool
-    task: Text = "classification"
+    task: Text = FIRST_TASK
     figures: Annotated[dict[Text, Score], Field(max_length=64)] = {}  # noqa: RUF012 - pydantic copies it
     agreement: Share | None = None
     sqnr_db: Decibels | None = None
