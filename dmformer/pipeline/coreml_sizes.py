@@ -30,7 +30,7 @@ def with_sizes(
     """A proof that the engine answers like PyTorch at further sizes too.
 
     Args:
-        proof: What was found at the model's own size, and the tolerance.
+        proof: Of the model's own size, with the tolerance.
         bundle: The package's.
         prepared: The reference and the golden samples, whose images are preprocessed for each size.
         sizes: Heights and widths.
@@ -44,10 +44,10 @@ def with_sizes(
         for height, width in progress.track(sizes, "verifying the other sizes", len(sizes)):
             spec = prepared.checkpoint.preprocessing.resized_to((height, width))
             tensors = np.stack([preprocess(image, spec) for image in golden.images[:SAMPLES]])
-            found = run_all(bundle, session, tensors)
+            outputs = run_all(bundle, session, tensors)
             name, digest = f"golden samples at {height}x{width}", hashlib.sha256(tensors.tobytes()).hexdigest()
             labels = golden.labels[:SAMPLES]
-            comparison = compare(infer(reference, tensors), found, labels, name, digest)
+            comparison = compare(infer(reference, tensors), outputs, labels, name, digest)
             comparisons.append(comparison)
             problems += failures(comparison, proof.tolerance)
     return proof.model_copy(

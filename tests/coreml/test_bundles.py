@@ -15,11 +15,11 @@ from dmformer.bundle import Bundle
 from dmformer.errors import DmformerError, EngineError, MissingBackendError, UsageError
 from dmformer.evaluation.classifier import Classifier
 from dmformer.evaluation.verify import run_all
+from dmformer.graph.coreml.plan import deployment_target, make_plan
 from dmformer.pipeline.export import check_options
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import choose_precision
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.coreml.plan import deployment_target, make_plan
 from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.mlprogram.blob import Blob
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
