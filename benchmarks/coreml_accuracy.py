@@ -17,19 +17,18 @@ from pathlib import Path
 
 from dmformer import assets
 from dmformer.bundle import Bundle
-from dmformer.data.dataset import Dataset
 from dmformer.data.open import open_dataset
-from dmformer.evaluation.metrics import compare
-from dmformer.evaluation.verify import Answers, run_dataset
+from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.evaluation.verify import compare_outputs
 from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.option_groups import CoreMlOptions
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.reference import answer
+from dmformer.pipeline.reference import reference_outputs
 from dmformer.precision import Precision
 from dmformer.progress import Silent
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.engine import open_engine
 
 KINDS: dict[str, tuple[Precision, CoreMlOptions]] = {
     "fp32": ("fp32", CoreMlOptions()),
@@ -43,7 +42,7 @@ AT_EXPORT = 200
 
 def points(found: Comparison) -> float:
     """By how much top-1 differs from PyTorch's, in percentage points."""
-    return abs((found.top1 or 0) - (found.reference_top1 or 0))
+    return abs(found.figures["top1"].drop or 0)
 
 
 LIMITS: dict[str, tuple[str, Callable[[Comparison], bool]]] = {
@@ -65,20 +64,19 @@ def made(folder: Path) -> list[Path]:
     return found
 
 
-def report(path: Path, dataset: Dataset, reference: Answers) -> None:
+def report(path: Path, reference: ReferenceOutputs) -> None:
     bundle = Bundle.load(path)
     options = bundle.manifest.runtime.options
     kind = options.get("int8", bundle.manifest.precision.requested)
     started = time.perf_counter()
-    with open_bundle(bundle) as session:
-        logits, _ = run_dataset(bundle, session, dataset, Silent())
+    with open_engine(bundle) as engine:
+        found = compare_outputs(engine, reference, Silent())
     took = time.perf_counter() - started
-    found = compare(reference.logits, logits, reference.labels, dataset.name, "0" * 64)
-    limit, kept = LIMITS[kind]
+    (limit, kept), top1 = LIMITS[kind], found.figures["top1"]
     print(
-        f"{kind}: top-1 {found.top1:.2f} (PyTorch {found.reference_top1:.2f}), agreement {found.agreement:.2%}, "
+        f"{kind}: top-1 {top1.engine:.2f} (PyTorch {top1.reference:.2f}), agreement {found.agreement:.2%}, "
         f"SQNR {found.sqnr_db:.1f} dB, max error {found.max_abs_error:.1e}; {limit}: "
-        f"{'yes' if kept(found) else 'NO'}; {len(logits)} images in {took:.0f} s",
+        f"{'yes' if kept(found) else 'NO'}; {found.images} images in {took:.0f} s",
         flush=True,
     )
 
@@ -92,10 +90,11 @@ def main() -> None:
     dataset = open_dataset(assets.TEST_IMAGES, checkpoint.labels)
     if given.max_images is not None:
         dataset = dataset.select(list(range(given.max_images)))
-    reference = answer(checkpoint.build(), dataset, checkpoint.preprocessing, Silent())
     with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "reference.f32"
+        reference = reference_outputs(checkpoint.build(), dataset, checkpoint.preprocessing, file, Silent())
         for path in given.bundles or made(Path(scratch)):
-            report(path, dataset, reference)
+            report(path, reference)
 
 
 if __name__ == "__main__":

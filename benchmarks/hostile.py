@@ -39,9 +39,10 @@ def make_material(folder: Path) -> None:
 
     from dmformer.model.checkpoint import random_checkpoint, save_checkpoint
     from dmformer.model.config import ModelConfig
+    from dmformer.tasks.classification import LinearHead
 
     config = ModelConfig(
-        widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2), stem_width=4, num_classes=10
+        widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2), stem_width=4, head=LinearHead(classes=10)
     )
     checkpoint = random_checkpoint(config, size=32, name="mini")
     save_checkpoint(checkpoint, folder / "weights.safetensors")

@@ -14,10 +14,13 @@ from benchmarks.int8_recipes import engines, graphs_of
 from dmformer import assets
 from dmformer.data.dataset import iterate_batches, subset
 from dmformer.data.open import open_dataset
-from dmformer.evaluation.metrics import compare
+from dmformer.evaluation.metrics import Measured
+from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.sources import resolve_checkpoint
-from dmformer.pipeline.trial import answers, opened
+from dmformer.pipeline.trial import opened, outputs_of
+from dmformer.runtimes.base import Call
+from dmformer.tasks.classification import Classification
 
 CALIBRATION_IMAGES = 256
 RUN_BATCH = 100
@@ -29,9 +32,22 @@ def tensors(
     """Preprocessed images and their labels."""
     dataset = open_dataset(path)
     chosen = dataset if most is None else subset(dataset, most)
-    found = [(batch.tensor, batch.labels) for batch in iterate_batches(chosen, checkpoint.preprocessing, 500)]
-    labels = [part for _, part in found if part is not None]
-    return np.concatenate([part for part, _ in found]), np.concatenate(labels)
+    batches = list(iterate_batches(chosen, checkpoint.preprocessing, 500, target=lambda sample: sample.label))
+    labels = [label for batch in batches for label in batch.targets]
+    return np.concatenate([batch.tensor for batch in batches]), np.array(labels, np.int64)
+
+
+def logits_of(call: Call, images: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+    """A graph's logits on all images."""
+    return np.concatenate([outputs for _, outputs in outputs_of(call, images, batch)])
+
+
+def row(reference: NDArray[np.float32], outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
+    """Top-1, agreement and SQNR, as the columns of a table."""
+    measured = Measured(Classification(), reference.shape[1])
+    measured.add(reference, outputs, labels.tolist())
+    result: Comparison = measured.comparison("test", "0" * 64)
+    return f"{result.figures['top1'].engine:7.2f}{result.agreement:11.2%}{result.sqnr_db:9.2f}"
 
 
 def main() -> None:
@@ -39,14 +55,14 @@ def main() -> None:
     graphs = graphs_of(checkpoint, dynamic=True)
     images, _ = tensors(assets.CALIBRATION_IMAGES, checkpoint, CALIBRATION_IMAGES)
     test, labels = tensors(assets.TEST_IMAGES, checkpoint)
-    reference = answers(opened("onnxruntime", graphs.plain), test, RUN_BATCH)
+    reference = logits_of(opened("onnxruntime", graphs.plain), test, RUN_BATCH)
     print(f"{'runtime':<12}{'recipe':<52}{'top-1':>7}{'agreement':>11}{'SQNR dB':>9}")
     float_top1 = float((reference.argmax(1) == labels).mean() * 100)
     print(f"{'onnxruntime':<12}{'FP32':<52}{float_top1:7.2f}")
     for runtime, recipes in engines(graphs, images).items():
         for name, open_engine in recipes.items():
-            row = compare(reference, answers(open_engine(), test, RUN_BATCH), labels, "test", "0" * 64)
-            print(f"{runtime:<12}{name:<52}{row.top1:7.2f}{row.agreement:11.2%}{row.sqnr_db:9.2f}", flush=True)
+            figures = row(reference, logits_of(open_engine(), test, RUN_BATCH), labels)
+            print(f"{runtime:<12}{name:<52}{figures}", flush=True)
 
 
 if __name__ == "__main__":

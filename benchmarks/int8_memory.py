@@ -26,9 +26,10 @@ VERIFIED = 64
 
 def work(preset: str, size: int, count: int) -> None:
     """The whole road once; prints its steps' seconds and the peak."""
+    from benchmarks.int8_accuracy import logits_of
     from benchmarks.int8_recipes import graphs_of
     from dmformer.model.checkpoint import random_checkpoint
-    from dmformer.pipeline.trial import answers, opened
+    from dmformer.pipeline.trial import opened
 
     checkpoint = random_checkpoint(preset, size=size)
     graphs = graphs_of(checkpoint, dynamic=False)
@@ -44,9 +45,8 @@ def work(preset: str, size: int, count: int) -> None:
     model = quantizer(graphs.canonical, found, "onnxruntime", host.int8_isa()).corrected(groups, batches)
     marks.append(time.perf_counter())
     test = np.concatenate([batch for batch, _ in zip(batches(), range(VERIFIED), strict=False)])
-    agree = answers(opened("onnxruntime", model), test, 1).argmax(1) == answers(
-        opened("onnxruntime", graphs.canonical), test, 1
-    ).argmax(1)
+    right, quantized = (logits_of(opened("onnxruntime", graph), test, 1) for graph in (graphs.canonical, model))
+    agree = right.argmax(1) == quantized.argmax(1)
     marks.append(time.perf_counter())
     steps = [f"{end - begin:8.1f}" for begin, end in pairwise(marks)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -11,13 +11,12 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks.int8_accuracy import CALIBRATION_IMAGES, RUN_BATCH, tensors
+from benchmarks.int8_accuracy import CALIBRATION_IMAGES, RUN_BATCH, logits_of, row, tensors
 from benchmarks.int8_recipes import engines, graphs_of
 from dmformer import assets
-from dmformer.evaluation.metrics import compare
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.sources import resolve_checkpoint
-from dmformer.pipeline.trial import answers, opened
+from dmformer.pipeline.trial import opened
 
 SIGMAS = (0.0, 1.0, 2.0, 3.0)
 
@@ -48,11 +47,10 @@ def main() -> None:
     print(f"{'sigma':<7}{'runtime':<12}{'recipe':<52}{'top-1':>7}{'agreement':>11}{'SQNR dB':>9}")
     for sigma in SIGMAS:
         graphs = graphs_of(rescaled(original, sigma), dynamic=True)
-        reference = answers(opened("onnxruntime", graphs.plain), test, RUN_BATCH)
+        reference = logits_of(opened("onnxruntime", graphs.plain), test, RUN_BATCH)
         for runtime, recipes in engines(graphs, images).items():
             for name, open_engine in recipes.items():
-                row = compare(reference, answers(open_engine(), test, RUN_BATCH), labels, "test", "0" * 64)
-                figures = f"{row.top1:7.2f}{row.agreement:11.2%}{row.sqnr_db:9.2f}"
+                figures = row(reference, logits_of(open_engine(), test, RUN_BATCH), labels)
                 print(f"{sigma:<7g}{runtime:<12}{name:<52}{figures}", flush=True)
 
 

@@ -60,10 +60,10 @@ def embedded(scratch: Path, images: int | None) -> None:
     ]
     for name, precision, int8 in rows:
         found = largest(twin(None, precision, scratch, images, int8))
-        assert found.top1 is not None and found.reference_top1 is not None
-        drop = found.top1 - found.reference_top1
+        top1 = found.figures["top1"]
+        assert top1.drop is not None
         print(
-            f"{name:17} {found.images} images: top-1 {found.top1:.2f} ({drop:+.2f} points), "
+            f"{name:17} {found.images} images: top-1 {top1.engine:.2f} ({-top1.drop:+.2f} points), "
             f"agreement {found.agreement:.2%}, SQNR {found.sqnr_db or float('inf'):.1f} dB, "
             f"max error {found.max_abs_error:.1e}",
             flush=True,
@@ -74,7 +74,7 @@ def small(scratch: Path) -> None:
     weights = random_checkpoint("small")
     # Named calibration images are scanned for float16's range too: random weights have none of their own.
     outcome = twin(weights, "fp16", scratch, None, Int8Options(calibration=assets.CALIBRATION_IMAGES, images=32))
-    logits = outcome.bundle.golden().logits
+    logits = outcome.bundle.golden().outputs
     spread = float(logits.max() - logits.min())
     error = largest(outcome).max_abs_error or 0.0
     print(

@@ -13,21 +13,73 @@ from dmformer.version import __version__
 
 if TYPE_CHECKING:
     from dmformer.bundle import Bundle
-    from dmformer.evaluation.classifier import Classifier
+    from dmformer.evaluation.latency.settings import Settings as BenchSettings
     from dmformer.model.checkpoint import load_checkpoint, save_checkpoint
+    from dmformer.pipeline.embedding import embed
     from dmformer.pipeline.export import export_bundle as export
+    from dmformer.pipeline.measurement import bench
+    from dmformer.pipeline.option_groups import (
+        CoreMlOptions,
+        EngineOptions,
+        PreprocessingOptions,
+        ToleranceOptions,
+        WeightsOptions,
+    )
+    from dmformer.pipeline.options import ExportOptions, Int8Options
+    from dmformer.pipeline.requests import BenchOptions, EmbedOptions, VerifyOptions
+    from dmformer.pipeline.verifying import verify
+    from dmformer.prediction.classifier import Classifier
+    from dmformer.prediction.predictor import Predictor
     from dmformer.runtimes.registry import open_bundle
 
 _WHERE = {
     "Bundle": "dmformer.bundle:Bundle",
-    "Classifier": "dmformer.evaluation.classifier:Classifier",
+    "BenchOptions": "dmformer.pipeline.requests:BenchOptions",
+    "BenchSettings": "dmformer.evaluation.latency.settings:Settings",
+    "Classifier": "dmformer.prediction.classifier:Classifier",
+    "CoreMlOptions": "dmformer.pipeline.option_groups:CoreMlOptions",
+    "EmbedOptions": "dmformer.pipeline.requests:EmbedOptions",
+    "EngineOptions": "dmformer.pipeline.option_groups:EngineOptions",
+    "ExportOptions": "dmformer.pipeline.options:ExportOptions",
+    "Int8Options": "dmformer.pipeline.options:Int8Options",
+    "Predictor": "dmformer.prediction.predictor:Predictor",
+    "PreprocessingOptions": "dmformer.pipeline.option_groups:PreprocessingOptions",
+    "ToleranceOptions": "dmformer.pipeline.option_groups:ToleranceOptions",
+    "VerifyOptions": "dmformer.pipeline.requests:VerifyOptions",
+    "WeightsOptions": "dmformer.pipeline.option_groups:WeightsOptions",
+    "bench": "dmformer.pipeline.measurement:bench",
+    "embed": "dmformer.pipeline.embedding:embed",
     "export": "dmformer.pipeline.export:export_bundle",
     "load_checkpoint": "dmformer.model.checkpoint:load_checkpoint",
     "open_bundle": "dmformer.runtimes.registry:open_bundle",
     "save_checkpoint": "dmformer.model.checkpoint:save_checkpoint",
+    "verify": "dmformer.pipeline.verifying:verify",
 }
 
-__all__ = ["Bundle", "Classifier", "__version__", "export", "load_checkpoint", "open_bundle", "save_checkpoint"]
+__all__ = [
+    "BenchOptions",
+    "BenchSettings",
+    "Bundle",
+    "Classifier",
+    "CoreMlOptions",
+    "EmbedOptions",
+    "EngineOptions",
+    "ExportOptions",
+    "Int8Options",
+    "Predictor",
+    "PreprocessingOptions",
+    "ToleranceOptions",
+    "VerifyOptions",
+    "WeightsOptions",
+    "__version__",
+    "bench",
+    "embed",
+    "export",
+    "load_checkpoint",
+    "open_bundle",
+    "save_checkpoint",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

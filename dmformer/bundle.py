@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from dmformer.errors import BundleError
 from dmformer.files import write_atomically
 from dmformer.golden import GOLDEN_FILE, Golden, manifest_digest
-from dmformer.manifest import SCHEMA, FileEntry, Manifest, Proof
+from dmformer.manifest import FIRST_SCHEMA, SCHEMA, FileEntry, Manifest, Proof
 from dmformer.reading import read_json
 from dmformer.staging import MANIFEST_FILE, PARTIAL
+from dmformer.tasks import version_1
 from dmformer.texts import first_problem, problem_in
 
 AGAIN = "export the bundle again"
@@ -93,6 +94,8 @@ def assemble(directory: Path, manifest: Manifest, golden: Golden, roles: dict[st
         golden: Written beside the engine.
         roles: The role of each engine file, by its path relative to the directory.
     """
+    # One of an earlier schema is written as today's.
+    manifest = manifest.model_copy(update={"schema_": SCHEMA})
     golden.save(directory / GOLDEN_FILE, manifest.digest())
     files = {name: entry_of(directory / name, role) for name, role in {**roles, GOLDEN_FILE: "golden"}.items()}
     complete = manifest.model_copy(update={"files": files})
@@ -141,11 +144,12 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
         BundleError: A newer schema, or a field that is missing, unknown or out of range.
     """
     schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, FIRST_SCHEMA):
         raise BundleError(
             f"{path}: its schema is {ascii(schema)[:80]}, this version reads {SCHEMA!r}",
             "upgrade dmformer, or export the bundle again with this version",
         )
+    document = version_1.manifest_of(document) if schema == FIRST_SCHEMA else document
     problem = problem_in(document)
     if problem:
         raise BundleError(f"{path}: {problem}", AGAIN)

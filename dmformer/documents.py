@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from dmformer.manifest import Strict
+from dmformer.fields import Strict
 
 
 def schema(name: str) -> Any:
@@ -28,3 +28,16 @@ class Document(Strict):
     def to_json(self) -> str:
         """The text of the document, indented, ending in a newline."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+
+
+class Summarized(Document):
+    """Base of an answer about one bundle: its other fields are the figures of `dmformer.summary.summarize`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    path: str | None
+    verified: bool | None
+
+    @property
+    def within_tolerance(self) -> bool:
+        return self.verified is not False

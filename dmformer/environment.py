@@ -13,8 +13,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from dmformer import host, limits
+from dmformer.fields import Strict
 from dmformer.jetson import jetson
-from dmformer.manifest import Strict
 from dmformer.texts import plain
 from dmformer.version import __version__
 

@@ -11,7 +11,7 @@ The tree::
     │   └── UsageError           arguments that do not go together, or a size that the model cannot take
     ├── OutputError              the result cannot be written where it was asked for
     ├── MissingBackendError      a library that is not installed, with the command that installs it
-    ├── BusyError                every session of a classifier was in use for as long as one may wait
+    ├── BusyError                every session of a predictor was in use for as long as one may wait
     ├── RejectedError            the one-call API made a bundle that fell below its tolerance
     └── EngineError              a runtime refused, crashed or computed something else
         ├── ExportError          the ONNX graph could not be made, or is not equal to the model

@@ -7,8 +7,10 @@ against PyTorch.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,8 @@ from dmformer.errors import BundleError
 GOLDEN_FILE = "golden.npz"
 MAX_GOLDEN_BYTES = 1 << 30
 _MAX_SAMPLES = 1 << 15
-_ARRAYS = ("tensors", "logits", "labels", "names")
+_OUTPUTS, _LABELS, _IMAGE, _TARGET = "logits", "labels", "image_", "target_"
+_ARRAYS = ("tensors", _OUTPUTS, _LABELS, "names")
 _MANIFEST = "manifest"
 
 
@@ -30,26 +33,27 @@ class Golden:
     Attributes:
         images: The decoded images, uint8 HWC RGB; their sizes may differ.
         tensors: The preprocessed batch, float32 ``[N, C, H, W]``.
-        logits: The FP32 PyTorch outputs, float32 ``[N, classes]``.
-        labels: int64 ``[N]``; -1 where the class is not known.
+        outputs: The FP32 PyTorch outputs, float32 ``[N, ...]``.
+        targets: What is right for each: the index of a class, an array where every place has one, or None.
         names: Where each image came from.
     """
 
     images: tuple[NDArray[np.uint8], ...]
     tensors: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    outputs: NDArray[np.float32]
+    targets: tuple[int | NDArray[np.integer] | None, ...]
     names: tuple[str, ...]
 
     def save(self, path: Path, manifest: str | None = None) -> None:
         """Writes the samples as an npz whose bytes depend on nothing but the samples and the manifest's digest."""
         arrays: dict[str, NDArray[np.generic]] = {
             "tensors": self.tensors,
-            "logits": self.logits,
-            "labels": self.labels,
+            _OUTPUTS: self.outputs,
+            _LABELS: self._labels,
             "names": np.array(self.names),
         }
-        arrays.update({f"image_{index:03d}": image for index, image in enumerate(self.images)})
+        arrays.update({f"{_IMAGE}{index:03d}": image for index, image in enumerate(self.images)})
+        arrays.update({f"{_TARGET}{index:03d}": target for index, target in self._places.items()})
         if manifest is not None:
             arrays[_MANIFEST] = np.array([manifest])
         np.savez(path, allow_pickle=False, **arrays)
@@ -64,13 +68,13 @@ class Golden:
         try:
             with opened(path, _MAX_SAMPLES) as archive:
                 _check(archive)
-                images = sorted((key for key in archive.headers if key.startswith("image_")), key=_number)
-                arrays = {key: archive.read(key, MAX_GOLDEN_BYTES) for key in (*_ARRAYS, *images)}
+                images, places = (_keys(archive, prefix) for prefix in (_IMAGE, _TARGET))
+                arrays = {key: archive.read(key, MAX_GOLDEN_BYTES) for key in (*_ARRAYS, *images, *places)}
                 golden = cls(
                     images=tuple(arrays[key] for key in images),
                     tensors=arrays["tensors"],
-                    logits=arrays["logits"],
-                    labels=arrays["labels"],
+                    outputs=arrays[_OUTPUTS],
+                    targets=_targets(arrays),
                     names=tuple(str(name) for name in arrays["names"].reshape(-1)),
                 )
         except ArchiveError as error:
@@ -80,13 +84,29 @@ class Golden:
         golden.check(path)
         return golden
 
+    @property
+    def _labels(self) -> NDArray[np.int64]:
+        """The targets that are one class; -1 for the others."""
+        return np.array([target if isinstance(target, int) else -1 for target in self.targets], np.int64)
+
+    @property
+    def _places(self) -> dict[int, NDArray[np.integer]]:
+        """The targets that are arrays, by the number of their image."""
+        return {index: target for index, target in enumerate(self.targets) if isinstance(target, np.ndarray)}
+
     def digest(self) -> str:
         """SHA-256 of the samples, which is the same beside any manifest."""
-        found = hashlib.sha256(repr(self.names).encode())
-        arrays: tuple[NDArray[np.generic], ...] = (*self.images, self.tensors, self.logits, self.labels)
+        digest = hashlib.sha256(repr(self.names).encode())
+        arrays: tuple[NDArray[Any], ...] = (
+            *self.images,
+            self.tensors,
+            self.outputs,
+            self._labels,
+            *self._places.values(),
+        )
         for array in arrays:
-            found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-        return found.hexdigest()
+            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()
 
     def check(self, path: Path) -> None:
         """Raises `BundleError` where the arrays do not fit together."""
@@ -96,18 +116,18 @@ class Golden:
             "tensors are not float32 [N, C, H, W]"
             if self.tensors.dtype != np.float32 or self.tensors.ndim != 4
             else "",
-            "logits are not float32 [N, classes]" if self.logits.dtype != np.float32 or self.logits.ndim != 2 else "",
+            "logits are not float32 [N, ...]" if self.outputs.dtype != np.float32 or self.outputs.ndim < 2 else "",
             "images are not uint8 HWC" if any(i.dtype != np.uint8 or i.ndim != 3 for i in self.images) else "",
-            "labels are not int64 [N]" if self.labels.dtype != np.int64 or self.labels.ndim != 1 else "",
+            "targets are no integers" if any(t.dtype.kind not in "iu" for t in self._places.values()) else "",
             "counts differ"
-            if {len(self.tensors), len(self.logits), len(self.labels), len(self.names)} != {count}
+            if {len(self.tensors), len(self.outputs), len(self.targets), len(self.names)} != {count}
             else "",
         ]
-        if not any(problems) and not (np.isfinite(self.tensors).all() and np.isfinite(self.logits).all()):
+        if not any(problems) and not (np.isfinite(self.tensors).all() and np.isfinite(self.outputs).all()):
             problems = ["tensors or logits are not finite"]
-        found = next((problem for problem in problems if problem), None)
-        if found:
-            raise BundleError(f"{path}: the golden samples are damaged: {found}", "export the bundle again")
+        problem = next(filter(None, problems), None)
+        if problem:
+            raise BundleError(f"{path}: the golden samples are damaged: {problem}", "export the bundle again")
 
 
 def manifest_digest(path: Path) -> str | None:
@@ -133,6 +153,20 @@ def _check(archive: Archive) -> None:
         raise ArchiveError(f"{flat[0][:80]!r} is no array")
     if total > MAX_GOLDEN_BYTES:
         raise ArchiveError(f"{total} bytes unpacked are more than the {MAX_GOLDEN_BYTES} allowed")
+
+
+def _keys(archive: Archive, prefix: str) -> list[str]:
+    return sorted((key for key in archive.headers if key.startswith(prefix)), key=_number)
+
+
+def _targets(arrays: Mapping[str, NDArray[Any]]) -> tuple[int | NDArray[np.integer] | None, ...]:
+    labels = arrays[_LABELS]
+    if labels.dtype != np.int64 or labels.ndim != 1:
+        raise ArchiveError("labels are not int64 [N]")
+    known: list[int | NDArray[np.integer] | None] = [int(label) if label >= 0 else None for label in labels]
+    for index in range(len(known)):
+        known[index] = arrays.get(f"{_TARGET}{index:03d}", known[index])
+    return tuple(known)
 
 
 def _number(key: str) -> tuple[int, str]:

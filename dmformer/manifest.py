@@ -9,33 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
+from dmformer.fields import Decibels, Score, Sha256, Strict, TensorSpec, check_elements
 from dmformer.model.config import ModelConfig
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.targets import check_options
+from dmformer.tasks import version_1
+from dmformer.tasks.base import Task
 from dmformer.texts import plain_document
 
-SCHEMA = "dmformer.bundle/1"
+SCHEMA, FIRST_SCHEMA = "dmformer.bundle/2", "dmformer.bundle/1"
 
-MAX_ELEMENTS = 1 << 28
-"""Of one input: a GiB of float32."""
 SAFE_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 """Names that need no quoting in any shell, source or document: all that exporters write."""
-
-Dimension = Annotated[int, Field(ge=1, le=1 << 24)]
-Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
-"""A part of a whole; sums of parts are rounded."""
-Percent = Annotated[float, Field(ge=0, le=100)]
-Decibels = Annotated[float, Field(ge=-1e6, le=1e6)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _stays_inside(path: str) -> str:
@@ -55,19 +48,6 @@ def _finite(document: Any) -> Any:
 RelativePath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_stays_inside)]
 
 
-def check_elements(shape: tuple[int | None, ...]) -> None:
-    """Raises `ValueError` where one input would take more memory than any engine's."""
-    elements = math.prod(size or 1 for size in shape)
-    if elements > MAX_ELEMENTS:
-        raise ValueError(f"an input of {elements} values: {MAX_ELEMENTS} are allowed")
-
-
-class Strict(BaseModel):
-    """Base of what is read from disk: immutable, no field that this version does not know, every number finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class FileEntry(Strict):
     """One file of the bundle."""
 
@@ -76,19 +56,6 @@ class FileEntry(Strict):
     role: Annotated[str, Field(max_length=64)]
     """What the file is: ``engine`` is what the runtime opens, ``weights`` what the engine refers to,
     ``golden`` the golden samples; a runtime may add its own."""
-
-
-class TensorSpec(Strict):
-    """Name, shape and dtype of an engine's input or output, batch first; None is a dynamic dimension.
-
-    Attributes:
-        layout: Of an input that takes images: preprocessed tensors are NCHW, pixels (uint8) NHWC; None means NCHW.
-    """
-
-    name: Annotated[str, Field(min_length=1, max_length=256)]
-    shape: Annotated[tuple[Dimension | None, ...], Field(min_length=2, max_length=8)]
-    dtype: Literal["float32", "float16", "uint8"] = "float32"
-    layout: Literal["NCHW", "NHWC"] | None = None
 
 
 class PrecisionRecord(Strict):
@@ -106,7 +73,7 @@ class PrecisionRecord(Strict):
     requested: Precision
     stored: str
     executes: str
-    groups: dict[str, str] = {}
+    groups: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
     isa: str | None = None
 
     @property
@@ -127,7 +94,7 @@ class RuntimeRecord(Strict):
 
     name: str
     version: str
-    options: dict[str, str] = {}
+    options: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
 
 
 class HostRecord(Strict):
@@ -153,19 +120,19 @@ class Tolerance(Strict):
     """What an engine must keep to pass.
 
     Attributes:
-        max_abs_error: Largest allowed difference of a logit, in units of the reference's largest
-            absolute logit or of 1, whichever is greater; None does not check.
-        min_agreement: Smallest allowed share of equal top-1 answers, 0 to 1.
+        max_abs_error: Largest allowed difference of an output, in units of the reference's largest
+            absolute output or of 1, whichever is greater; None does not check.
+        min_agreement: Smallest allowed share of equal decisions, 0 to 1.
         min_sqnr_db: Smallest allowed signal to quantization noise ratio in dB.
-        max_top1_drop: Largest allowed loss of top-1 in percentage points, where labels are given.
-        on_few_images: Whether the last and `min_agreement` hold for the largest set even where it has so few images
-            that one answer is more than chance allows: they do where somebody asked for them.
+        max_drop: Largest allowed loss of the task's headline figure in its unit, where the right answers are known.
+        on_few_images: Whether the last and `min_agreement` hold for the largest set even where it has so few decisions
+            that one is more than chance allows: they do where somebody asked for them.
     """
 
     max_abs_error: Annotated[float, Field(gt=0)] | None = None
     min_agreement: Annotated[float, Field(ge=0, le=1)] | None = None
     min_sqnr_db: float | None = None
-    max_top1_drop: float | None = None
+    max_drop: float | None = None
     on_few_images: bool = False
 
 
@@ -176,26 +143,24 @@ class Comparison(Strict):
         data: What the images are.
         data_sha256: Digest of the set.
         images: How many were compared.
-        agreement: Share of equal top-1, 0 to 1; None, like the next three, where the reference's outputs were not
-            at hand and only labels were compared.
-        sqnr_db: Signal to quantization noise ratio over all logits in dB; None also where the outputs are equal.
-        max_abs_error: Largest difference of a logit.
-        reference_scale: Largest absolute logit of the reference.
-        top1: Share of right answers in percent; None without labels. Likewise `top5` (None below six classes)
-            and the reference's.
+        decisions: How many were compared: one for each image where nobody says otherwise.
+        agreement: Share of equal decisions, 0 to 1; None, like the next three, where the reference's outputs were not
+            at hand and only right answers were counted.
+        sqnr_db: Signal to quantization noise ratio over all outputs in dB; None also where the outputs are equal.
+        max_abs_error: Largest difference of an output.
+        reference_scale: Largest absolute output of the reference.
+        figures: The task's figures by their keys; empty where no right answers are known.
     """
 
     data: str
     data_sha256: str
     images: Annotated[int, Field(ge=1, le=1 << 62)]
+    decisions: Annotated[int, Field(ge=1, le=1 << 62)] | None = None
     agreement: Annotated[float, Field(ge=0, le=1)] | None = None
     sqnr_db: Decibels | None = None
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
     reference_scale: Annotated[float, Field(ge=0)] | None = None
-    top1: Percent | None = None
-    reference_top1: Percent | None = None
-    top5: Percent | None = None
-    reference_top5: Percent | None = None
+    figures: dict[str, Score] = {}  # noqa: RUF012 - pydantic copies it
 
 
 class Proof(Strict):
@@ -224,7 +189,7 @@ class Manifest(Strict):
             them; what is not there was the default. None where no command line could say them.
     """
 
-    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bundle/1$")] = SCHEMA
+    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bundle/[12]$")] = SCHEMA
     name: Annotated[str, Field(min_length=1, max_length=128)]
     target: str
     precision: PrecisionRecord
@@ -238,7 +203,6 @@ class Manifest(Strict):
     source: SourceRecord
     tools: dict[str, str]
     proof: Proof | None = None
-    latency: Annotated[dict[str, Any] | None, AfterValidator(_finite)] = None
     not_deterministic: tuple[str, ...] = ()
     options: Annotated[dict[str, JsonValue] | None, AfterValidator(_finite)] = None
 
@@ -246,8 +210,9 @@ class Manifest(Strict):
 
     @model_validator(mode="after")
     def _labels_are_the_classes(self) -> Manifest:
-        classes = self.source.config.num_classes
-        if self.output.shape[1] != classes:
+        classes = self.source.config.classes
+        expected = self.source.config.output(self.preprocessing.size, self.output.shape[0])
+        if self.output.shape != expected.shape:
             raise ValueError(f"the output has {self.output.shape[1]} values for {classes} classes")
         if self.labels is not None and len(self.labels) != classes:
             raise ValueError(f"{len(self.labels)} labels for {classes} classes")
@@ -272,6 +237,11 @@ class Manifest(Strict):
         return self
 
     @property
+    def task(self) -> Task:
+        """What the engine is for: the task that its head answers."""
+        return self.source.config.task
+
+    @property
     def takes_pixels(self) -> bool:
         """Whether the normalization is inside the engine, which then takes uint8 ``[N, H, W, C]``."""
         return self.input.dtype == "uint8"
@@ -279,7 +249,7 @@ class Manifest(Strict):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The labels, or the classes' numbers where there are none."""
-        return self.labels or tuple(str(index) for index in range(self.source.config.num_classes))
+        return self.labels or tuple(str(index) for index in range(self.source.config.classes))
 
     def file_with_role(self, role: str) -> str | None:
         """The path of the first file with ``role``, or None."""
@@ -291,6 +261,8 @@ class Manifest(Strict):
         Defaults are left out, so that a later version's new fields do not change it.
         """
         document = plain_document(self.model_dump(mode="json", exclude={"files"}, exclude_defaults=True))
+        if self.schema_ == FIRST_SCHEMA:
+            document = version_1.digested(document)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:

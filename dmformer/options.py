@@ -7,6 +7,7 @@ command line is made with.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -159,7 +160,7 @@ def _value(leaf: Leaf, typed: Any) -> Any:
     if leaf.option.parse and (isinstance(typed, str) or leaf.typed is not str):  # else it is parsed already
         value = leaf.option.parse(typed)
     if (known := choices(leaf.kind)) and value not in known:
-        raise UsageError(f"{leaf.flag} cannot be {str(value)[:80]!r}", f"choose from: {', '.join(map(str, known))}")
+        raise UsageError(f"there is no {leaf.name} {str(value)[:80]!r}", f"choose from: {', '.join(map(str, known))}")
     return value
 
 
@@ -189,9 +190,7 @@ def written(request: object, leaving_out: Iterable[str] = ()) -> dict[str, Any]:
     """
     said: dict[str, Any] = {}
     for leaf in leaves(type(request)):
-        value = request
-        for name in leaf.place:
-            value = getattr(value, name)
+        value = _of(request, leaf)
         if value == leaf.default or leaf.is_of(leaving_out):
             continue
         if leaf.option.const is None:
@@ -206,6 +205,30 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return value.name if value.is_absolute() else str(value)
+    return value
+
+
+def command_line(command: str, request: object) -> str:
+    """What would be typed for a request, fit for a report: paths by their names alone."""
+    words = ["dmformer", command]
+    for leaf in leaves(type(request)):
+        value = _of(request, leaf)
+        if value == leaf.default:
+            continue
+        positional, flag = not leaf.option.flags.startswith("-"), leaf.flag.split("/")
+        for one in value if isinstance(value, tuple) else (value,):
+            shown = Path(one).name if leaf.typed in (Path, list[Path]) else str(one)
+            if isinstance(one, bool):
+                words.append(flag[0] if one else flag[-1])
+            else:
+                words += [shown] if positional else [flag[0], shown]
+    return shlex.join(words)
+
+
+def _of(request: object, leaf: Leaf) -> Any:
+    value = request
+    for name in leaf.place:
+        value = getattr(value, name)
     return value
 
 

@@ -2,9 +2,10 @@
 
 A `Process` is a fresh interpreter that makes one service and then does its steps when it is asked. Each line of its
 standard input and of its answers is one JSON document. First comes a dictionary with ``service``, ``request`` and the
-table of ``targets``, then the names of steps. The answer to each is ``{"result": ...}``, ``{"error": ...}`` or
-``{"refused": ...}``, before which a service may say ``{"step": ...}`` and ``{"done": ...}``. One that says nothing is
-not disturbed: its parent sleeps until the answer. What native libraries print is shown only in an error message.
+tables of ``targets`` and ``tasks``, then the names of steps. The answer to each is ``{"result": ...}``,
+``{"error": ...}`` or ``{"refused": ...}``, before which a service may say ``{"step": ...}`` and ``{"done": ...}``. One
+that says nothing is not disturbed: its parent sleeps until the answer. What native libraries print is shown only in an
+error message.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dmformer import chatter, errors
 from dmformer.progress import Progress, Silent
 from dmformer.scratch import scratch_directory
 from dmformer.targets import TARGETS, Target, load
+from dmformer.tasks.registry import TASKS
 
 Say = Callable[[dict[str, Any]], None]
 START = """
@@ -78,7 +80,7 @@ class Process:
         self._requests = cast(IO[str], self._process.stdin)
         self._answers = cast(IO[str], self._process.stdout)
         rows = {row.name: asdict(row) for row in TARGETS.values()}
-        self._send({"service": service, "request": request, "targets": rows})
+        self._send({"service": service, "request": request, "targets": rows, "tasks": dict(TASKS)})
 
     def ask(self, step: str, progress: Progress | None = None) -> dict[str, Any]:
         """Lets the process do one step.
@@ -202,6 +204,7 @@ def serve() -> None:
 
     first = json.loads(sys.stdin.readline())
     TARGETS.update({name: Target(**row) for name, row in first["targets"].items()})
+    TASKS.update(first["tasks"])
     service: list[Any] = []
     for step in sys.stdin:
         try:

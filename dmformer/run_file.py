@@ -36,11 +36,24 @@ def read_run(path: Path, options: Iterable[Leaf], typed: Collection[Leaf]) -> di
         BundleError: The bundle is damaged.
     """
     bundle = Bundle.load(path) if path.is_dir() else None
-    said = options_of(bundle) if bundle else read_toml(path)
+    places = {leaf.place for leaf in typed}
+    given = given_by(path, options_of(bundle) if bundle else read_toml(path), options)
+    given = {leaf: value for leaf, value in given.items() if leaf.place not in places}
+    if bundle:
+        check_weights(bundle, [value for leaf, value in given.items() if leaf.name == WEIGHTS])
+    return given
+
+
+def given_by(path: Path, document: Mapping[str, Any], options: Iterable[Leaf]) -> dict[Leaf, Any]:
+    """The options that a document names, each with a value that could have been typed.
+
+    Raises:
+        UsageError: A name or a value cannot be; the message names the file and the key.
+    """
     names = {name: (leaf, True) for leaf in options for name in leaf.option.names}
     names |= {name: (leaf, False) for leaf in options for name in leaf.option.opposites}
     given: dict[Leaf, Any] = {}
-    for key, value in said.items():
+    for key, value in document.items():
         leaf, positive = _find(path, key, names)
         checked = _checked(path, key, leaf, value)
         if leaf.option.const is None or checked:
@@ -49,10 +62,6 @@ def read_run(path: Path, options: Iterable[Leaf], typed: Collection[Leaf]) -> di
         values(given)
     except UsageError as error:
         raise UsageError(f"{path}: {error.message}", error.hint) from error
-    places = {leaf.place for leaf in typed}
-    given = {leaf: value for leaf, value in given.items() if leaf.place not in places}
-    if bundle:
-        check_weights(bundle, [value for leaf, value in given.items() if leaf.name == WEIGHTS])
     return given
 
 

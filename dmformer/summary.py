@@ -21,9 +21,10 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
     """The figures of a bundle on the images that it was compared on, the golden samples where there were no others.
 
     Returns:
-        Keys ``target, precision, named, executes, path, verified, verified_by, failures, data, images, top1,
-        reference_top1, top5, reference_top5, agreement, sqnr_db, max_abs_error, engine_bytes``.
-        Percentages for top-1 and top-5, 0 to 1 for agreement; None for what was not measured.
+        Keys ``target, precision, named, executes, path, task, verified, verified_by, failures, data, images, figures,
+        agreement, sqnr_db, max_abs_error, engine_bytes``.
+        Figures are those of the task by key, each with what the engine and the reference reached in its unit; 0 to 1
+        for agreement; None for what was not measured.
     """
     # The golden samples come first, and images that were given behind them, be they fewer.
     shown = proof.comparisons[-1]
@@ -33,15 +34,13 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
         "named": bundle.manifest.precision.named,
         "executes": proof.executes or bundle.manifest.precision.executes,
         "path": str(bundle.path),
+        "task": bundle.manifest.task.name,
         "verified": proof.passed,
         "verified_by": proof.by,
         "failures": list(proof.failures),
         "data": shown.data,
         "images": shown.images,
-        "top1": shown.top1,
-        "reference_top1": shown.reference_top1,
-        "top5": shown.top5,
-        "reference_top5": shown.reference_top5,
+        "figures": {key: score.model_dump() for key, score in shown.figures.items()},
         "agreement": shown.agreement,
         "sqnr_db": shown.sqnr_db,
         "max_abs_error": shown.max_abs_error,

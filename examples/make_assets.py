@@ -20,6 +20,7 @@ from dmformer.data.idx import read_idx
 from dmformer.model.checkpoint import Checkpoint, save_checkpoint
 from dmformer.model.config import PRESETS
 from dmformer.preprocessing import Preprocessing
+from dmformer.tasks.classification import LinearHead
 
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 MEAN, STD, SIZE = 0.2860, 0.3530, 32
@@ -28,7 +29,7 @@ CALIBRATION_IMAGES = 512
 
 def checkpoint_of(state: dict[str, torch.Tensor]) -> Checkpoint:
     return Checkpoint(
-        config=PRESETS["tiny"].model_copy(update={"num_classes": len(LABELS)}),
+        config=PRESETS["tiny"].model_copy(update={"head": LinearHead(classes=len(LABELS))}),
         state={name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")},
         preprocessing=Preprocessing(size=(SIZE, SIZE), resize="exact", mean=(MEAN,) * 3, std=(STD,) * 3),
         labels=LABELS,

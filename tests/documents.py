@@ -8,7 +8,8 @@ import numpy as np
 
 from dmformer.environment import Environment
 from dmformer.evaluation.latency import statistics
-from dmformer.evaluation.latency.document import Accuracy, Asked, Document, Histogram, Layers, PartTime, Peaks, Result
+from dmformer.evaluation.latency.accuracy import Accuracy
+from dmformer.evaluation.latency.document import Asked, Document, Histogram, Layers, PartTime, Peaks, Result
 
 LAUNCHES, ROUNDS = 5, 6
 
@@ -56,9 +57,12 @@ def make_result(name: str = "engine", ms: float = 10.0, seed: int = 0, **changes
     return Result(**(values | changes))
 
 
-def make_accuracy(**changes: Any) -> Accuracy:
-    values = {"data": "test set", "images": 1000, "verified": True, "top1": 92.5, "reference_top1": 92.6}
-    return Accuracy(**(values | {"agreement": 0.995, "sqnr_db": 40.0} | changes))
+def make_accuracy(top1: float = 92.5, top5: float | None = None, **changes: Any) -> Accuracy:
+    values = {"data": "test set", "images": 1000, "verified": True}
+    figures = {"top1": {"engine": top1, "reference": 92.6}}
+    if top5 is not None:
+        figures["top5"] = {"engine": top5, "reference": 99.5}
+    return Accuracy(**(values | {"figures": figures, "agreement": 0.995, "sqnr_db": 40.0} | changes))
 
 
 def make_layers() -> Layers:

@@ -28,13 +28,20 @@ from typer.core import TyperGroup
 from dmformer.bundle import Bundle, entry_of, parse_manifest
 from dmformer.calibration.typed import ScannedImages
 from dmformer.cli.app import COMMANDS, app
+from dmformer.data.dataset import Dataset
 from dmformer.errors import BundleError
+from dmformer.evaluation.flips import FlipCount, Flips
+from dmformer.evaluation.metrics import Measured
+from dmformer.evaluation.verify import batches_for
 from dmformer.golden import GOLDEN_FILE, Golden
-from dmformer.manifest import Proof
+from dmformer.manifest import Comparison, Proof
 from dmformer.model.config import ModelConfig
 from dmformer.pipeline.option_groups import ToleranceOptions
+from dmformer.progress import Silent
 from dmformer.runtimes.base import Session, SessionOptions
+from dmformer.runtimes.engine import Engine
 from dmformer.runtimes.registry import open_bundle
+from dmformer.tasks.classification import Classification, LinearHead
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent
@@ -43,7 +50,11 @@ CLASSES = 10
 LOOSE = ToleranceOptions(max_error=1e9, min_agreement=0, min_sqnr=-500, max_drop=100)
 """Nothing falls below it."""
 TINY = ModelConfig(
-    widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2), stem_width=4, num_classes=CLASSES
+    widths=(8, 8, 16, 16),
+    depths=(1, 1, 1, 1),
+    ffn_ratios=(2, 2, 2, 2),
+    stem_width=4,
+    head=LinearHead(classes=CLASSES),
 )
 PATIENCE = 600
 """Seconds that a child process of a test may take on a busy machine."""
@@ -170,7 +181,7 @@ def invoke(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[
         app([str(argument) for argument in arguments], prog_name="dmformer")
     found = capsys.readouterr()
     assert not unknown_options(found.err, str(arguments[0])), found.err
-    if "--json" in arguments and found.out and str(arguments[0]) in {one.name for one in COMMANDS}:
+    if "--json" in arguments and found.out:
         answer: TypeAdapter[Any] = TypeAdapter(answer_of(str(arguments[0])))
         assert answer.validate_json(found.out).to_json() == found.out
     return int(caught.value.code or 0), found.out, found.err
@@ -230,3 +241,45 @@ class Notes:
 
     def say(self, message: str) -> None:
         self.said.append(message)
+
+
+Logits = NDArray[np.float32]
+
+
+def compare(reference: Logits, outputs: Logits, labels: NDArray[np.int64] | None = None) -> Comparison:
+    """Everything that is measured of logits beside the reference's; labels below 0 are not known."""
+    measured = Measured(Classification(), reference.shape[1])
+    known = [None] * len(outputs) if labels is None else [int(label) if label >= 0 else None for label in labels]
+    measured.add(reference, outputs, known)
+    return measured.comparison("some images", "f" * 64)
+
+
+def relative_noise(reference: Logits, outputs: Logits) -> float:
+    """Energy of the difference over that of the reference."""
+    measured = Measured(Classification(), reference.shape[1])
+    measured.add(reference, outputs, [None] * len(outputs))
+    return measured.relative_noise
+
+
+def engine_of(bundle: Bundle, session: Session) -> Engine:
+    """A session as the engine of a bundle."""
+    return Engine(bundle.manifest, session, str(bundle.path))
+
+
+def logits_on(engine: Engine, dataset: Dataset) -> Logits:
+    """An engine's logits on every readable image of a dataset."""
+    batches = batches_for(engine, dataset, Silent())
+    return np.concatenate([engine.run_tensors(batch.tensor) for batch in batches])
+
+
+def flips_of(
+    data: str,
+    reference: Logits,
+    outputs: Logits,
+    labels: NDArray[np.int64] | None,
+    image: Callable[[int], NDArray[np.uint8]],
+) -> Flips:
+    """The changed answers from both sides' logits."""
+    count = FlipCount(Classification())
+    count.add(reference, outputs, [None] * len(outputs) if labels is None else labels.tolist())
+    return count.flips(data, image)

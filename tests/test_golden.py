@@ -22,8 +22,8 @@ from tests.support import random_batch, random_images
 def golden(count: int = 3) -> Golden:
     images = tuple(random_images(1, side=5 + index)[0] for index in range(count))
     logits = np.random.default_rng(1).standard_normal((count, 4), dtype=np.float32)
-    labels = np.arange(count) - 1
-    return Golden(images, random_batch(count), logits, labels, tuple(f"image {index}" for index in range(count)))
+    targets = (None, *range(count - 1))
+    return Golden(images, random_batch(count), logits, targets, tuple(f"image {index}" for index in range(count)))
 
 
 def member(value: Any) -> bytes:
@@ -50,9 +50,18 @@ def test_round_trip_with_images_of_several_sizes(tmp_path: Path) -> None:
     assert [image.shape for image in loaded.images] == [image.shape for image in made.images]
     assert all(np.array_equal(a, b) for a, b in zip(loaded.images, made.images, strict=True))
     assert np.array_equal(loaded.tensors, made.tensors)
-    assert np.array_equal(loaded.logits, made.logits)
-    assert np.array_equal(loaded.labels, made.labels)
+    assert np.array_equal(loaded.outputs, made.outputs)
+    assert loaded.targets == made.targets == (None, *range(11))
     assert loaded.names == made.names
+
+
+def test_targets_of_every_place_are_kept_beside_classes_and_nothing(tmp_path: Path) -> None:
+    mask = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    made = replace(golden(), targets=(mask, None, 2))
+    made.save(tmp_path / "golden.npz")
+    loaded = Golden.load(tmp_path / "golden.npz")
+    assert np.array_equal(loaded.targets[0], mask) and loaded.targets[1:] == (None, 2)  # type: ignore[arg-type]
+    assert loaded.digest() == made.digest() != replace(made, targets=(mask[::-1], None, 2)).digest()
 
 
 def test_the_bytes_depend_on_nothing_but_the_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,9 +77,8 @@ def test_the_bytes_depend_on_nothing_but_the_samples(tmp_path: Path, monkeypatch
         ({"images": ()}, "no sample"),
         ({"tensors": random_batch(2)}, "counts differ"),
         ({"tensors": random_batch(3).astype(np.float64)}, "tensors are not float32"),
-        ({"logits": np.zeros(3, np.float32)}, "logits are not float32"),
-        ({"labels": np.zeros(3)}, "labels are not int64"),
-        ({"labels": np.zeros((3, 1), np.int64)}, "labels are not int64"),
+        ({"outputs": np.zeros(3, np.float32)}, "logits are not float32"),
+        ({"targets": (np.zeros((2, 2)), 1, 2)}, "targets are no integers"),
         ({"images": (np.zeros((4, 4), np.uint8),) * 3}, "images are not uint8 HWC"),
     ],
 )
@@ -88,6 +96,8 @@ def test_arrays_that_do_not_fit_together(tmp_path: Path, changes: dict[str, Any]
         {"logits": member(1.0)},
         {"names": member(np.array([{"a": 1}], dtype=object))},
         {"labels": pickle.dumps([1, 2, 3])},
+        {"labels": member(np.zeros(3))},
+        {"labels": member(np.zeros((3, 1), np.int64))},
         {"tensors": member(np.zeros(2, np.float32)).replace(b"(2,)", b"(9999999999999,)")},
     ],
 )

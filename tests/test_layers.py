@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -18,12 +19,12 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if TEMPLATES not in path.p
 KNOWN = frozenset(FILES)
 T = TypeVar("T")
 ROOMS = (
-    "", "data", "assets", "model", "graph", "calibration", "runtimes", "evaluation", "devices", "embedding",
-    "pipeline", "cli",
+    "", "data", "assets", "tasks", "model", "graph", "calibration", "runtimes", "prediction", "evaluation",
+    "devices", "embedding", "pipeline", "cli",
 )  # fmt: skip
 """A room imports from itself and from those before it; the modules in the package's root are the first."""
-FIRST = {"", "data", "assets"}
-"""These three are one floor: images are read by the same few modules that preprocessing and bundles are made of."""
+FIRST = {"", "data", "assets", "tasks"}
+"""These are one floor: images are read by the same few modules that preprocessing, tasks and bundles are made of."""
 
 ALLOWED = {
     ("__init__.py", "*"): "the public API: every name is bound on its first use",
@@ -37,7 +38,6 @@ BLOCKED = ("torch", "onnx", "onnx_ir", "onnxsim", "onnxscript", "safetensors")
 """What only the export side has."""
 
 MAX_FILE, MAX_FUNCTION = 300, 40
-LONG = {("cli/export.py", "export"): "one keyword for each of the command's options, and nothing else"}
 
 
 def place(path: Path) -> str:
@@ -186,9 +186,9 @@ def test_files_and_functions_stay_small(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
-            lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-            allowed = lines <= MAX_FUNCTION or (place(path), node.name) in LONG
-            assert allowed, f"{node.name} has {lines} lines besides its signature and docstring"
+            signature = node.body[0].lineno - node.lineno - 1
+            lines = signature + ((body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0)
+            assert lines <= MAX_FUNCTION, f"{node.name} has {lines} lines besides its docstring"
 
 
 def test_nothing_imports_through_the_links_in_the_root() -> None:
@@ -197,3 +197,38 @@ def test_nothing_imports_through_the_links_in_the_root() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
                 assert (node.module or "").partition(".")[0] not in links
+
+
+TASK_WORDS = re.compile(r"top1|top5|miou|num_classes|classif", re.IGNORECASE)
+OF_TASKS = ("tasks/", "model/heads.py", "prediction/classifier.py", "__init__.py")
+"""Where a task may be spelled out: its own file, its head, its public face."""
+STILL_SPELLED = {
+    "cli/embed.py": 2,
+    "cli/export.py": 1,
+    "cli/predict.py": 1,
+    "data/images.py": 1,
+    "embedding/cpp.py": 1,
+    "embedding/swift.py": 2,
+    "embedding/web.py": 1,
+    "graph/coreml/build.py": 1,
+    "graph/coreml/conversion.py": 4,
+    "graph/coreml/network.py": 1,
+    "graph/coreml/plan.py": 6,
+    "model/sidecar.py": 1,
+    "model/state_dicts.py": 1,
+    "pipeline/option_groups.py": 2,
+    "runtimes/coreml/neural_engine.py": 1,
+    "runtimes/coreml/session.py": 1,
+    "runtimes/mlprogram/evaluator.py": 1,
+    "runtimes/mlprogram/operators.py": 2,
+}
+"""How many lines of other files still do. Only to be made smaller."""
+
+
+def test_a_task_is_spelled_out_in_its_own_file_alone() -> None:
+    spelled = {
+        place(path): sum(bool(TASK_WORDS.search(line)) for line in path.read_text().splitlines())
+        for path in FILES
+        if not place(path).startswith(OF_TASKS)
+    }
+    assert {name: lines for name, lines in spelled.items() if lines} == STILL_SPELLED

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from dmformer.bundle import Bundle
-from dmformer.manifest import SCHEMA, FileEntry, Manifest, TensorSpec
+from dmformer.fields import TensorSpec
+from dmformer.manifest import SCHEMA, FileEntry, Manifest
 from dmformer.staging import BUNDLE
 from tests.support import ROOT
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmformer.errors import UsageError
-from dmformer.options import Only, Option, leaves, made, refuse_idle, refuse_without, values, written
+from dmformer.options import Only, Option, command_line, leaves, made, refuse_idle, refuse_without, values, written
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def test_what_is_typed_becomes_a_request() -> None:
 def test_values_that_cannot_be_are_refused() -> None:
     with pytest.raises(UsageError, match="--half and --int8 exclude each other"):
         values({leaf("--half"): True, leaf("--int8"): True})
-    with pytest.raises(UsageError, match="--mode cannot be 'c'") as caught:
+    with pytest.raises(UsageError, match="there is no mode 'c'") as caught:
         values({leaf("--mode"): "c"})
     assert caught.value.hint == "choose from: a, b"
 
@@ -79,6 +79,11 @@ def test_what_is_written_makes_the_same_request(kind: Any, sizes: list[int], cou
     typed = {names[name]: Path(value) if name == "path" else value for name, value in said.items()}
     assert made(Request, values(typed)) == request
     assert written(Request(Path("x"))) == {"path": "x"}, "defaults are left out"
+
+
+def test_the_line_to_type_names_no_directory() -> None:
+    request = Request(Path("/home/me/x y"), sizes=(1, 2), inner=Inner(5), less=Inner(9, "a"))
+    assert command_line("do", request) == "dmformer do 'x y' --size 1 --size 2 --count 5 --mode a"
 
 
 def test_options_that_nothing_reads_are_named() -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.errors import BundleError
-from dmformer.manifest import MAX_ELEMENTS, Manifest
+from dmformer.fields import MAX_ELEMENTS
+from dmformer.manifest import Manifest
 from dmformer.targets import TARGETS, check_options
 from dmformer.texts import MAX_TEXT, is_plain, plain, plain_document, problem_in
 from tests.support import edit_manifest, invoke, one_line

@@ -73,13 +73,13 @@ class Cache:
 
     def entries(self) -> list[Entry]:
         """Everything stored, by kind and key; files of others are not looked at."""
-        found = []
+        entries = []
         for path in sorted(self.directory.glob(f"*-*{SUFFIX}")):
             kind, _, key = path.name.removesuffix(SUFFIX).partition("-")
             if len(key) == 64 and not path.is_symlink() and path.is_file():
                 status = path.stat()
-                found.append(Entry(kind, key, status.st_size, status.st_mtime))
-        return found
+                entries.append(Entry(kind, key, status.st_size, status.st_mtime))
+        return entries
 
     def clear(self) -> int:
         """Removes every entry and returns how many there were; other files stay."""

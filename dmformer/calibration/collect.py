@@ -51,26 +51,26 @@ class CalibrationSet:
     random: bool = False
 
 
-def check_count(available: int, asked: int, source: str) -> list[str]:
+def check_count(available: int, wanted: int, source: str) -> list[str]:
     """Notes for the user about the number of calibration images.
 
     Args:
         available: Images that the source has.
-        asked: Images that were asked for.
+        wanted: Images that were asked for.
         source: What to name.
 
     Raises:
         DataError: There are fewer than asked for.
         UsageError: Fewer than one was asked for.
     """
-    if asked < 1:
-        raise UsageError(f"{asked} calibration images are not possible", "give --images of at least 1")
-    if available < asked:
+    if wanted < 1:
+        raise UsageError(f"{wanted} calibration images are not possible", "give --images of at least 1")
+    if available < wanted:
         raise DataError(
-            f"{source}: has {available} images, {asked} were asked for", f"give more images, or --images {available}"
+            f"{source}: has {available} images, {wanted} were asked for", f"give more images, or --images {available}"
         )
-    if asked < FEWEST_WITHOUT_WARNING:
-        return [f"only {asked} calibration images: {DEFAULT_IMAGES} or more give steadier ranges"]
+    if wanted < FEWEST_WITHOUT_WARNING:
+        return [f"only {wanted} calibration images: {DEFAULT_IMAGES} or more give steadier ranges"]
     return []
 
 

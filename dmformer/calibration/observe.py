@@ -113,9 +113,9 @@ def run_over(
     for batch, count in padded_batches(model, batches()):
         check_shape(model, batch)
         outputs = session.run(inner, {source: batch}) if inner else []
-        found = dict(zip(inner, outputs, strict=True)) | {source: batch}
+        arrays = dict(zip(inner, outputs, strict=True)) | {source: batch}
         seen += count
-        yield {name: found[name][:count] for name in values}
+        yield {name: arrays[name][:count] for name in values}
     if not seen:
         raise DataError("there is no image to calibrate with", "give a folder, .npz or IDX file with images")
 

@@ -44,19 +44,15 @@ class PrecisionPlan(BaseModel):
             UsageError: The plan names a layer that the model does not have.
         """
         known = groups_of(model)
-        chosen = dict.fromkeys(known, "int8")
+        precisions = dict.fromkeys(known, "int8")
         for pattern, precision in self.groups.items():
             matches = [group for group in known if _means(pattern, group)]
             if not matches:
                 raise UsageError(
                     f"the plan names {pattern!r}, which is no layer group of this model", _closest(pattern, known)
                 )
-            chosen.update(dict.fromkeys(matches, precision))
-        return frozenset(group for group, precision in chosen.items() if precision == "int8")
-
-    def with_float(self, groups: Iterable[str]) -> PrecisionPlan:
-        """The same plan with some more groups in float."""
-        return PrecisionPlan(groups={**self.groups, **dict.fromkeys(groups, "float")})
+            precisions.update(dict.fromkeys(matches, precision))
+        return frozenset(group for group, precision in precisions.items() if precision == "int8")
 
     def to_json(self) -> str:
         """Indented text in the plan's own order, which matters."""
@@ -74,8 +70,8 @@ def _closest(pattern: str, known: tuple[str, ...]) -> str:
 
 def plan_from_groups(model: onnx.ModelProto, int8_groups: Iterable[str]) -> PrecisionPlan:
     """A plan that names every group of a model."""
-    chosen = set(int8_groups)
-    return PrecisionPlan(groups={group: "int8" if group in chosen else "float" for group in groups_of(model)})
+    integer = set(int8_groups)
+    return PrecisionPlan(groups={group: "int8" if group in integer else "float" for group in groups_of(model)})
 
 
 def default_plan(model: onnx.ModelProto, target: str) -> PrecisionPlan:

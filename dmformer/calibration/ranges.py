@@ -1,4 +1,4 @@
-"""`Ranges`: what calibration found, as one reviewable JSON file."""
+"""`Ranges`: what calibration measured, as one reviewable JSON file."""
 
 from __future__ import annotations
 

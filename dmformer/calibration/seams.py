@@ -102,7 +102,7 @@ def _crops(node: onnx.NodeProto) -> bool:
 
 
 def _leaves_channels(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Whether a node takes positions alone away, for a classifier."""
+    """Whether a node takes positions alone away."""
     axes = node.input[1] if len(node.input) > 1 else ""
     readers = graph.readers(node.output[0])
     positions = axes in graph.constants and set(graph.array(axes).tolist()) <= POSITIONS

@@ -11,9 +11,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dmformer.errors import UsageError
 from dmformer.graph.qdq.sites import groups_of, kind_of
 from dmformer.progress import Progress, Silent
@@ -23,8 +20,8 @@ if TYPE_CHECKING:
 
 Build = Callable[[frozenset[str]], "onnx.ModelProto"]
 """The quantized graph for a set of integer groups."""
-Answers = Callable[["onnx.ModelProto"], NDArray[np.float32]]
-"""The graph's logits ``[N, classes]`` on a fixed set of images, in the target runtime."""
+Noise = Callable[["onnx.ModelProto"], float]
+"""Share of the energy of the float model's outputs that is noise in the graph's, on a fixed set of images."""
 Milliseconds = Callable[["onnx.ModelProto"], float]
 """The latency of a graph in the target runtime."""
 Granularity = Literal["block", "stage"]
@@ -37,7 +34,7 @@ class Sensitivity:
     Attributes:
         unit: Its name: a group, or ``stages.0.*.dma.expand`` for that kind in a whole stage.
         groups: The groups in it.
-        noise: Share of the logits' energy that is quantization noise caused by it; below zero where its
+        noise: Share of the outputs' energy that is quantization noise caused by it; below zero where its
             error cancels another's.
         saved_ms: Milliseconds that it saves per run; below zero where float is faster.
     """
@@ -98,18 +95,11 @@ def _stage_unit(group: str) -> str:
     return f"stages.{parts[1]}.*.{kind_of(group)}" if parts[0] == "stages" else group
 
 
-def relative_noise(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float:
-    """Energy of the difference over the energy of the reference; SQNR in dB is ``-10 log10`` of it."""
-    difference = found.astype(np.float64) - reference
-    return float(np.square(difference).sum() / max(np.square(reference, dtype=np.float64).sum(), 1e-300))
-
-
 def measure_sensitivity(
     units: Mapping[str, tuple[str, ...]],
     build: Build,
-    answers: Answers,
+    noise: Noise,
     milliseconds: Milliseconds,
-    reference: NDArray[np.float32],
     progress: Progress | None = None,
 ) -> list[Sensitivity]:
     """Measures every unit by leaving it out.
@@ -117,9 +107,8 @@ def measure_sensitivity(
     Args:
         units: Groups by unit; together they are all integer groups.
         build: Makes the quantized graph.
-        answers: Runs it.
+        noise: Runs it.
         milliseconds: Times it.
-        reference: The float model's logits ``[N, classes]`` on the same images.
         progress: Watches.
 
     Returns:
@@ -127,13 +116,12 @@ def measure_sensitivity(
     """
     everything = frozenset(group for groups in units.values() for group in groups)
     whole = build(everything)
-    noise, time = relative_noise(reference, answers(whole)), milliseconds(whole)
-    found = []
+    whole_noise, whole_ms = noise(whole), milliseconds(whole)
+    results = []
     for unit, groups in (progress or Silent()).track(units.items(), "measuring sensitivity", len(units)):
         rest = build(everything - set(groups))
-        change = noise - relative_noise(reference, answers(rest))
-        found.append(Sensitivity(unit, groups, change, milliseconds(rest) - time))
-    return sorted(found, key=lambda one: (-one.noise_per_ms, one.unit))
+        results.append(Sensitivity(unit, groups, whole_noise - noise(rest), milliseconds(rest) - whole_ms))
+    return sorted(results, key=lambda one: (-one.noise_per_ms, one.unit))
 
 
 def search_plan(

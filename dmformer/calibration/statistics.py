@@ -147,5 +147,5 @@ def _first_not_finite(model: onnx.ModelProto, batch: NDArray[np.float32]) -> str
     if not np.isfinite(batch).all():
         return source
     names: dict[str, str] = {node.output[0]: node.name for node in model.graph.node}
-    found = next(run_over(model, list(names), lambda: [batch]))
-    return next((name for value, name in names.items() if not np.isfinite(found[value]).all()), None)
+    arrays = next(run_over(model, list(names), lambda: [batch]))
+    return next((name for value, name in names.items() if not np.isfinite(arrays[value]).all()), None)

@@ -14,8 +14,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from dmformer import chatter
-from dmformer.cli.bench import EXAMPLES as BENCH_EXAMPLES
-from dmformer.cli.bench import bench
+from dmformer.cli.bench import BENCH
 from dmformer.cli.build import BUILD
 from dmformer.cli.cache import CACHE
 from dmformer.cli.calibrate import CALIBRATE
@@ -28,19 +27,20 @@ from dmformer.cli.export import EXPORT
 from dmformer.cli.inspect import INSPECT
 from dmformer.cli.output import one_line, printable
 from dmformer.cli.predict import PREDICT
-from dmformer.cli.report import EXAMPLES as REPORT_EXAMPLES
-from dmformer.cli.report import report
+from dmformer.cli.report import REPORT
 from dmformer.cli.signals import Terminated
 from dmformer.cli.streams import abandon, keep_trace
-from dmformer.cli.verify import EXAMPLES as VERIFY_EXAMPLES
-from dmformer.cli.verify import verify
+from dmformer.cli.verify import VERIFY
 from dmformer.errors import DmformerError, stop_in
 from dmformer.files import utf8_name
 
 P = ParamSpec("P")
 PICTURES = {"images"}
 """Arguments whose files are opened by dmformer itself, under whatever name a camera gave them."""
-COMMANDS = (EXPORT, BUILD, PREDICT, EMBED, COMPARE, INSPECT, CALIBRATE, CACHE, DOCTOR)
+COMMANDS = (
+    EXPORT, BUILD, VERIFY, PREDICT, EMBED, BENCH, COMPARE, REPORT, INSPECT, CALIBRATE, CACHE, DOCTOR,
+)  # fmt: skip
+"""In the order of the help."""
 PLAIN = {"dumb", "unknown"}
 """Terminals that take no commands."""
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -152,24 +152,10 @@ def complain(message: str, hint: str | None, code: int) -> int:
     return code
 
 
-def _epilog(examples: tuple[tuple[str, str], ...]) -> str:
-    return "\n\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]  [dim]{why}[/dim]" for line, why in examples)])
-
-
 def add(command: Command) -> None:
     """Makes a command of what is declared."""
     app.command(command.name, context_settings=HELP, epilog=command.epilog)(guarded(command.function()))
 
 
-add(EXPORT)
-add(BUILD)
-app.command(context_settings=HELP, epilog=_epilog(VERIFY_EXAMPLES))(guarded(verify))
-add(PREDICT)
-add(EMBED)
-app.command(context_settings=HELP, epilog=_epilog(BENCH_EXAMPLES))(guarded(bench))
-add(COMPARE)
-app.command(context_settings=HELP, epilog=_epilog(REPORT_EXAMPLES))(guarded(report))
-add(INSPECT)
-add(CALIBRATE)
-add(CACHE)
-add(DOCTOR)
+for each in COMMANDS:
+    add(each)

@@ -19,10 +19,10 @@ def show(document: BuildDocument) -> None:
 
     if document.command is not None:
         typer.echo(printable(document.command))
-    elif document.figures is None:
+    elif document.verified is None:
         typer.echo(one_line(f"built, not verified here: {document.reason} -> {document.path}"), err=True)
     else:
-        print_summaries([document.figures])
+        print_summaries([document.model_dump()])
 
 
 BUILD = Command(

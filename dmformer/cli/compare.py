@@ -17,7 +17,8 @@ def show(document: Comparison) -> None:
     from dmformer.cli.output import console, escaped, number, table
     from dmformer.evaluation.latency.document import NO_DEVICE
 
-    grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", ">top-1 lost", "verdict")
+    title = next((change.headline for change in document.changes if change.headline), "accuracy")
+    grid = table(None, "Candidate", ">before ms", ">after ms", ">time", ">99 % interval", f">{title} lost", "verdict")
     for change in document.changes:
         interval = change.interval
         grid.add_row(
@@ -26,7 +27,7 @@ def show(document: Comparison) -> None:
             number(change.after_ms, "{:.3f}"),
             NO_DEVICE if change.ratio is None else f"{change.ratio - 1:+.1%}",
             f"{interval[0] - 1:+.1%} to {interval[1] - 1:+.1%}" if interval else "-",
-            number(change.top1_drop),
+            number(change.headline_drop),
             f"[red]{escaped(change.verdict)}[/red]" if change.failed else escaped(change.verdict),
         )
     console().print(grid)

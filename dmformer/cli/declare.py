@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import MISSING, dataclass
-from importlib import import_module
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -15,6 +14,7 @@ import typer
 
 from dmformer.cli.exit_codes import BELOW_TOLERANCE
 from dmformer.options import Leaf, leaves, made, values
+from dmformer.targets import load
 
 if TYPE_CHECKING:
     from dmformer.documents import Document
@@ -51,6 +51,8 @@ class Command:
         examples: Lines to type, and why one would.
         settle: Refuses options that nothing would read, before anything runs, and gives the request with what follows
             from others.
+        keep: What is done once the document is shown, so that a place that cannot be written loses nothing:
+            ``module:name`` of a function of the request and the document.
         talks: Whether people's text is shown beside a JSON document too.
         written: Whether a run can be written down: ``--config``.
     """
@@ -62,6 +64,7 @@ class Command:
     help: str
     examples: tuple[tuple[str, str], ...] = ()
     settle: Callable[[Given, Any], Any] = as_given
+    keep: str | None = None
     talks: bool = True
     written: bool = False
 
@@ -98,14 +101,15 @@ class Command:
         """Runs a request and shows what came of it; the exit code."""
         from dmformer.cli.output import TerminalProgress
 
-        module, _, name = self.run.partition(":")
-        document: Document = getattr(import_module(module), name)(request, TerminalProgress())
+        document: Document = load(self.run)(request, TerminalProgress())
         if self.talks or not json:
             # The document has stdout for itself.
             with redirect_stdout(sys.stderr if json else sys.stdout):
                 self.show(document)
         if json:
             sys.stdout.write(document.to_json())
+        if self.keep is not None:
+            load(self.keep)(request, document)
         return 0 if document.within_tolerance else BELOW_TOLERANCE
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,11 +26,6 @@ def console() -> Console:
 
     width = None if sys.stderr.isatty() else LOG_WIDTH
     return Console(stderr=True, highlight=False, emoji=False, soft_wrap=width is not None, width=width)
-
-
-def print_json(schema: str, document: dict[str, Any]) -> None:
-    """The machine-readable result, the only thing on stdout."""
-    sys.stdout.write(json.dumps({"schema": schema, **document}, indent=2) + "\n")
 
 
 class TerminalProgress:
@@ -105,15 +99,20 @@ def number(value: float | None, pattern: str = "{:.2f}") -> str:
 
 def print_summaries(records: Sequence[dict[str, Any]]) -> None:
     """The table of finished bundles, and one line for each that failed."""
-    grid = table(None, "", "engine", ">size", ">top-1", ">PyTorch", ">agreement", ">SQNR dB", ">max error")
+    from dmformer.tasks.registry import figures_of
+
+    headline = next((figure for record in records for figure in figures_of(record["task"])), None)
+    title = f">{headline.title}" if headline else ">accuracy"
+    grid = table(None, "", "engine", ">size", title, ">PyTorch", ">agreement", ">SQNR dB", ">max error")
     for record in records:
+        score = record["figures"].get(headline.key, {}) if headline else {}
         equal = record["sqnr_db"] is None and record["agreement"] is not None
         grid.add_row(
             "[green]✓[/green]" if record["verified"] else "[red]✗[/red]",
             escaped(f"{record['target']} {record['named']}"),
             size_text(record["engine_bytes"]),
-            number(record["top1"]),
-            number(record["reference_top1"]),
+            number(score.get("engine")),
+            number(score.get("reference")),
             number(record["agreement"], "{:.2%}"),
             "equal" if equal else number(record["sqnr_db"], "{:.1f}"),
             number(record["max_abs_error"], "{:.1e}"),

@@ -19,8 +19,8 @@ def show(document: PredictDocument) -> None:
 
     for image in document.images:
         typer.echo(printable(image.path))
-        for guess in image.classes:
-            typer.echo(f"  {guess.probability:7.2%}  {printable(guess.label)}")
+        for line in image.lines:
+            typer.echo(f"  {printable(line)}")
     TerminalProgress().say(f"{document.target} executes {document.executes} here")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,8 @@ class Sample:
     name: str
 
 
-Item = tuple[int, tuple[NDArray[np.float32], Sample]]
-"""The index of an image, its tensor and what it was made of."""
+Loaded = tuple[NDArray[np.float32], Any]
+"""The tensor of an image, and what is right for it."""
 
 
 class Dataset(Protocol):
@@ -139,14 +140,12 @@ class Batch:
 
     Attributes:
         tensor: float32 [n, C, H, W].
-        labels: int64 [n], or None if the dataset has no labels.
-        names: Name of each image.
+        targets: What is right for each image, None where nobody asked or knows.
         indices: Index of each image in the dataset.
     """
 
     tensor: NDArray[np.float32]
-    labels: NDArray[np.int64] | None
-    names: tuple[str, ...]
+    targets: tuple[Any, ...]
     indices: tuple[int, ...]
 
 
@@ -155,20 +154,19 @@ def iterate_batches(
     preprocessing: Preprocessing,
     batch_size: int,
     *,
-    indices: Sequence[int] | None = None,
-    max_unreadable: int | None = None,
+    target: Callable[[Sample], Any] | None = None,
     log: UnreadableLog | None = None,
 ) -> Iterator[Batch]:
     """Stream a dataset as preprocessed batches, holding one batch in memory at a time.
 
-    Unreadable images are skipped and the next one takes their place: only the last batch can be smaller.
+    Unreadable images are skipped and the next one takes their place: only the last batch can be smaller. More than 3
+    or 1 % of them, whichever is more, are too many.
 
     Args:
         dataset: Where the images come from.
         preprocessing: How they become tensors.
         batch_size: Images per batch, at least 1.
-        indices: Which images, in which order; None for all in order.
-        max_unreadable: How many may be skipped; None means 3 or 1 % of the images, whichever is more.
+        target: Gives what is right for a sample; None leaves it out.
         log: Receives the skipped images.
 
     Raises:
@@ -177,15 +175,13 @@ def iterate_batches(
     """
     if batch_size < 1:
         raise UsageError(f"batch size {batch_size} is not possible", "Give a batch size of at least 1.")
-    chosen = range(len(dataset)) if indices is None else indices
 
-    def load(index: int) -> tuple[NDArray[np.float32], Sample]:
+    def load(index: int) -> Loaded:
         sample = dataset.load(index)
-        return preprocess(sample.image, preprocessing), sample
+        return preprocess(sample.image, preprocessing), target(sample) if target is not None else None
 
     # Not `log or ...`: an empty log is falsy, and it is the caller's.
-    log = UnreadableLog() if log is None else log
-    return _batches(_readable(dataset, chosen, load, log, max_unreadable), batch_size, labelled=dataset.labelled)
+    return _batches(_readable(dataset, load, UnreadableLog() if log is None else log), batch_size)
 
 
 def readable_indices(dataset: Dataset, log: UnreadableLog) -> Iterator[int]:
@@ -194,53 +190,35 @@ def readable_indices(dataset: Dataset, log: UnreadableLog) -> Iterator[int]:
     Raises:
         DataError: More are unreadable than `iterate_batches` skips.
     """
-    return (index for index, _ in _readable(dataset, range(len(dataset)), dataset.load, log))
+    return (index for index, _ in _readable(dataset, dataset.load, log))
 
 
-def _readable(
-    dataset: Dataset,
-    indices: Sequence[int],
-    load: Callable[[int], T],
-    log: UnreadableLog,
-    max_unreadable: int | None = None,
-) -> Iterator[tuple[int, T]]:
+def _readable(dataset: Dataset, load: Callable[[int], T], log: UnreadableLog) -> Iterator[tuple[int, T]]:
     """What is loaded of the images that can be read, each behind its index; see `iterate_batches`."""
-    limit = max(3, len(indices) // 100) if max_unreadable is None else max_unreadable
-    before = len(log)
-    for index in indices:
+    total, before = len(dataset), len(log)
+    limit = max(3, total // 100)
+    for index in range(total):
         try:
             loaded = load(index)
         except DataError as error:
             log.entries.append(Unreadable(dataset.sample_name(index), error.message))
             skipped = len(log) - before
-            if skipped > limit or skipped == len(indices):
+            if skipped > limit or skipped == total:
                 raise DataError(
-                    f"{dataset.name}: {skipped} of {len(indices)} images cannot be read: {log.describe()}",
+                    f"{dataset.name}: {skipped} of {total} images cannot be read: {log.describe()}",
                     f"Remove or replace the damaged images; up to {limit} would be skipped.",
                 ) from error
             continue
         yield index, loaded
 
 
-def _batches(items: Iterator[Item], batch_size: int, *, labelled: bool) -> Iterator[Batch]:
-    pending: list[Item] = []
-    for item in items:
-        pending.append(item)
-        if len(pending) == batch_size:
-            yield _collate(pending, labelled=labelled)
-            pending = []
-    if pending:
-        yield _collate(pending, labelled=labelled)
-
-
-def _collate(items: list[Item], *, labelled: bool) -> Batch:
-    labels = [sample.label if sample.label is not None else -1 for _, (_, sample) in items]
-    return Batch(
-        tensor=np.stack([tensor for _, (tensor, _) in items]),
-        labels=np.array(labels, dtype=np.int64) if labelled else None,
-        names=tuple(sample.name for _, (_, sample) in items),
-        indices=tuple(index for index, _ in items),
-    )
+def _batches(images: Iterator[tuple[int, Loaded]], batch_size: int) -> Iterator[Batch]:
+    while chunk := list(islice(images, batch_size)):
+        yield Batch(
+            tensor=np.stack([tensor for _, (tensor, _) in chunk]),
+            targets=tuple(target for _, (_, target) in chunk),
+            indices=tuple(index for index, _ in chunk),
+        )
 
 
 def subset(dataset: Dataset, count: int, seed: int | None = None) -> Dataset:

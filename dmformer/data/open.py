@@ -1,4 +1,4 @@
-"""The door to this room: `open_dataset` finds out what is at a path, `check_labels` whether it fits a model."""
+"""The door to this room: `open_dataset` finds out what is at a path."""
 
 from __future__ import annotations
 
@@ -71,35 +71,3 @@ def _open_file(path: Path) -> Dataset:
     if magic.startswith((_GZIP_MAGIC, _IDX_MAGIC)):
         return open_idx(path)
     raise DataError(f"{path}: not a set of images that is known", ACCEPTED_FORMS)
-
-
-def check_labels(dataset: Dataset, num_classes: int) -> None:
-    """Make sure that a dataset's labels are classes of the model; one without labels always passes.
-
-    Args:
-        dataset: The dataset.
-        num_classes: Outputs of the model's classifier.
-
-    Raises:
-        DataError: The number of classes differs, or a label is not from 0 to ``num_classes - 1``.
-    """
-    labels = dataset.labels
-    if labels is None or len(labels) == 0:
-        return
-    if dataset.classes is not None and len(dataset.classes) != num_classes:
-        raise DataError(
-            f"{dataset.name}: classes that do not match the labels: the dataset has {len(dataset.classes)} classes "
-            f"but the model has {num_classes}; {'; '.join((_ends(dataset.classes), *dataset.notes))}",
-            "Give a dataset of the model's classes, or name the class folders by the model's class index.",
-        )
-    for label in (int(labels.min()), int(labels.max())):
-        if not 0 <= label < num_classes:
-            raise DataError(
-                f"{dataset.name}: classes that do not match the labels: the dataset has label {label} "
-                f"but the model has {num_classes} classes",
-                f"Labels count from 0 to {num_classes - 1}.",
-            )
-
-
-def _ends(classes: Sequence[str]) -> str:
-    return f"its classes are {', '.join(map(repr, classes[:3]))} to {classes[-1]!r}"

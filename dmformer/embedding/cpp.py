@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
-from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, template_files, variant_of
+from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, sources, variant_of
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
 
@@ -43,8 +43,10 @@ class Cpp:
     resources = "."
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        sources = template_files("cpp/common") | template_files(f"cpp/{variant_of(bundle.manifest.target)}")
-        return {**sources, PARAMETERS_FILE: parameters(bundle).encode()}
+        return {
+            **sources("cpp", bundle, variant_of(bundle.manifest.target)),
+            PARAMETERS_FILE: parameters(bundle).encode(),
+        }
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
         return (

@@ -30,6 +30,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 MAX_ELEMENTS = 1 << 28
 """Of a batch: a project fills up the whole of a fixed one, and a gigabyte is more than any exporter makes."""
 
+ANY_OTHER = "other"
+"""The folder below ``tasks`` of a language that can give the outputs of any task as they are."""
+
 Content = bytes | Path
 """What a file of a project holds: these bytes, or those of that file."""
 
@@ -80,7 +83,7 @@ class Language(Protocol):
         """
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
-        """The commands that build the project, test it and classify an image."""
+        """The commands that build the project, test it and use it on an image."""
 
     def notes(self, bundle: Bundle) -> str:
         """What else the README must say: what is needed, where it was not run. Markdown."""
@@ -119,6 +122,34 @@ def template_files(folder: str) -> dict[str, Content]:
         for name, path in names.items()
         if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
     }
+
+
+def sources(language: str, bundle: Bundle, *variants: str) -> dict[str, Content]:
+    """The files of a language's project that are no parameters: what is common, of its runtime, and of its task.
+
+    Args:
+        language: Name of a folder of `TEMPLATES`.
+        bundle: Its task decides.
+        variants: Further folders below the language's.
+
+    Raises:
+        UsageError: The language has no sources for the task.
+    """
+    files: dict[str, Content] = {}
+    for folder in ("common", *variants):
+        files |= template_files(f"{language}/{folder}")
+    return files | task_files(language, bundle)
+
+
+def task_files(language: str, bundle: Bundle) -> dict[str, Content]:
+    """A language's own files for the bundle's task, or those for any other one."""
+    task = bundle.manifest.task.name
+    files = template_files(f"{language}/tasks/{task}") or template_files(f"{language}/tasks/{ANY_OTHER}")
+    if files:
+        return files
+    raise UsageError(
+        f"{bundle.path}: is for {task}, which {language} has no sources for", "use --lang python, or dmformer.Predictor"
+    )
 
 
 def engine_file(bundle: Bundle) -> str:

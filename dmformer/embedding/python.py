@@ -8,7 +8,16 @@ from typing import Any
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
-from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, template_files, variant_of
+from dmformer.embedding.languages import (
+    Content,
+    Step,
+    cpu_flags,
+    engine_file,
+    passed_on,
+    sources,
+    task_files,
+    variant_of,
+)
 from dmformer.targets import get_target
 
 HEAD = '''"""What this engine needs to know, written by dmformer from the bundle's manifest."""
@@ -30,17 +39,17 @@ class Python:
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
         runtime = variant_of(bundle.manifest.target)
         return {
-            **template_files("python/common"),
-            **template_files(f"python/{runtime}"),
+            **sources("python", bundle, runtime),
             "parameters.py": parameters(bundle).encode(),
             "requirements.txt": requirements(bundle, runtime).encode(),
         }
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
+        program = next(iter(task_files("python", bundle)))
         return (
             Step("python -m pip install -r requirements.txt", "best in a virtual environment"),
             Step("python self_test.py", "compares with PyTorch, stage by stage"),
-            Step("python classify.py photo.jpg", "an image of yours"),
+            Step(f"python {program} photo.jpg", "an image of yours"),
         )
 
     def notes(self, bundle: Bundle) -> str:

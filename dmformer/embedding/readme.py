@@ -16,7 +16,7 @@ def readme(bundle: Bundle, language: Language) -> str:
     return f"""# {markdown(manifest.name)} in {language.title}
 
 {manifest.precision.requested.upper()} engine for {runtime}, made by dmformer. It takes images of
-any size and answers with one of {manifest.output.shape[1]} classes.
+any size and answers with {manifest.task.promise(manifest.source.config.classes)}.
 
 ```console
 {commands}

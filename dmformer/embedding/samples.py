@@ -24,7 +24,7 @@ from typing import Any
 
 from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
-from dmformer.evaluation.tolerances import ENOUGH_IMAGES
+from dmformer.evaluation.tolerances import ENOUGH_DECISIONS
 from dmformer.evaluation.verify import PREPROCESSING_ERROR, asked_at_export, fitting_golden
 from dmformer.golden import Golden
 
@@ -49,7 +49,8 @@ def golden_files(bundle: Bundle) -> dict[str, bytes]:
         "schema": SCHEMA,
         "dtype": bundle.manifest.input.dtype,
         "shape": list(taken.shape[1:]),
-        "classes": golden.logits.shape[1],
+        "output": list(golden.outputs.shape[1:]),
+        "classes": golden.outputs.shape[1],
         "tolerance": tolerance_of(bundle, len(golden.images)),
         "samples": [_entry(golden, index, ending) for index in range(len(golden.images))],
     }
@@ -57,7 +58,7 @@ def golden_files(bundle: Bundle) -> dict[str, bytes]:
     for index, image in enumerate(golden.images):
         files[f"{index:03d}.u8"] = image.tobytes()
         files[f"{index:03d}.{ending}"] = taken[index].astype(taken.dtype.newbyteorder("<")).tobytes()
-        files[f"{index:03d}.logits.f32"] = golden.logits[index].astype("<f4").tobytes()
+        files[f"{index:03d}.logits.f32"] = golden.outputs[index].astype("<f4").tobytes()
     return files
 
 
@@ -69,7 +70,7 @@ def tolerance_of(bundle: Bundle, images: int) -> dict[str, Any]:
         images: Golden samples; a share of few images is not judged unless somebody asked for it.
     """
     asked = asked_at_export(bundle)
-    judged = images >= ENOUGH_IMAGES or asked.on_few_images
+    judged = images >= ENOUGH_DECISIONS or asked.on_few_images
     manifest = bundle.manifest
     # One step of 8 bits, in units of what the engine takes.
     steps = [1.0] * manifest.preprocessing.channels
@@ -84,13 +85,13 @@ def tolerance_of(bundle: Bundle, images: int) -> dict[str, Any]:
 
 
 def _entry(golden: Golden, index: int, ending: str) -> dict[str, Any]:
-    height, width, channels = golden.images[index].shape
+    (height, width, channels), target = golden.images[index].shape, golden.targets[index]
     return {
         "name": golden.names[index],
         "width": width,
         "height": height,
         "channels": channels,
-        "label": int(golden.labels[index]),
+        "label": -1 if target is None else target,
         "pixels": f"{index:03d}.u8",
         "tensor": f"{index:03d}.{ending}",
         "logits": f"{index:03d}.logits.f32",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
 from dmformer.embedding.escape import shell, swift
-from dmformer.embedding.languages import Content, Step, engine_file, template_files
+from dmformer.embedding.languages import Content, Step, engine_file, sources
 from dmformer.errors import UsageError
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
@@ -35,7 +35,7 @@ class Swift:
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
         return {
-            **template_files("swift"),
+            **sources("swift", bundle),
             "Package.swift": package(bundle).encode(),
             PARAMETERS_FILE: parameters(bundle).encode(),
         }

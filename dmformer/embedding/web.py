@@ -7,7 +7,7 @@ from typing import Any
 
 from dmformer.bundle import Bundle
 from dmformer.embedding.escape import javascript, url
-from dmformer.embedding.languages import Content, Step, engine_file, template_files
+from dmformer.embedding.languages import Content, Step, engine_file, sources
 from dmformer.preprocessing import Preprocessing
 
 RESOURCES = "site"
@@ -24,7 +24,7 @@ class Web:
     resources = RESOURCES
 
     def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        return {**template_files("web"), f"{RESOURCES}/parameters.js": parameters(bundle).encode()}
+        return {**sources("web", bundle), f"{RESOURCES}/parameters.js": parameters(bundle).encode()}
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
         return (

@@ -8,20 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
-from dmformer.evaluation.metrics import agreement
-from dmformer.evaluation.verify import run_all
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.engine import open_engine
 
 
 def cross_agreement(bundles: list[Bundle], tensors: NDArray[np.float32]) -> dict[str, float]:
-    """Share of equal top-1 between every two engines, 0 to 1, by ``"first ~ second"``.
+    """Share of equal decisions between every two engines, 0 to 1, by ``"first ~ second"``.
 
     Args:
         bundles: Engines of one model; each is run once.
         tensors: Preprocessed images, float32 ``[N, C, H, W]``.
     """
-    logits = {}
+    decisions = {}
     for bundle in bundles:
-        with open_bundle(bundle) as session:
-            logits[bundle.manifest.target] = run_all(bundle, session, tensors)
-    return {f"{one} ~ {other}": agreement(logits[one], logits[other]) for one, other in combinations(logits, 2)}
+        with open_engine(bundle) as engine:
+            size, task = engine.batch_size, bundle.manifest.task
+            # Outputs may be large, decisions are not.
+            parts = [
+                task.decisions(engine.run_tensors(tensors[start : start + size]))
+                for start in range(0, len(tensors), size)
+            ]
+            decisions[bundle.manifest.target] = np.concatenate(parts)
+    return {
+        f"{one} ~ {other}": float((decisions[one] == decisions[other]).mean())
+        for one, other in combinations(decisions, 2)
+    }

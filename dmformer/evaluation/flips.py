@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
-from dmformer.evaluation.metrics import Logits
-from dmformer.evaluation.verify import Answers, run_all, run_dataset
+from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.evaluation.verify import batches_for
 from dmformer.progress import Progress
-from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.engine import open_engine
+from dmformer.tasks.base import Outputs, Task
 
 MOST_IMAGES = 24
 
@@ -54,7 +56,8 @@ class Flips:
     Attributes:
         data: What the images are; ``images`` how many.
         count: How many answers changed; ``shown`` the first of them, those with the largest margin first.
-        confusion: Times that each pair (reference's class, engine's class) occurred, the most frequent first.
+        confusion: Times that each pair (reference's class, engine's class) occurred, the most frequent first; where
+            every place of an image has a class, places are counted.
         classes: Per class; empty without labels.
     """
 
@@ -66,77 +69,94 @@ class Flips:
     classes: tuple[ClassChange, ...]
 
 
-def find_flips(bundle: Bundle, answers: Answers | None, progress: Progress) -> Flips:
-    """Runs an engine and compares every answer with the reference's.
+def find_flips(bundle: Bundle, reference: ReferenceOutputs | None, progress: Progress) -> Flips:
+    """Runs an engine and compares every decision with the reference's.
 
     Args:
         bundle: The engine.
-        answers: The reference on a dataset; None takes the golden samples.
+        reference: PyTorch on a dataset; None takes the golden samples.
         progress: Watches the dataset.
     """
-    with open_bundle(bundle, SessionOptions()) as session:
-        if answers is None:
+    count = FlipCount(bundle.manifest.task)
+    with open_engine(bundle) as engine:
+        if reference is None:
             golden = bundle.golden()
-            found = run_all(bundle, session, golden.tensors)
-            labels = golden.labels if bool((golden.labels >= 0).all()) else None
-            return flips_of("golden samples", golden.logits, found, labels, lambda index: golden.images[index])
-        chosen = answers.dataset.select(answers.indices)
-        found, _ = run_dataset(bundle, session, chosen, progress)
-    return flips_of(answers.dataset.name, answers.logits, found, answers.labels, lambda index: chosen.load(index).image)
+            count.add(golden.outputs, engine.run_tensors(golden.tensors), golden.targets)
+            return count.flips("golden samples", lambda index: golden.images[index])
+        images = reference.images
+        for batch in batches_for(engine, images, progress):
+            outputs = engine.run_tensors(batch.tensor)
+            count.add(reference.read(count.images, len(outputs)), outputs, batch.targets)
+    return count.flips(reference.dataset.name, lambda index: images.load(index).image)
 
 
-def flips_of(
-    data: str,
-    reference: Logits,
-    found: Logits,
-    labels: NDArray[np.int64] | None,
-    image: Callable[[int], NDArray[np.uint8]],
-) -> Flips:
-    """The changed answers from both sides' logits.
+class FlipCount:
+    """Counts changed answers image by image; no outputs are kept.
 
-    Args:
-        data: What the images are.
-        reference: ``[N, classes]``.
-        found: The engine's, likewise.
-        labels: ``[N]``, or None.
-        image: Gives the uint8 HWC image of an index.
+    Attributes:
+        images: How many were counted.
     """
-    before, after = reference.argmax(1), found.argmax(1)
-    changed = np.flatnonzero(before != after)
-    best = np.sort(reference.astype(np.float64), axis=1)
-    margins = best[:, -1] - best[:, -2:][:, 0]  # None where there is one class only.
-    shown = sorted(changed, key=lambda index: -margins[index])[:MOST_IMAGES]
-    pairs = Counter((int(before[index]), int(after[index])) for index in changed)
-    return Flips(
-        data,
-        len(reference),
-        len(changed),
-        tuple(
-            Flip(
-                image(int(index)),
-                None if labels is None else int(labels[index]),
-                int(before[index]),
-                int(after[index]),
-                float(margins[index]),
-            )
-            for index in shown
-        ),
-        tuple((old, new, count) for (old, new), count in pairs.most_common()),
-        _classes(before, after, labels),
-    )
 
+    def __init__(self, task: Task) -> None:
+        self._task, self.images, self._changed = task, 0, 0
+        # The images to show: margin, number, class, both answers.
+        self._shown: list[tuple[float, int, int | None, int, int]] = []
+        self._pairs: Counter[tuple[int, int]] = Counter()
+        self._classes: Counter[tuple[int, bool, bool]] = Counter()
+        self._known = True
 
-def _classes(
-    before: NDArray[np.int64], after: NDArray[np.int64], labels: NDArray[np.int64] | None
-) -> tuple[ClassChange, ...]:
-    if labels is None:
-        return ()
-    return tuple(
-        ClassChange(
-            int(index),
-            int((labels == index).sum()),
-            int((before[labels == index] == index).sum()),
-            int((after[labels == index] == index).sum()),
+    def add(self, reference: Outputs, outputs: Outputs, targets: Sequence[Any]) -> None:
+        """Counts some images.
+
+        Args:
+            reference: ``[n, ...]``.
+            outputs: The engine's, likewise.
+            targets: What is right for each; None where that is not known.
+        """
+        before, after = self._task.decisions(reference), self._task.decisions(outputs)
+        margins = self._task.margins(reference)
+        for row, target in enumerate(targets):
+            label = target if isinstance(target, int) and before.ndim == 1 else None
+            self._add_one(before[row].reshape(-1), after[row].reshape(-1), float(margins[row]), label)
+
+    def _add_one(self, before: NDArray[np.int64], after: NDArray[np.int64], margin: float, label: int | None) -> None:
+        """Counts an image: ``before`` and ``after`` hold its decisions, be they one or many."""
+        pairs = Counter(zip(before[before != after].tolist(), after[before != after].tolist(), strict=True))
+        self._known = self._known and label is not None
+        if label is not None:
+            self._classes[label, int(before[0]) == label, int(after[0]) == label] += 1
+        if pairs:
+            self._changed += 1
+            self._pairs.update(pairs)
+            # Of equal margins the first image stays: numbers count backwards.
+            entry = (margin, -self.images, label, *pairs.most_common(1)[0][0])
+            push = heapq.heappush if len(self._shown) < MOST_IMAGES else heapq.heappushpop
+            push(self._shown, entry)
+        self.images += 1
+
+    def flips(self, data: str, image: Callable[[int], NDArray[np.uint8]]) -> Flips:
+        """All that was counted.
+
+        Args:
+            data: What the images are.
+            image: Gives the uint8 HWC image of a number.
+        """
+        shown = sorted(self._shown, key=lambda entry: (-entry[0], -entry[1]))
+        return Flips(
+            data,
+            self.images,
+            self._changed,
+            tuple(Flip(image(-number), label, before, after, margin) for margin, number, label, before, after in shown),
+            tuple((old, new, count) for (old, new), count in self._pairs.most_common()),
+            self._by_class() if self._known else (),
         )
-        for index in np.unique(labels)
-    )
+
+    def _by_class(self) -> tuple[ClassChange, ...]:
+        def total(label: int, before: tuple[bool, ...], after: tuple[bool, ...]) -> int:
+            return sum(self._classes[label, old, new] for old in before for new in after)
+
+        either, right = (False, True), (True,)
+        return tuple(
+            ClassChange(label, total(label, either, either), total(label, right, either), total(label, either, right))
+            for label in sorted({label for label, _, _ in self._classes})
+        )

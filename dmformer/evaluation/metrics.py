@@ -1,81 +1,97 @@
-"""Accuracy of an engine against the reference, as numbers over arrays of logits."""
+"""Accuracy of an engine against the reference, counted image by image: no outputs are kept."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dmformer.fields import Score
 from dmformer.manifest import Comparison
+from dmformer.tasks.base import Decisions, Outputs, Task
 
-Logits = NDArray[np.float32]
-TOP = 5
-
-
-def top_k_percent(logits: Logits, labels: NDArray[np.int64], k: int) -> float:
-    """Share of images whose class is among the ``k`` largest logits, in percent.
-
-    Args:
-        logits: ``[N, classes]``.
-        labels: ``[N]``.
-        k: 1 or more, less than the number of classes.
-    """
-    best = np.argpartition(-logits, k - 1, axis=1)[:, :k] if k > 1 else logits.argmax(1)[:, None]
-    return float((best == labels[:, None]).any(1).mean() * 100)
+TINY = 1e-300
+"""Energy of outputs that are all zero, so that it can be divided by."""
 
 
-def agreement(reference: Logits, found: Logits) -> float:
-    """Share of images with the same top-1, 0 to 1."""
-    return float((reference.argmax(1) == found.argmax(1)).mean())
+class Measured:
+    """Everything that is said of an engine on a set of images; memory does not grow with the set."""
 
+    def __init__(self, task: Task, classes: int) -> None:
+        """Begins with no image.
 
-def sqnr_db(reference: NDArray[np.floating], found: NDArray[np.floating]) -> float | None:
-    """Signal to quantization noise ratio ``10 log10(sum ref^2 / sum (ref - found)^2)`` in dB; None where equal."""
-    signal = np.square(reference, dtype=np.float64).sum()
-    noise = np.square(reference.astype(np.float64) - found).sum()
-    return ratio_db(signal, noise)
+        Args:
+            task: What the engine is for.
+            classes: How many its model tells apart.
+        """
+        self._task = task
+        self.engine, self._reference = task.tally(classes), task.tally(classes)
+        self._images = self._compared = self._decisions = self._equal = 0
+        self._signal = self._noise = self._error = self._scale = 0.0
+
+    def add(self, reference: Outputs | None, outputs: Outputs, targets: Sequence[Any]) -> None:
+        """Counts some images.
+
+        Args:
+            reference: FP32 PyTorch's outputs ``[n, ...]``; None where they are not at hand.
+            outputs: The engine's, likewise.
+            targets: What is right for each; None where that is not known.
+        """
+        decided = self._task.decisions(outputs)
+        self._images += len(outputs)
+        self._decisions += decided.size
+        self.engine.add(outputs, targets)
+        if reference is not None:
+            self._reference.add(reference, targets)
+            self._compare(reference, outputs, decided)
+
+    def _compare(self, reference: Outputs, outputs: Outputs, decided: Decisions) -> None:
+        # In float64: of two large finite outputs the difference may be none in float32.
+        exact = reference.astype(np.float64)
+        difference = np.abs(exact - outputs)
+        self._compared += len(outputs)
+        self._equal += int((self._task.decisions(reference) == decided).sum())
+        self._signal += float(np.square(exact).sum())
+        self._noise += float(np.square(difference).sum())
+        self._error = max(self._error, float(difference.max()))
+        self._scale = max(self._scale, float(np.abs(reference).max()))
+
+    @property
+    def relative_noise(self) -> float:
+        """Energy of the difference over that of the reference's outputs; SQNR in dB is ``-10 log10`` of it."""
+        return self._noise / max(self._signal, TINY)
+
+    def comparison(self, data: str, data_sha256: str) -> Comparison:
+        """All of it as a record.
+
+        Args:
+            data: What the images are.
+            data_sha256: Digest of the set.
+        """
+        compared = self._compared > 0
+        theirs = self._reference.figures()
+        scores = {key: Score(engine=own, reference=theirs.get(key)) for key, own in self.engine.figures().items()}
+        return Comparison(
+            data=data,
+            data_sha256=data_sha256,
+            images=self._images,
+            decisions=self._decisions,
+            agreement=self._equal / self._decisions if compared else None,
+            sqnr_db=ratio_db(self._signal, self._noise) if compared else None,
+            max_abs_error=self._error if compared else None,
+            reference_scale=self._scale if compared else None,
+            figures=scores,
+        )
 
 
 def ratio_db(signal: float, noise: float) -> float | None:
-    """Of two energies in dB; None without noise. Finite where there is no signal."""
+    """Signal to quantization noise ratio, ``10 log10(signal / noise)``, of two energies in dB.
+
+    None without noise; finite where there is no signal.
+    """
     if noise == 0:
         return None
     # Not of the quotient, which may be too small for a float.
     return 10 * (math.log10(max(signal, np.finfo(np.float64).tiny)) - math.log10(noise))
-
-
-def compare(
-    reference: Logits, found: Logits, labels: NDArray[np.int64] | None, data: str, data_sha256: str
-) -> Comparison:
-    """All figures of an engine on one set of images.
-
-    Args:
-        reference: FP32 PyTorch logits, ``[N, classes]``.
-        found: The engine's, likewise.
-        labels: ``[N]`` class indices, or None where they are not known.
-        data: What the images are.
-        data_sha256: Digest of the set.
-    """
-    # In float64: of two large finite logits the difference may be none in float32.
-    difference = np.abs(reference.astype(np.float64) - found)
-    return Comparison(
-        data=data,
-        data_sha256=data_sha256,
-        images=len(reference),
-        agreement=agreement(reference, found),
-        sqnr_db=sqnr_db(reference, found),
-        max_abs_error=float(difference.max()),
-        reference_scale=float(np.abs(reference).max()),
-        top1=right_percent(found, labels, 1),
-        reference_top1=right_percent(reference, labels, 1),
-        top5=right_percent(found, labels, TOP),
-        reference_top5=right_percent(reference, labels, TOP),
-    )
-
-
-def right_percent(logits: Logits, labels: NDArray[np.int64] | None, k: int) -> float | None:
-    """`top_k_percent` where every label is known and ``k`` means something, otherwise None."""
-    if labels is None or bool((labels < 0).any()) or logits.shape[1] <= k:
-        return None
-    return top_k_percent(logits, labels, k)

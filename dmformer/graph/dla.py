@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dmformer.graph.qdq.graph import attribute
 
 if TYPE_CHECKING:
     import onnx
@@ -37,14 +39,14 @@ def refusals(model: onnx.ModelProto) -> tuple[Refusal, ...]:
     """
     constants = {entry.name: tuple(entry.dims) for entry in model.graph.initializer}
     made_of = _weights_behind(model, constants)
-    found = []
+    fallen = []
     for node in model.graph.node:
         if node.op_type in NO_WORK:
             continue
         reason = _reason(node, made_of)
         if reason:
-            found.append(Refusal(node.name, node.op_type, reason))
-    return tuple(found)
+            fallen.append(Refusal(node.name, node.op_type, reason))
+    return tuple(fallen)
 
 
 def dla_report(model: onnx.ModelProto) -> list[str]:
@@ -73,9 +75,9 @@ def _reason(node: onnx.NodeProto, weights: dict[str, tuple[int, ...]]) -> str | 
 
 
 def _conv_reason(node: onnx.NodeProto, weight: tuple[int, ...]) -> str | None:
-    kernel = tuple(_ints(node, "kernel_shape", weight[2:] or (1, 1)))
-    padding = tuple(_ints(node, "pads", (0, 0, 0, 0)))
-    dilation, stride = _ints(node, "dilations", (1, 1)), _ints(node, "strides", (1, 1))
+    kernel = tuple(attribute(node, "kernel_shape", weight[2:] or (1, 1)))
+    padding = tuple(attribute(node, "pads", (0, 0, 0, 0)))
+    dilation, stride = attribute(node, "dilations", (1, 1)), attribute(node, "strides", (1, 1))
     shape = f"{kernel[0]}x{kernel[1]} convolution"
     sides = zip(kernel, padding[: len(kernel)], strict=True)
     if any(pad >= size for size, pad in sides) or max(padding) > MAX_PADDING:
@@ -94,11 +96,6 @@ def _weights_behind(model: onnx.ModelProto, constants: dict[str, tuple[int, ...]
         if node.op_type == "DequantizeLinear" and node.input[0] in constants:
             behind[node.output[0]] = constants[node.input[0]]
     return behind
-
-
-def _ints(node: onnx.NodeProto, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    found: Any = next((attribute.ints for attribute in node.attribute if attribute.name == name), default)
-    return tuple(found)
 
 
 def _is_open(model: onnx.ModelProto) -> bool:

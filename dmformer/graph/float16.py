@@ -77,15 +77,15 @@ def to_float16(
 def _overflowing(graph: Graph, ranges: Mapping[str, Range]) -> set[str]:
     """Writers and readers of values that float16 cannot hold: a reader in float16 would read infinity."""
     limit = FLOAT16_LIMIT / HEADROOM
-    found: set[str] = set()
+    names: set[str] = set()
     for site, span in ranges.items():
         if max(abs(span.low), abs(span.high)) <= limit:
             continue
         node = graph.by_name.get(site)
         values = [site] if node is None else list(node.output)
-        found |= set() if node is None else {site}
-        found |= {reader.name for value in values for reader in graph.readers(value)}
-    return found
+        names |= set() if node is None else {site}
+        names |= {reader.name for value in values for reader in graph.readers(value)}
+    return names
 
 
 def _constants_fit(graph: Graph, node: onnx.NodeProto) -> bool:

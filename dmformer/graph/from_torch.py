@@ -17,7 +17,7 @@ from dmformer.errors import ExportError, UsageError, reraise_stop
 from dmformer.model.config import check_size
 from dmformer.model.network import DMFormer
 
-INPUT, OUTPUT = "image", "logits"
+INPUT = "image"
 MIN_OPSET, DEFAULT_OPSET, MAX_OPSET = 20, 20, 23
 """20 is the first opset with one ``Gelu`` operator (onnx/docs/Operators.md)."""
 
@@ -59,7 +59,7 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> ir.Model:
         options: Shape of the graph.
 
     Returns:
-        A graph from ``image`` (float32 ``[N, C, H, W]``) to ``logits`` (float32 ``[N, classes]``).
+        A graph from ``image`` (float32 ``[N, C, H, W]``) to what the configuration says, as ``logits``.
 
     Raises:
         ExportError: PyTorch's exporter failed.
@@ -76,7 +76,7 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> ir.Model:
                 dynamo=True,
                 opset_version=options.opset,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
+                output_names=[model.config.output(options.size).name],
                 dynamic_shapes=shapes,
                 verbose=False,
             )

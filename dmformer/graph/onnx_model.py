@@ -75,10 +75,10 @@ def assert_computes(graph: onnx.ModelProto, model: DMFormer, batch: NDArray[np.f
     size = graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value or len(batch)
     # A fixed batch takes whole batches only: the images are repeated to fill one.
     batch = np.resize(batch, (max(size, len(batch) // size * size), *batch.shape[1:]))
-    found = _run_onnx(graph, batch, size)
+    logits = _run_onnx(graph, batch, size)
     with torch.inference_mode():
         expected = model(torch.from_numpy(batch)).numpy()
-    error = float(np.abs(found - expected).max() / max(1.0, float(np.abs(expected).max())))
+    error = float(np.abs(logits - expected).max() / max(1.0, float(np.abs(expected).max())))
     if not error <= RELATIVE_ERROR:
         raise ExportError(
             "the ONNX graph does not compute what PyTorch computes: "

@@ -10,7 +10,7 @@ convolution), computed in float64. What folds where:
 - norm before the FFN: into the FFN's first convolution;
 - layer scales: into DMA's fuse convolution (a factor per channel commutes with the gate) and into
   the FFN's second convolution;
-- final norm: into the classifier, again because the mean commutes.
+- final norm: into the head, again because the mean commutes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def canonicalize(model: DMFormer) -> DMFormer:
     with torch.device("meta"):
         folded = DMFormer(model.config.canonical())
     folded.load_state_dict(work.state_dict(), assign=True)
-    folded = folded.to(model.head.weight.dtype).eval().requires_grad_(False)
+    folded = folded.to(model.stem.conv3.weight.dtype).eval().requires_grad_(False)
     _check(folded)
     return folded
 
@@ -134,9 +134,10 @@ def fold_layer_scales(block: Block) -> None:
 
 
 def fold_final_norm(model: DMFormer) -> None:
-    """Folds the norm before pooling into the classifier."""
+    """Folds the norm behind the last stage into the head's layers that read it."""
     if (affine := _affine(model.norm)) is not None:
-        _apply_before(model.head, *affine)
+        for reader in model.head.norm_readers:
+            _apply_before(reader, *affine)
     model.norm = nn.Identity()
 
 

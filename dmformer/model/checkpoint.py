@@ -18,6 +18,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from dmformer import assets
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
 from dmformer.model.config import PRESETS, ModelConfig, check_size
@@ -92,7 +93,7 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     config: ModelConfig | None = None,
     dilations: Sequence[int] | None = None,
@@ -107,7 +108,8 @@ def load_checkpoint(
     Every assumption is in the result's ``notes``.
 
     Args:
-        path: The file; trainers' nesting (EMA preferred) and name prefixes are understood.
+        path: The file; trainers' nesting (EMA preferred) and name prefixes are understood. None reads the embedded
+            checkpoint.
         config: The network's configuration.
         dilations: Of DMA's levels, over whatever the configuration says: weights do not show them.
         preprocessing: How training prepared images.
@@ -117,7 +119,7 @@ def load_checkpoint(
         CheckpointError: The file is unreadable, hostile, of another network or not finite.
         UsageError: Arguments that do not fit the weights.
     """
-    path = Path(path)
+    path = assets.CHECKPOINT if path is None else Path(path)
     weights = read_weights(path)
     notes = list(weights.notes)
     described, foreign, aside = read_description(weights.metadata, path)
@@ -234,8 +236,8 @@ def _labels(
     else:
         return None
     kind_of_error = CheckpointError if given is None else UsageError
-    if len(labels) != config.num_classes:
-        raise kind_of_error(f"{source}: {len(labels)} labels for {config.num_classes} classes")
+    if len(labels) != config.classes:
+        raise kind_of_error(f"{source}: {len(labels)} labels for {config.classes} classes")
     # Labels are printed: no terminal control sequences, and one line each.
     if not all(map(is_plain, labels)):
         raise kind_of_error(f"{source}: control characters in a label", "Give plain text, one line for each label.")

@@ -9,12 +9,15 @@ paper does not publish widths, depths, expansion or reduction ratios; those are 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from dmformer.errors import UsageError
+from dmformer.fields import TensorSpec
 from dmformer.preprocessing import MAX_SIDE
+from dmformer.tasks.base import Head, Task
+from dmformer.tasks.registry import default_head, read_head, task_of, with_head
 
 STAGES = 4
 TOTAL_STRIDE = 32
@@ -43,7 +46,7 @@ class ModelConfig(BaseModel):
         stem_width: Channels inside the stem; the last stem convolution gives ``widths[0]``
             (this project's choice).
         in_channels: Channels of the input image.
-        num_classes: Outputs of the linear classifier.
+        head: What stands on the four stages; its kind decides the task.
         norm: ``"batch"`` puts BatchNorm before DMA, before the FFN, behind the level sum (the last is
             the paper's), in the stem and before the head. ``"none"`` leaves all of them out: the
             canonical form, in which every BatchNorm is folded into its neighbours.
@@ -62,9 +65,14 @@ class ModelConfig(BaseModel):
     dilations: Annotated[tuple[Dilation, ...], Field(min_length=1, max_length=8)] = (1, 2, 3)
     stem_width: Width = 32
     in_channels: Annotated[int, Field(ge=1, le=64)] = 3
-    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    head: Annotated[SerializeAsAny[Head], BeforeValidator(read_head)] = Field(default_factory=default_head)
     norm: Literal["batch", "none"] = "batch"
     layer_scale: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_ones_name_no_head(cls, values: Any) -> Any:
+        return with_head(values)
 
     @model_validator(mode="after")
     def _levels_are_paired_and_odd(self) -> ModelConfig:
@@ -75,6 +83,20 @@ class ModelConfig(BaseModel):
         if any(kernel % 2 == 0 for kernel in self.kernels):
             raise ValueError(f"kernels {self.kernels} must be odd, or the levels would not line up when summed")
         return self
+
+    @property
+    def classes(self) -> int:
+        """How many classes the head tells apart."""
+        return self.head.classes
+
+    @property
+    def task(self) -> Task:
+        """What the head is for."""
+        return task_of(self.head)
+
+    def output(self, size: tuple[int, int], batch: int | None = None) -> TensorSpec:
+        """What the network gives for images of a size; None leaves the batch open."""
+        return self.task.output(self.head, size, batch)
 
     @property
     def is_canonical(self) -> bool:

@@ -19,6 +19,7 @@ from dmformer.model.sidecar import MAX_JSON_BYTES, SIDECAR, is_ours, read_sideca
 from dmformer.model.state_dicts import mismatch
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
+from dmformer.tasks.registry import infer_head
 from dmformer.texts import first_problem
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -143,8 +144,8 @@ def infer_config(shapes: Shapes, source: str) -> ModelConfig:
             dilations=tuple(range(1, len(kernels) + 1)),
             stem_width=shapes["stem.conv1.weight"][0],
             in_channels=shapes["stem.conv1.weight"][1],
-            # Without a head any number will do: the comparison that follows names the missing tensors.
-            num_classes=shapes.get("head.weight", (1,))[0],
+            # Where no head is known the comparison that follows names the tensors.
+            head=infer_head(shapes),
             norm="batch" if any(name.endswith("running_mean") for name in shapes) else "none",
             layer_scale=any(name.endswith((".scale1.weight", ".scale2.weight")) for name in shapes),
         )

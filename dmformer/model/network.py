@@ -1,4 +1,4 @@
-"""The whole network: stem, four stages, classifier, and the four feature maps for dense tasks."""
+"""The whole network: stem, four stages, the four feature maps, and a head."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dmformer.model.config import STAGES, ModelConfig
+from dmformer.model.heads import make_head
 from dmformer.model.layers import Block, make_norm
 
 
@@ -34,11 +35,10 @@ class Stem(nn.Module):
 
 
 class DMFormer(nn.Module):
-    """Hierarchical network of `Block`s at strides 4, 8, 16 and 32 with a linear classifier.
+    """Hierarchical network of `Block`s at strides 4, 8, 16 and 32 with a head.
 
     Between stages a non-overlapping 2x2 convolution of stride 2 halves the resolution (that it is
-    a strided convolution is the paper's, its form this project's choice). The head is norm, global
-    average pooling, linear (paper, section 3.1).
+    a strided convolution is the paper's, its form this project's choice).
 
     Args:
         config: The network's complete description.
@@ -54,8 +54,9 @@ class DMFormer(nn.Module):
         self.stages = nn.ModuleList(
             nn.ModuleList(Block(config, stage) for _ in range(config.depths[stage])) for stage in range(STAGES)
         )
-        self.norm = make_norm(config, config.widths[-1])
-        self.head = nn.Linear(config.widths[-1], config.num_classes)
+        head = make_head(config)
+        self.norm = make_norm(config, config.widths[-1]) if head.norm_readers else nn.Identity()
+        self.head = head
 
     def forward_features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The four feature maps for dense tasks, before the final norm.
@@ -77,6 +78,6 @@ class DMFormer(nn.Module):
         return maps[0], maps[1], maps[2], maps[3]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps images ``[N, in_channels, H, W]`` to logits ``[N, num_classes]``."""
-        last = self.forward_features(x)[-1]
-        return cast(Tensor, self.head(self.norm(last).mean((2, 3))))
+        """Maps images ``[N, in_channels, H, W]`` to what the head gives."""
+        first, second, third, last = self.forward_features(x)
+        return cast(Tensor, self.head((first, second, third, self.norm(last))))

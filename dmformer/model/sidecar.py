@@ -115,9 +115,9 @@ def read_foreign(content: bytes, config: ModelConfig) -> Foreign:
     named = str([document[key] for key in _NAMES_OF_NETWORKS if document.get(key)])
     if named != "[]" and "dmformer" not in named.lower():
         return Foreign()
-    if document.get("num_classes", config.num_classes) != config.num_classes:
+    if document.get("num_classes", config.classes) != config.classes:
         return Foreign()
-    labels, given = _labels(document, config.num_classes), _images(document)
+    labels, given = _labels(document, config.classes), _images(document)
     try:
         grey = GREY if config.in_channels == 1 else {}
         spec = Preprocessing.model_validate({**grey, **given}) if given else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dmformer.bundle import Bundle
-from dmformer.documents import Document, schema
+from dmformer.documents import Summarized, schema
 from dmformer.evaluation.layers.engine import engine_line
 from dmformer.evaluation.verify import asked_at_export, verify
 from dmformer.manifest import Proof
@@ -20,13 +20,12 @@ from dmformer.staging import staged
 from dmformer.summary import summarize
 
 
-class BuildDocument(Document):
+class BuildDocument(Summarized):
     """An engine that was built, or NVIDIA's command for it.
 
     Attributes:
         path: The new bundle; None where only the command was asked for.
         verified: Whether it answers like PyTorch; None where it could not run here, and ``reason`` says why.
-        figures: Of the verification: see `dmformer.summary.summarize`.
         command: NVIDIA's own.
     """
 
@@ -34,12 +33,7 @@ class BuildDocument(Document):
     path: str | None = None
     verified: bool | None = None
     reason: str | None = None
-    figures: dict[str, Any] | None = None
     command: str | None = None
-
-    @property
-    def within_tolerance(self) -> bool:
-        return self.verified is not False
 
 
 def build(options: BuildOptions, progress: Progress | None = None) -> BuildDocument:
@@ -60,10 +54,9 @@ def build(options: BuildOptions, progress: Progress | None = None) -> BuildDocum
     if options.engine.dla_core is not None:
         tell_dla(bundle, watch)
     built, proof = build_bundle(bundle, plan, options, watch)
-    path = str(built.path)
     if proof is None:
-        return BuildDocument(path=path, reason=family.unable_to_run())
-    return BuildDocument(path=path, verified=proof.passed, figures=summarize(built, proof))
+        return BuildDocument(path=str(built.path), reason=family.unable_to_run())
+    return BuildDocument(**summarize(built, proof))
 
 
 def tell_dla(bundle: Bundle, progress: Progress) -> None:

@@ -87,7 +87,7 @@ class CoreMlMaker(Maker):
             # An image input is the package's own; to the rest of dmformer it takes the tensors that pictures give.
             manifest = draft(self.target.name, groups, prepared, replace(options, embed_preprocessing=False))
             bundle = build_bundle(request, manifest, prepared.golden)
-            proof = verify(bundle, prepared.answers(), tolerance=options.required(), progress=progress)
+            proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
             proof = with_sizes(proof, bundle, prepared, sizes[1:], progress)
             return publish(staging, bundle.with_proof(proof), proof)
 
@@ -188,7 +188,7 @@ def metadata(checkpoint: Checkpoint, plan: PackagePlan, precision: str) -> Mappi
     return {
         "author": plan.author,
         "license": plan.license,
-        "description": f"{checkpoint.name}: DMFormer, {checkpoint.config.num_classes} classes, {size}, {precision}",
+        "description": f"{checkpoint.name}: DMFormer, {checkpoint.config.classes} classes, {size}, {precision}",
         "version": __version__,
         "dmformer.preprocessing": checkpoint.preprocessing.model_dump_json(),
         "dmformer.input": "image" if plan.image_input else "tensor",

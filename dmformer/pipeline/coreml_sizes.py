@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmformer.evaluation.metrics import compare
 from dmformer.evaluation.tolerances import failures
-from dmformer.evaluation.verify import run_all
+from dmformer.evaluation.verify import measured
 from dmformer.pipeline.reference import infer
 from dmformer.preprocessing import preprocess
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.engine import open_engine
 
 if TYPE_CHECKING:
     from dmformer.bundle import Bundle
@@ -30,7 +29,7 @@ def with_sizes(
     """A proof that the engine answers like PyTorch at further sizes too.
 
     Args:
-        proof: Of the model's own size, with the tolerance.
+        proof: What was measured at the model's own size, and the tolerance.
         bundle: The package's.
         prepared: The reference and the golden samples, whose images are preprocessed for each size.
         sizes: Heights and widths.
@@ -40,16 +39,15 @@ def with_sizes(
         return proof
     reference, golden = prepared.checkpoint.build(), prepared.golden
     comparisons, problems = list(proof.comparisons), list(proof.failures)
-    with open_bundle(bundle) as session:
+    with open_engine(bundle) as engine:
         for height, width in progress.track(sizes, "verifying the other sizes", len(sizes)):
             spec = prepared.checkpoint.preprocessing.resized_to((height, width))
             tensors = np.stack([preprocess(image, spec) for image in golden.images[:SAMPLES]])
-            outputs = run_all(bundle, session, tensors)
             name, digest = f"golden samples at {height}x{width}", hashlib.sha256(tensors.tobytes()).hexdigest()
-            labels = golden.labels[:SAMPLES]
-            comparison = compare(infer(reference, tensors), outputs, labels, name, digest)
-            comparisons.append(comparison)
-            problems += failures(comparison, proof.tolerance)
+            figures = measured(bundle.manifest)
+            figures.add(infer(reference, tensors), engine.run_tensors(tensors), golden.targets[:SAMPLES])
+            comparisons.append(figures.comparison(name, digest))
+            problems += failures(comparisons[-1], proof.tolerance, bundle.manifest.task.headline)
     return proof.model_copy(
         update={"passed": not problems, "comparisons": tuple(comparisons), "failures": tuple(problems)}
     )

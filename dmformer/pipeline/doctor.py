@@ -8,7 +8,7 @@ from typing import Literal
 
 from dmformer import host, limits
 from dmformer.documents import Document, schema
-from dmformer.manifest import Strict
+from dmformer.fields import Strict
 from dmformer.pipeline.requests import DoctorOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.registry import get_runtime

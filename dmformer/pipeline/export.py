@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, RejectedError, UsageError
-from dmformer.evaluation.verify import Answers
+from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.fields import check_elements
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
-from dmformer.manifest import check_elements
 from dmformer.pipeline.maker import get_maker
 from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
@@ -141,7 +141,7 @@ def graph_options(checkpoint: Checkpoint, options: ExportOptions) -> GraphOption
 def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: Progress) -> Prepared:
     """From weights to the ONNX graph, checked at every step against the reference on real images."""
     from dmformer.pipeline.calibrating import check_int8
-    from dmformer.pipeline.reference import answer, make_golden
+    from dmformer.pipeline.reference import make_golden, reference_outputs
 
     checkpoint = sources.checkpoint
     makers = [get_maker(target) for target in options.targets]
@@ -155,15 +155,17 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     graph = make_graph(checkpoint, reference, golden, options, progress)
 
     @cache
-    def answers() -> Answers | None:
-        dataset = sources.dataset
-        return None if dataset is None else answer(reference, dataset, checkpoint.preprocessing, progress)
+    def outputs() -> ReferenceOutputs | None:
+        dataset, file = sources.dataset, scratch / "reference.f32"
+        if dataset is None:
+            return None
+        return reference_outputs(reference, dataset, checkpoint.preprocessing, file, progress)
 
     calibration = calibrated(graph, sources, options, progress) if calibrates else None
     scanned = calibration.images if calibration else None
     if scanned is None and any(maker.scans(options) for maker in makers):
         scanned = to_scan(sources, options, progress)
-    return Prepared(checkpoint, graph, scratch, golden, answers, calibration, scanned)
+    return Prepared(checkpoint, graph, scratch, golden, outputs, calibration, scanned)
 
 
 def to_scan(sources: Sources, options: ExportOptions, progress: Progress) -> CalibrationSet | None:
@@ -221,9 +223,9 @@ def tell_int8(outcomes: list[Outcome], prepared: Prepared, progress: Progress) -
     if prepared.calibration is None or len(outcomes) < 2:
         return
     from dmformer.evaluation.agreement import cross_agreement
-    from dmformer.pipeline.int8_export import questions
+    from dmformer.pipeline.int8_export import search_images
 
-    search = questions(prepared)
-    shares = cross_agreement([outcome.bundle for outcome in outcomes], search.tensors)
+    tensors = search_images(prepared).tensors
+    shares = cross_agreement([outcome.bundle for outcome in outcomes], tensors)
     for pair, share in shares.items():
-        progress.say(f"{pair}: agreement {share:.2%} on {len(search.tensors)} images")
+        progress.say(f"{pair}: agreement {share:.2%} on {len(tensors)} images")

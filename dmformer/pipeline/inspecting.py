@@ -9,7 +9,7 @@ from dmformer.bundle import Bundle
 from dmformer.documents import Document, schema
 from dmformer.errors import UsageError
 from dmformer.evaluation.layers.engine import parts_of_engine
-from dmformer.manifest import Strict
+from dmformer.fields import Strict
 from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.requests import InspectOptions
 from dmformer.progress import Progress, Silent

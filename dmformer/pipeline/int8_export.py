@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +13,16 @@ import numpy as np
 from dmformer.bundle import Bundle
 from dmformer.data.dataset import iterate_batches
 from dmformer.errors import UsageError
-from dmformer.evaluation.verify import Answers
+from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.manifest import Proof, Tolerance
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, publish
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.quantizing import SEARCH_IMAGES, Questions, Workshop
-from dmformer.pipeline.verdict import judge_int8
+from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, SearchImages, Workshop
+from dmformer.pipeline.verdict import accuracy_words, judge_int8
+from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.staging import Staging, staged
+from dmformer.tasks.base import Task
 
 if TYPE_CHECKING:
     from dmformer.pipeline.quantizing import Quantized
@@ -46,7 +50,7 @@ def make_int8(
             quantized, bundle, proof = mend(workshop, quantized, bundle, proof, staging, prepared, options, progress)
         largest = max(proof.comparisons, key=lambda comparison: comparison.images)
         sample = np.resize(prepared.golden.tensors, (workshop.batch or 1, *prepared.golden.tensors.shape[1:]))
-        verdict = judge_int8(target, quantized, prepared.graph, sample, largest)
+        verdict = judge_int8(target, quantized, prepared.graph, sample, accuracy_words(largest, workshop.task.headline))
         return replace(publish(staging, bundle, proof), verdict=verdict)
 
 
@@ -55,7 +59,8 @@ def workshop_for(target: str, prepared: Prepared, options: ExportOptions) -> Wor
     if prepared.calibration is None:
         raise UsageError("INT8 needs calibrated ranges", "give --calibration")
     batch = None if options.dynamic else options.batch
-    return Workshop(target, prepared.graph, prepared.calibration, options.int8, batch)
+    config = prepared.checkpoint.config
+    return Workshop(target, prepared.graph, prepared.calibration, options.int8, batch, config.task, config.classes)
 
 
 def mend(
@@ -71,7 +76,7 @@ def mend(
     """Searches a plan that holds the floor and builds it; gives back what there was where there is none."""
     progress.say(f"{workshop.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
     try:
-        groups = workshop.search(questions(prepared), stricter(options.required()), progress)
+        groups = workshop.search(search_images(prepared), stricter(options.required()), progress)
     except UsageError as error:
         progress.say(error.message)
         return quantized, bundle, proof
@@ -84,28 +89,30 @@ def stricter(tolerance: Tolerance) -> Tolerance:
     """Half of what is allowed, because a search looks at fewer images than the proof."""
     return tolerance.model_copy(
         update={
-            "max_top1_drop": None if tolerance.max_top1_drop is None else tolerance.max_top1_drop * HALF,
+            "max_drop": None if tolerance.max_drop is None else tolerance.max_drop * HALF,
             "min_agreement": None if tolerance.min_agreement is None else 1 - (1 - tolerance.min_agreement) * HALF,
         }
     )
 
 
-def questions(prepared: Prepared) -> Questions:
-    """Images with the reference's answers: of the verification set where there is one, else the golden samples."""
-    answers = prepared.answers()
-    if answers is None:
-        labels = prepared.golden.labels
-        return Questions(prepared.golden.tensors, prepared.golden.logits, labels if (labels >= 0).all() else None)
-    return questions_from(answers, prepared)
+def search_images(prepared: Prepared) -> SearchImages:
+    """Images with the reference's outputs: of the verification set where there is one, else the golden samples."""
+    reference = prepared.reference()
+    if reference is None:
+        golden = prepared.golden
+        return SearchImages(golden.tensors, lambda rows: golden.outputs[list(rows)], golden.targets)
+    return chosen_images(reference, prepared.checkpoint.preprocessing, prepared.checkpoint.config.task)
 
 
-def questions_from(answers: Answers, prepared: Prepared) -> Questions:
-    """An even choice of the images that the reference has answered."""
-    count = len(answers.indices)
-    rows = [position * count // SEARCH_IMAGES for position in range(SEARCH_IMAGES)] if count > SEARCH_IMAGES else None
-    rows = rows or list(range(count))
-    images = answers.dataset.select([answers.indices[row] for row in rows])
-    batches = iterate_batches(images, prepared.checkpoint.preprocessing, len(images))
-    tensors = np.concatenate([batch.tensor for batch in batches])
-    labels = None if answers.labels is None else answers.labels[rows]
-    return Questions(tensors, answers.logits[rows], labels)
+def chosen_images(reference: ReferenceOutputs, spec: Preprocessing, task: Task) -> SearchImages:
+    """An even choice of the images that the reference has answered, no more than memory has room for."""
+    total = len(reference.indices)
+    count = min(total, SEARCH_IMAGES, max(1, SEARCH_BYTES // (4 * prod(spec.shape))))
+    rows = [position * total // count for position in range(count)]
+    images = reference.dataset.select([reference.indices[row] for row in rows])
+    batches = list(iterate_batches(images, spec, count, target=partial(task.target, spec=spec)))
+    return SearchImages(
+        np.concatenate([batch.tensor for batch in batches]),
+        lambda numbers: reference.take([rows[number] for number in numbers]),
+        tuple(target for batch in batches for target in batch.targets),
+    )

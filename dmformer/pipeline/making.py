@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmformer.bundle import Bundle
-from dmformer.evaluation.verify import Answers, verify
+from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.evaluation.verify import verify
+from dmformer.fields import TensorSpec
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES, host_record, library_versions
-from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, SourceRecord, TensorSpec
+from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, SourceRecord
 from dmformer.pipeline.option_groups import WeightsOptions
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import recorded
@@ -61,7 +63,7 @@ class Prepared:
         graph: The float32 graph, checked against PyTorch.
         scratch: A directory for intermediate files, gone when the export ends.
         golden: The golden samples.
-        answers: Gives the reference's answers on the verification set, computing them once; None without a set.
+        reference: Gives the reference's outputs on the verification set, computing them once; None without a set.
         calibration: For INT8, its ranges and images.
         scanned: For targets that compute in half precision, images on which the range of values is looked at;
             None where only the golden samples are at hand.
@@ -71,7 +73,7 @@ class Prepared:
     graph: onnx.ModelProto
     scratch: Path
     golden: Golden
-    answers: Callable[[], Answers | None]
+    reference: Callable[[], ReferenceOutputs | None]
     calibration: Calibration | None
     scanned: CalibrationSet | None = None
 
@@ -88,7 +90,7 @@ def build_and_verify(
     """A bundle in its staging directory, with its proof."""
     request = request_for(target, graph, staging, prepared, options)
     bundle = build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
-    proof = verify(bundle, prepared.answers(), tolerance=options.required(), progress=progress)
+    proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
     return bundle.with_proof(proof), proof
 
 
@@ -146,7 +148,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         ),
         files={},
         input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
-        output=TensorSpec(name="logits", shape=(batch, checkpoint.config.num_classes)),
+        output=checkpoint.config.output(checkpoint.preprocessing.size, batch),
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
         runtime=RuntimeRecord(name=target, version="unknown"),

@@ -1,4 +1,4 @@
-"""Choosing what takes part in a measurement: bundles, and the PyTorch reference that they were made from."""
+"""What ``dmformer bench`` does, and what takes part in it: bundles, and the PyTorch that they were made from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,57 @@ from typing import Literal, get_args
 from dmformer import assets
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.errors import CheckpointError, MissingBackendError, UsageError
-from dmformer.evaluation.latency.candidates import Candidate, candidates_of, with_unique_names
+from dmformer.evaluation.latency.bench import bench as measure
+from dmformer.evaluation.latency.candidates import (
+    Candidate,
+    bundles_among,
+    candidates_of,
+    runnable,
+    with_unique_names,
+)
+from dmformer.evaluation.latency.document import Document
+from dmformer.files import check_output, document_of, write_output
+from dmformer.options import command_line
+from dmformer.pipeline.requests import BenchOptions
 from dmformer.pipeline.sources import is_of_embedded_checkpoint
-from dmformer.progress import Progress
+from dmformer.preprocessing import load_image
+from dmformer.progress import Progress, Silent
 
+FAMILY = "dmformer.bench/"
+"""How the schemas of measurements begin."""
 Against = Literal["auto", "pytorch", "pytorch-compile", "none"]
+
+
+def bench(options: BenchOptions, progress: Progress | None = None) -> Document:
+    """Measures bundles side by side, each in processes of its own, against PyTorch. This is ``dmformer.bench``.
+
+    Raises:
+        OutputError: The document could not be kept.
+        DmformerError: See `choose_candidates` and `dmformer.evaluation.latency.bench.bench`.
+    """
+    watch = progress or Silent()
+    settings = options.settings
+    if options.output is not None:
+        inputs = [*options.bundles, *(Path(path) for path in (options.weights, settings.image) if path)]
+        check_output(options.output, document_of(FAMILY), options.force, inputs)
+    if settings.image is not None:
+        load_image(Path(settings.image))
+    paths, strangers = bundles_among(list(options.bundles))
+    bundles, left_out = runnable([Bundle.load(path) for path in paths])
+    candidates = choose_candidates(bundles, options.against, options.weights, list(options.batch), watch)
+    by_path = {str(bundle.path): bundle for bundle in bundles}
+    document = measure(candidates, by_path, settings, command_line("bench", options), options.layers, watch)
+    return document.model_copy(update={"notes": (*strangers, *left_out, *document.notes)})
+
+
+def keep(options: BenchOptions, document: Document) -> None:
+    """Writes a measurement where that was asked for.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    if options.output is not None:
+        write_output(options.output, document.to_json().encode(), document_of(FAMILY), options.force)
 
 
 def choose_candidates(

@@ -247,7 +247,7 @@ class ToleranceOptions:
             max_abs_error=self.max_error,
             min_agreement=self.min_agreement,
             min_sqnr_db=self.min_sqnr,
-            max_top1_drop=self.max_drop,
+            max_drop=self.max_drop,
         )
 
 

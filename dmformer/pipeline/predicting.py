@@ -1,53 +1,62 @@
-"""What ``dmformer predict`` does: the most likely classes of images."""
+"""What ``dmformer predict`` does: the task's answers to images."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from dmformer.documents import Document, schema
 from dmformer.errors import UsageError
-from dmformer.evaluation.classifier import Classifier
-from dmformer.evaluation.predict import Guess
-from dmformer.manifest import Strict
 from dmformer.pipeline.options import BUNDLES
 from dmformer.pipeline.requests import PredictOptions
+from dmformer.prediction.predictor import Predictor
 from dmformer.progress import Progress
 
 
-class Classified(Strict):
-    """One image and its most likely classes, best first."""
+class Answered(BaseModel):
+    """One image and its answer, whose fields are the task's: see `dmformer.tasks.base.Task.document`.
+
+    Attributes:
+        path: The image.
+        lines: The answer in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     path: str
-    classes: tuple[Guess, ...]
+    lines: tuple[str, ...]
 
 
 class PredictDocument(Document):
-    """The classes of every image, and what computed them."""
+    """The answer to every image, and what computed them."""
 
     schema_: Literal["dmformer.predict/1"] = schema("dmformer.predict/1")
     bundle: str
     target: str
     executes: str
-    images: tuple[Classified, ...]
+    images: tuple[Answered, ...]
 
 
 def predict(options: PredictOptions, progress: Progress | None = None) -> PredictDocument:
-    """Classifies image files.
+    """Runs a bundle on image files.
 
     Raises:
         UsageError: No bundle was named, and there is not exactly one where they are made.
-        DmformerError: See `dmformer.evaluation.classifier.Classifier`.
+        DmformerError: See `dmformer.prediction.predictor.Predictor`.
     """
     bundle = options.bundle or only_bundle(BUNDLES)
-    with Classifier(bundle, threads=options.threads, device=options.device) as classifier:
-        classes = classifier.predict(options.images, options.top_k)
+    with Predictor(bundle, threads=options.threads, device=options.device) as predictor:
+        answers = predictor.predict(options.images, options.top_k)
+    task = predictor.task
     return PredictDocument(
-        bundle=str(classifier.bundle.path),
-        target=classifier.bundle.manifest.target,
-        executes=classifier.execution.precision,
+        bundle=str(predictor.bundle.path),
+        target=predictor.bundle.manifest.target,
+        executes=predictor.execution.precision,
         images=tuple(
-            Classified(path=str(path), classes=best) for path, best in zip(options.images, classes, strict=True)
+            Answered(path=str(path), lines=tuple(task.lines(answer)), **task.document(answer))
+            for path, answer in zip(options.images, answers, strict=True)
         ),
     )
 

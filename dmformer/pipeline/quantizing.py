@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,34 +14,36 @@ from dmformer import host
 from dmformer.calibration.int8 import Quantizer, quantizer
 from dmformer.calibration.plan import PrecisionPlan, default_plan, load_plan
 from dmformer.calibration.sensitivity import Sensitivity, Verdict, measure_sensitivity, search_plan, units_of
-from dmformer.evaluation.metrics import compare
+from dmformer.evaluation.metrics import Measured
 from dmformer.evaluation.tolerances import failures
 from dmformer.graph.qdq.sites import groups_of
 from dmformer.manifest import Tolerance
 from dmformer.pipeline.calibrating import Calibration
 from dmformer.pipeline.options import Int8Options
-from dmformer.pipeline.trial import answers, milliseconds, opened
+from dmformer.pipeline.trial import milliseconds, opened, outputs_of
 from dmformer.progress import Progress
+from dmformer.tasks.base import Outputs, Task
 
 if TYPE_CHECKING:
     import onnx
 
-SEARCH_IMAGES = 512
+SEARCH_IMAGES, SEARCH_BYTES = 512, 512 << 20
+"""That a search looks at, and the memory that their tensors may take."""
 
 
 @dataclass(frozen=True)
-class Questions:
-    """Images with the reference's answers, for sensitivities and searches.
+class SearchImages:
+    """Images with the reference's outputs, for sensitivities and searches.
 
     Attributes:
         tensors: Preprocessed images, float32 ``[N, C, H, W]``.
-        logits: The FP32 PyTorch logits, float32 ``[N, classes]``.
-        labels: int64 ``[N]``, or None.
+        outputs: The FP32 PyTorch outputs ``[n, ...]`` of some of them, by their numbers.
+        targets: What is right for each; None where that is not known.
     """
 
     tensors: NDArray[np.float32]
-    logits: NDArray[np.float32]
-    labels: NDArray[np.int64] | None
+    outputs: Callable[[Sequence[int]], Outputs]
+    targets: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Workshop:
         calibration: Its ranges and images.
         options: Plan and instruction set.
         batch: The graph's batch size, None where it is open.
+        task: What the model is for; ``classes`` how many it tells apart.
     """
 
     target: str
@@ -74,6 +77,8 @@ class Workshop:
     calibration: Calibration
     options: Int8Options
     batch: int | None
+    task: Task
+    classes: int
 
     @cached_property
     def quantizer(self) -> Quantizer:
@@ -102,23 +107,27 @@ class Workshop:
         chosen = set(int8_groups)
         return Quantized(graph, {g: "int8" if g in chosen else "float" for g in groups_of(self.model)})
 
-    def sensitivities(self, questions: Questions, granularity: str, progress: Progress) -> list[Sensitivity]:
-        """Error added and time saved by every unit, measured in what `dmformer.pipeline.trial.run_by` says."""
+    def sensitivities(self, images: SearchImages, granularity: str, progress: Progress) -> list[Sensitivity]:
+        """Error added and time saved by every unit, measured in what the row of the target says."""
         units = units_of(self.model, self.planned, "block" if granularity == "block" else "stage")
-        size = self.batch
-        reference = questions.logits[: len(questions.tensors) // (size or 1) * (size or 1)]
         return measure_sensitivity(
-            units,
-            self.quantizer.build,
-            lambda graph: answers(opened(self.target, graph), questions.tensors, size),
-            self._stopwatch(questions),
-            reference,
-            progress,
+            units, self.quantizer.build, partial(self._noise, images), self._stopwatch(images), progress
         )
 
-    def _stopwatch(self, questions: Questions) -> Callable[[onnx.ModelProto], float]:
+    def _measure(self, images: SearchImages, graph: onnx.ModelProto) -> Measured:
+        """A graph beside the reference, batch by batch."""
+        measured = Measured(self.task, self.classes)
+        for rows, outputs in outputs_of(opened(self.target, graph), images.tensors, self.batch):
+            measured.add(images.outputs(rows), outputs, [images.targets[row] for row in rows])
+        return measured
+
+    def _noise(self, images: SearchImages, graph: onnx.ModelProto) -> float:
+        """Share of the energy of the reference's outputs that is noise in a graph's."""
+        return self._measure(images, graph).relative_noise
+
+    def _stopwatch(self, images: SearchImages) -> Callable[[onnx.ModelProto], float]:
         """Milliseconds of a graph beyond those of the whole plan, timed in turn with it: drift cancels."""
-        batch = np.resize(questions.tensors, (self.batch or 1, *questions.tensors.shape[1:]))
+        batch = np.resize(images.tensors, (self.batch or 1, *images.tensors.shape[1:]))
         whole = opened(self.target, self.quantizer.build(self.planned))
 
         def more(graph: onnx.ModelProto) -> float:
@@ -127,31 +136,27 @@ class Workshop:
 
         return more
 
-    def search(self, questions: Questions, tolerance: Tolerance, progress: Progress) -> frozenset[str]:
-        """Integer groups for which the floor holds on ``questions``.
+    def search(self, images: SearchImages, tolerance: Tolerance, progress: Progress) -> frozenset[str]:
+        """Integer groups for which the floor holds on ``images``.
 
         Raises:
             UsageError: It does not hold with every layer in float either.
         """
-        found = search_plan(
+        result = search_plan(
             self.planned,
-            lambda: self.sensitivities(questions, "stage", progress),
+            lambda: self.sensitivities(images, "stage", progress),
             self.quantizer.build,
-            self._judge(questions, tolerance),
+            partial(self._judge, images, tolerance),
             progress,
         )
-        returned = ", ".join(one.unit for one in found.returned)
+        returned = ", ".join(one.unit for one in result.returned)
         progress.say(
-            f"{self.target}: back to float to hold the floor: {returned or 'nothing'} ({found.verdict.summary})"
+            f"{self.target}: back to float to hold the floor: {returned or 'nothing'} ({result.verdict.summary})"
         )
-        return found.int8_groups
+        return result.int8_groups
 
-    def _judge(self, questions: Questions, tolerance: Tolerance) -> Callable[[onnx.ModelProto], Verdict]:
-        def judge(graph: onnx.ModelProto) -> Verdict:
-            found = answers(opened(self.target, graph), questions.tensors, self.batch)
-            labels = questions.labels[: len(found)] if questions.labels is not None else None
-            compared = compare(questions.logits[: len(found)], found, labels, "search images", "0" * 64)
-            problems = failures(compared, tolerance)
-            return Verdict(not problems, "; ".join(problems) or f"agreement {compared.agreement:.2%}")
-
-        return judge
+    def _judge(self, images: SearchImages, tolerance: Tolerance, graph: onnx.ModelProto) -> Verdict:
+        """Whether a graph holds the floor."""
+        comparison = self._measure(images, graph).comparison("search images", "0" * 64)
+        problems = failures(comparison, tolerance, self.task.headline)
+        return Verdict(not problems, "; ".join(problems) or f"agreement {comparison.agreement:.2%}")

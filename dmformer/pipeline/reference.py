@@ -1,19 +1,22 @@
-"""The answers of the FP32 PyTorch reference: on the golden samples, and on a whole dataset."""
+"""The outputs of the FP32 PyTorch reference: on the golden samples, and on a whole dataset."""
 
 from __future__ import annotations
 
+from functools import partial
+from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from dmformer.data.dataset import Dataset, Unreadable, UnreadableLog, iterate_batches, subset
-from dmformer.data.folders import better_order
 from dmformer.errors import CheckpointError, DataError
-from dmformer.evaluation.verify import Answers
+from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.golden import Golden
 from dmformer.preprocessing import Preprocessing, preprocess
 from dmformer.progress import Progress, foretold
+from dmformer.tasks.base import Outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from dmformer.model.network import DMFormer
 
 REFERENCE_BATCH = 64
+GOLDEN_BYTES = 16 << 20
+"""Of all golden outputs together: fewer samples are kept where one has more than its share. This project's choice."""
 MAX_GOLDEN_SIDE = 512
 """Larger images are shrunk before they become golden samples, so that a bundle stays small."""
 
@@ -33,26 +38,29 @@ def make_golden(
     Raises:
         DataError: None of the images can be read.
     """
-    chosen = subset(samples, count)
-    log = UnreadableLog()
-    images, labels, names, problem = [], [], [], None
-    for index in range(len(chosen)):
+    task = reference.config.task
+    log, kept, problem = UnreadableLog(), [], None
+    few = subset(samples, min(count, most_golden(reference, preprocessing)))
+    for index in range(len(few)):
         try:
-            sample = chosen.load(index)
+            kept.append(few.load(index))
         except DataError as error:
             problem = error
-            log.entries.append(Unreadable(chosen.sample_name(index), error.message))
-            continue
-        images.append(_shrunk(sample.image))
-        labels.append(-1 if sample.label is None else sample.label)
-        names.append(sample.name)
-    if not images:
+            log.entries.append(Unreadable(few.sample_name(index), error.message))
+    if not kept:
         raise problem or DataError(f"{samples.name}: holds no image")
     if log.entries:
         progress.say(f"golden samples: {log.summary()}")
+    images = tuple(_shrunk(sample.image) for sample in kept)
     tensors = np.stack([preprocess(image, preprocessing) for image in images])
-    logits = infer(reference, tensors)
-    return Golden(tuple(images), tensors, logits, np.array(labels, np.int64), tuple(names))
+    targets = tuple(task.target(sample, preprocessing) for sample in kept)
+    return Golden(images, tensors, infer(reference, tensors), targets, tuple(sample.name for sample in kept))
+
+
+def most_golden(reference: DMFormer, preprocessing: Preprocessing) -> int:
+    """How many golden samples a bundle has room for; at least one."""
+    values = prod(side or 1 for side in reference.config.output(preprocessing.size).shape)
+    return max(1, GOLDEN_BYTES // (4 * values))
 
 
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -63,8 +71,8 @@ def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-def infer(reference: DMFormer, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits of a batch, float32 ``[N, classes]``.
+def infer(reference: DMFormer, tensors: NDArray[np.float32]) -> Outputs:
+    """Outputs of a batch, float32 ``[N, ...]``.
 
     Raises:
         CheckpointError: They are not finite: nothing could be compared with them.
@@ -72,33 +80,46 @@ def infer(reference: DMFormer, tensors: NDArray[np.float32]) -> NDArray[np.float
     import torch
 
     with torch.inference_mode():
-        logits: NDArray[np.float32] = reference(torch.from_numpy(tensors)).numpy()
-    if not np.isfinite(logits).all():
+        outputs: Outputs = reference(torch.from_numpy(tensors)).numpy()
+    if not np.isfinite(outputs).all():
         raise CheckpointError(
             "the reference's outputs are not finite: PyTorch overflows with these weights",
             "Look for extreme values in the weights, or use a checkpoint before training diverged.",
         )
-    return logits
+    return outputs
 
 
-def answer(reference: DMFormer, dataset: Dataset, preprocessing: Preprocessing, progress: Progress) -> Answers:
-    """The reference's answers on every readable image of a dataset.
+def reference_outputs(
+    reference: DMFormer, dataset: Dataset, preprocessing: Preprocessing, file: Path, progress: Progress
+) -> ReferenceOutputs:
+    """The reference's outputs on every readable image of a dataset.
+
+    Args:
+        reference: The network.
+        dataset: The images.
+        preprocessing: How they become its input.
+        file: Where the outputs go, in a scratch directory.
+        progress: Watches, and is told what the outputs tell of the set.
 
     Raises:
         DataError: More than a few images cannot be read.
+        OSError: The file system has no room for the outputs.
     """
-    log = UnreadableLog()
-    batches = iterate_batches(dataset, preprocessing, REFERENCE_BATCH, log=log)
-    logits, labels = [], []
+    task, log = reference.config.task, UnreadableLog()
+    tally, target = task.tally(reference.config.classes), partial(task.target, spec=preprocessing)
+    batches = iterate_batches(dataset, preprocessing, REFERENCE_BATCH, target=target, log=log)
     indices: list[int] = []
+    shape: tuple[int, ...] = ()
     what, total = "PyTorch reference", -(-len(dataset) // REFERENCE_BATCH)
-    for batch in progress.track(foretold(batches, total, what, progress), what, total):
-        logits.append(infer(reference, batch.tensor))
-        labels.append(batch.labels)
-        indices.extend(batch.indices)
+    with file.open("wb") as spool:
+        for batch in progress.track(foretold(batches, total, what, progress), what, total):
+            outputs = infer(reference, batch.tensor)
+            tally.add(outputs, batch.targets)
+            spool.write(outputs.tobytes())
+            indices.extend(batch.indices)
+            shape = outputs.shape[1:]
     if log.entries:
         progress.say(log.summary())
-    known = [part for part in labels if part is not None]
-    if said := better_order(dataset, indices, np.concatenate(logits).argmax(axis=1)):
-        progress.say(said)
-    return Answers(dataset, np.concatenate(logits), np.concatenate(known) if known else None, tuple(indices))
+    if remark := tally.remark(dataset, indices):
+        progress.say(remark)
+    return ReferenceOutputs(dataset, tuple(indices), file, shape)

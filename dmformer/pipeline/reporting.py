@@ -10,10 +10,11 @@ from dmformer.errors import UsageError
 from dmformer.evaluation.flips import find_flips
 from dmformer.evaluation.latency.bench import accuracy
 from dmformer.evaluation.latency.document import Document, read_document
+from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.report.material import Examined, Material
-from dmformer.evaluation.verify import Answers
-from dmformer.pipeline.verification import VerifyOptions, answers_of, choose_dataset, choose_weights
+from dmformer.pipeline.verification import VerifyOptions, choose_dataset, choose_weights, outputs_of
 from dmformer.progress import Progress
+from dmformer.scratch import scratch_directory
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def gather(inputs: Inputs, progress: Progress) -> Material:
         )
     documents = tuple(read_document(path) for path in inputs.paths if not path.is_dir())
     bundles = [Bundle.load(path) for path in inputs.paths if path.is_dir()]
-    cache: dict[str, Answers | None] = {}
-    examined = tuple(examine(bundle, inputs, cache, progress) for bundle in bundles)
+    with scratch_directory() as scratch:
+        references = References(inputs, scratch, progress)
+        examined = tuple(examine(bundle, references.of(bundle), progress) for bundle in bundles)
     return Material(inputs.title or title_of(documents, bundles), documents, examined)
 
 
@@ -63,21 +65,31 @@ def title_of(documents: tuple[Document, ...], bundles: list[Bundle]) -> str:
     return f"Deployment report: {', '.join(dict.fromkeys(names))}"
 
 
-def examine(bundle: Bundle, inputs: Inputs, cache: dict[str, Answers | None], progress: Progress) -> Examined:
-    """The changed answers of one bundle; PyTorch's are computed once for each model and input size."""
-    size = "x".join(map(str, bundle.manifest.preprocessing.size))
-    key = f"{bundle.manifest.source.sha256}:{size}"
-    if key not in cache:
-        cache[key] = answers_for(bundle, inputs, progress)
-    flips = find_flips(bundle, cache[key], progress)
+def examine(bundle: Bundle, reference: ReferenceOutputs | None, progress: Progress) -> Examined:
+    """The changed answers of one bundle."""
+    flips = find_flips(bundle, reference, progress)
     return Examined(bundle.path.name, accuracy(bundle), bundle.manifest.labels, flips)
 
 
-def answers_for(bundle: Bundle, inputs: Inputs, progress: Progress) -> Answers | None:
-    """PyTorch's answers on the images, or None where only the golden samples have them."""
-    options = VerifyOptions(inputs.data, inputs.max_images, inputs.weights)
-    dataset = choose_dataset(bundle, options, progress)
-    if dataset is None:
-        return None
-    weights = choose_weights(bundle, options, dataset, progress)
-    return None if weights is None else answers_of(weights, bundle, dataset, progress)
+class References:
+    """PyTorch's outputs, computed once for each model and input size."""
+
+    def __init__(self, inputs: Inputs, scratch: Path, progress: Progress) -> None:
+        self._inputs, self._scratch, self._progress = inputs, scratch, progress
+        self._known: dict[str, ReferenceOutputs | None] = {}
+
+    def of(self, bundle: Bundle) -> ReferenceOutputs | None:
+        """Those on the images, or None where only the golden samples have them."""
+        size = "x".join(map(str, bundle.manifest.preprocessing.size))
+        key = f"{bundle.manifest.source.sha256}-{size}"
+        if key not in self._known:
+            self._known[key] = self._compute(bundle, self._scratch / f"{key}.f32")
+        return self._known[key]
+
+    def _compute(self, bundle: Bundle, file: Path) -> ReferenceOutputs | None:
+        options = VerifyOptions(self._inputs.data, self._inputs.max_images, self._inputs.weights)
+        dataset = choose_dataset(bundle, options, self._progress)
+        if dataset is None:
+            return None
+        weights = choose_weights(bundle, options, dataset, self._progress)
+        return None if weights is None else outputs_of(weights, bundle, dataset, file, self._progress)

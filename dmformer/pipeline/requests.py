@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dmformer.common_options import Bundled, Data, Device, MaxImages, Threads
+from dmformer.common_options import Bundled, Data, Device, ForceFile, MaxImages, Threads
+from dmformer.evaluation.latency.settings import Settings
 from dmformer.options import Only, Option
-from dmformer.pipeline.option_groups import EngineOptions, Size, WeightsOptions, parse_size
+from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, WeightsOptions, parse_size
 from dmformer.pipeline.options import ImageSize, Int8Options
 from dmformer.targets import DEFAULT
 
@@ -32,7 +33,7 @@ class EmbedOptions:
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """Images to classify.
+    """Images to answer.
 
     Attributes:
         images: Files.
@@ -102,6 +103,103 @@ class CalibrateOptions:
     size: ImageSize = None
     weights: WeightsOptions = field(default_factory=WeightsOptions)
     force: Annotated[bool, Option("--force", "Replace a file that exists.")] = False
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """A bundle to check, and what to check it with.
+
+    Attributes:
+        bundle: Its directory.
+        data: Images; None takes the embedded test set for bundles of the embedded checkpoint.
+        max_images: Keep at most this many, spread evenly.
+        weights: The bundle's weights, for PyTorch's answers on the images.
+        threads: Inside one inference; 0 leaves the choice to the runtime.
+        device: The runtime's name of a device.
+        tolerance: What must hold, over what the bundle was exported with.
+        per_layer: Also tell the error of every layer, and where it jumps.
+        reference: With `per_layer`: an FP32 bundle of the same weights, where PyTorch is not at hand.
+    """
+
+    bundle: Bundled
+    data: Data = None
+    max_images: MaxImages = None
+    weights: Annotated[
+        Path | None, Option("--weights", "The bundle's weights, to compare with PyTorch on --data; needs torch.")
+    ] = None
+    threads: Threads = 0
+    device: Device = "cpu"
+    tolerance: ToleranceOptions = field(default_factory=ToleranceOptions)
+    per_layer: Annotated[bool, Option("--per-layer", "Also tell the error of every layer, and where it jumps.")] = False
+    reference: Annotated[
+        Path | None,
+        Option("--reference", "With --per-layer: an FP32 bundle of the same weights, where PyTorch is not at hand."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """A page to make.
+
+    Attributes:
+        out: The page to write; the other files lie beside it.
+        inputs: Measurements (files) and bundles (directories), in any order.
+        title: Of the page; None names the model.
+        data: Images on which answers are compared; see `VerifyOptions`.
+        max_images: Keep at most this many, spread evenly.
+        weights: What the bundles were made from, for PyTorch's answers.
+        markdown: Also write Markdown; likewise `csv`.
+        html: Write the page itself; needs matplotlib.
+        force: Replace files there.
+    """
+
+    out: Annotated[Path, Option("out", "The page to write: OUT.html.")]
+    inputs: Annotated[tuple[Path, ...], Option("inputs", "JSON of bench, and bundles whose changed answers to show.")]
+    title: Annotated[str | None, Option("--title", "Of the page.", default="the model's name")] = None
+    data: Data = None
+    max_images: MaxImages = None
+    weights: Annotated[Path | None, Option("--weights", "The bundles' weights, for PyTorch's answers on --data.")] = (
+        None
+    )
+    markdown: Annotated[bool, Option("--markdown", "Also write OUT.md.")] = False
+    csv: Annotated[bool, Option("--csv", "Also write OUT.csv.")] = False
+    html: Annotated[bool, Option("--html/--no-html", "Write the page itself; needs matplotlib.")] = True
+    force: ForceFile = False
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure side by side.
+
+    Attributes:
+        bundles: Directories; what else is among them is told and left out.
+        against: The reference: ``pytorch``, ``pytorch-compile``, ``none``, or ``auto``: PyTorch where it is installed.
+        weights: The bundles' weights, for PyTorch; None takes the embedded ones or random ones, which are as fast.
+        batch: Images in a call; empty takes each bundle's own.
+        settings: How to measure.
+        layers: Also ask the runtimes where the time goes, and measure this machine's peaks.
+        output: Where the document is kept.
+        force: Replace a file there.
+    """
+
+    bundles: Annotated[tuple[Path, ...], Option("bundles", "Bundles: the directories that export made.")]
+    against: Annotated[
+        str, Option("--against", "The reference: pytorch, pytorch-compile or none. auto: pytorch if installed.")
+    ] = "auto"
+    weights: Annotated[
+        Path | None, Option("--weights", "The bundles' weights, for PyTorch. Default: the embedded, or random ones.")
+    ] = None
+    batch: Annotated[
+        tuple[int, ...],
+        Option("--batch", "Images in a call; may be given several times.", min=1, default="the bundle's"),
+    ] = ()
+    settings: Settings = field(default_factory=Settings)
+    layers: Annotated[
+        bool,
+        Option("--layers/--no-layers", "Ask the runtimes where the time goes, and measure this machine's peaks."),
+    ] = True
+    output: Annotated[Path | None, Option("--output -o", "Also write the JSON document to this file.")] = None
+    force: ForceFile = False
 
 
 SENSITIVITY = "INT8 sensitivity"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dmformer import assets
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.data.dataset import Dataset, subset
-from dmformer.data.open import check_labels, open_dataset
+from dmformer.data.open import open_dataset
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
@@ -77,7 +77,7 @@ def resolve_checkpoint(weights: Checkpoint | Path | str | None) -> Checkpoint:
 
     if isinstance(weights, Checkpoint):
         return weights
-    return load_checkpoint(assets.CHECKPOINT if weights is None else weights)
+    return load_checkpoint(weights)
 
 
 def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -> tuple[Dataset | None, str | None]:
@@ -85,7 +85,7 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
     if data is None and not embedded:
         return None, None
     dataset = open_dataset(data or assets.TEST_IMAGES, checkpoint.labels)
-    check_labels(dataset, checkpoint.config.num_classes)
+    checkpoint.config.task.check(dataset, checkpoint.config.classes)
     if data is not None:
         return dataset, None
     return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"

@@ -115,7 +115,7 @@ def proven(
     reason = family.unable_to_run()
     if reason is None:
         opening = SessionOptions(device=options.device)
-        return verify(bundle, prepared.answers(), tolerance=options.required(), options=opening, progress=progress)
+        return verify(bundle, prepared.reference(), tolerance=options.required(), options=opening, progress=progress)
     progress.say(f"verified through its twin in ONNX Runtime: {reason.partition(': ')[0]}")
     return twin_proof(bundle.manifest, typed, prepared, options, progress)
 
@@ -128,5 +128,5 @@ def twin_proof(
 
     with scratch_directory() as scratch:
         twin = twin_bundle(manifest, prepared.golden, typed, scratch)
-        proof = verify(twin, prepared.answers(), tolerance=options.required(), progress=progress)
+        proof = verify(twin, prepared.reference(), tolerance=options.required(), progress=progress)
     return proof.model_copy(update={"by": "twin"})

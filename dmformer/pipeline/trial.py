@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.runtimes.base import Call
+from dmformer.runtimes.engine import OPEN_BATCH
 from dmformer.targets import get_target, load
+from dmformer.tasks.base import Outputs
 
 if TYPE_CHECKING:
     import onnx
@@ -21,13 +23,8 @@ ROUNDS = 7
 SLICE_S = 0.04
 
 
-def run_by(target: str) -> str:
-    """What `opened` runs a target's graphs in, for people."""
-    return get_target(target).tried_in
-
-
 def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) -> Call:
-    """A function from a batch to logits, in what the target's row says.
+    """A function from a batch to outputs, in what the target's row says.
 
     Args:
         target: Its name.
@@ -37,12 +34,13 @@ def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) ->
     return cast(Call, load(get_target(target).trial)(model.SerializeToString(), full_precision))
 
 
-def answers(call: Call, tensors: NDArray[np.float32], batch: int | None) -> NDArray[np.float32]:
-    """Logits of all images; a fixed batch leaves out an incomplete rest."""
-    size = batch or len(tensors)
-    whole = len(tensors) // size * size or size
-    padded = np.resize(tensors, (whole, *tensors.shape[1:])) if whole > len(tensors) else tensors[:whole]
-    return np.concatenate([call(padded[start : start + size]) for start in range(0, whole, size)])
+def outputs_of(call: Call, tensors: NDArray[np.float32], batch: int | None) -> Iterator[tuple[range, Outputs]]:
+    """Outputs of all images, with their numbers, a batch at a time; a fixed batch leaves out an incomplete rest."""
+    size = batch or min(OPEN_BATCH, len(tensors))
+    padded = np.resize(tensors, (size, *tensors.shape[1:])) if len(tensors) < size else tensors
+    for start in range(0, len(padded) if batch is None else len(padded) // size * size, size):
+        rows = range(start, min(start + size, len(tensors)))
+        yield rows, call(padded[start : start + size])[: len(rows)]
 
 
 def milliseconds(calls: Mapping[str, Call], batch: NDArray[np.float32]) -> dict[str, float]:

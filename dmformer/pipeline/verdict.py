@@ -12,6 +12,7 @@ from dmformer.graph.half import compress_weights
 from dmformer.manifest import Comparison, few_int8
 from dmformer.pipeline.trial import milliseconds, opened
 from dmformer.targets import get_target
+from dmformer.tasks.base import Figure
 
 if TYPE_CHECKING:
     import onnx
@@ -48,7 +49,7 @@ class Int8Verdict:
 
 
 def judge_int8(
-    target: str, quantized: Quantized, model: onnx.ModelProto, batch: NDArray[np.float32], found: Comparison
+    target: str, quantized: Quantized, model: onnx.ModelProto, batch: NDArray[np.float32], accuracy: str
 ) -> Int8Verdict:
     """Times the INT8 graph beside the float graphs in the target's runtime, in turn.
 
@@ -57,7 +58,7 @@ def judge_int8(
         quantized: The INT8 graph and its groups.
         model: The canonical float32 graph.
         batch: One batch of real images.
-        found: How the INT8 engine compares with the reference.
+        accuracy: How the INT8 engine compares with the reference, in words.
     """
     halves = get_target(target).tries_half
     calls = {"int8": opened(target, quantized.graph), "fp32": opened(target, model, full_precision=True)}
@@ -74,21 +75,25 @@ def judge_int8(
         half_name="half precision" if halves else "float32",
         int8_bytes=sizes[0],
         fp32_bytes=sizes[1],
-        line=in_words(target, times, sizes, found, worth, few_int8(quantized.groups)),
+        line=in_words(target, times, sizes, accuracy, worth, few_int8(quantized.groups)),
         worth_it=worth,
     )
 
 
+def accuracy_words(comparison: Comparison, headline: Figure) -> str:
+    """How an engine compares with the reference, as ``top-1 -0.12 points, agreement 99.10%``."""
+    score = comparison.figures.get(headline.key)
+    lost = f"{headline.title} {-score.drop:+.2f} points, " if score is not None and score.drop is not None else ""
+    return f"{lost}agreement {comparison.agreement:.2%}" if comparison.agreement is not None else lost
+
+
 def in_words(
-    target: str, times: dict[str, float], sizes: tuple[int, int], found: Comparison, worth: bool, few: str | None = None
+    target: str, times: dict[str, float], sizes: tuple[int, int], accuracy: str, worth: bool, few: str | None = None
 ) -> str:
     """The verdict as one line; ``few`` says how little of the engine holds integers, where that is little."""
     faster = f"{times['fp32'] / times['int8']:.2f}x as fast as FP32"
     if "half" in times:
         faster += f", {times['half'] / times['int8']:.2f}x as fast as FP16"
-    accuracy = f"agreement {found.agreement:.2%}" if found.agreement is not None else ""
-    if found.top1 is not None and found.reference_top1 is not None:
-        accuracy = f"top-1 {found.top1 - found.reference_top1:+.2f} points, {accuracy}"
     size = f"{sizes[1] / sizes[0]:.1f}x smaller" if sizes[0] < sizes[1] else "no smaller"
     line = f"{target} INT8 here: {times['int8']:.2f} ms, {faster}, {size}, {accuracy}"
     better = "--half" if times.get("half", times["fp32"]) < times["fp32"] else "--fp32"

@@ -9,14 +9,16 @@ from pathlib import Path
 from dmformer import assets
 from dmformer.bundle import Bundle
 from dmformer.data.dataset import Dataset, subset
-from dmformer.data.open import check_labels, open_dataset
+from dmformer.data.open import open_dataset
 from dmformer.errors import CheckpointError, DataError, MissingBackendError, UsageError
-from dmformer.evaluation.verify import Answers, fitting_golden, verify
+from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.evaluation.verify import fitting_golden, verify
 from dmformer.manifest import Proof, Tolerance
 from dmformer.pipeline.sources import is_of_embedded_checkpoint
 from dmformer.progress import Progress
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import open_bundle
+from dmformer.scratch import scratch_directory
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,11 @@ def verify_bundle(bundle: Bundle, options: VerifyOptions, progress: Progress) ->
     if dataset is not None:
         progress.say(f"verifying on {len(dataset):,} images of {dataset.name}")
     weights = choose_weights(bundle, options, dataset, progress)
-    answers = None
-    if weights is not None and dataset is not None:
-        answers = answers_of(weights, bundle, dataset, progress)
-    return verify(
-        bundle,
-        answers,
-        dataset if answers is None else None,
-        options.tolerance,
-        options.session,
-        progress,
-    )
+    if weights is None or dataset is None:
+        return verify(bundle, None, dataset, options.tolerance, options.session, progress)
+    with scratch_directory() as scratch:
+        outputs = outputs_of(weights, bundle, dataset, scratch / "reference.f32", progress)
+        return verify(bundle, outputs, None, options.tolerance, options.session, progress)
 
 
 def choose_dataset(bundle: Bundle, options: VerifyOptions, progress: Progress) -> Dataset | None:
@@ -75,7 +71,7 @@ def choose_dataset(bundle: Bundle, options: VerifyOptions, progress: Progress) -
         progress.say("no data given: verifying on the golden samples alone")
         return None
     dataset = open_dataset(options.data or assets.TEST_IMAGES, bundle.manifest.labels)
-    check_labels(dataset, bundle.manifest.source.config.num_classes)
+    bundle.manifest.task.check(dataset, bundle.manifest.source.config.classes)
     for note in dataset.notes:
         progress.say(note)
     if options.data is None:
@@ -103,12 +99,12 @@ def choose_weights(bundle: Bundle, options: VerifyOptions, dataset: Dataset | No
     return None
 
 
-def answers_of(weights: Path, bundle: Bundle, dataset: Dataset, progress: Progress) -> Answers:
-    """PyTorch's answers, from the weights that the bundle was made from."""
+def outputs_of(weights: Path, bundle: Bundle, dataset: Dataset, file: Path, progress: Progress) -> ReferenceOutputs:
+    """PyTorch's outputs, kept in a file, from the weights that the bundle was made from."""
     from dmformer.model.checkpoint import load_checkpoint
-    from dmformer.pipeline.reference import answer
+    from dmformer.pipeline.reference import reference_outputs
 
     checkpoint = load_checkpoint(weights, config=bundle.manifest.source.config)
     if checkpoint.digest != bundle.manifest.source.sha256:
         raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
-    return answer(checkpoint.build(), dataset, bundle.manifest.preprocessing, progress)
+    return reference_outputs(checkpoint.build(), dataset, bundle.manifest.preprocessing, file, progress)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dmformer.manifest import Manifest, TensorSpec
+from dmformer.fields import TensorSpec
+from dmformer.manifest import Manifest
 
 ENDLESS = frozenset({"Loop", "If", "Scan", "SequenceMap", "TensorIterator"})
 """Operators with graphs of their own, in ONNX and OpenVINO: no exporter writes them, and one may run for ever."""

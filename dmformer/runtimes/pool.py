@@ -1,4 +1,4 @@
-"""A bounded number of opened sessions of one bundle, lent to one thread at a time."""
+"""A bounded number of opened engines of one bundle, lent to one thread at a time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import replace
 from dmformer.bundle import Bundle
 from dmformer.errors import BusyError, UsageError
 from dmformer.host import threads_per_stream
-from dmformer.runtimes.base import Session, SessionOptions
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.base import SessionOptions
+from dmformer.runtimes.engine import Engine, open_engine
 
 MAX_SESSIONS = 256
 
 
-class SessionPool:
+class EnginePool:
     """Sessions of one bundle, all opened at the start. Thread-safe.
 
     Attributes:
@@ -46,13 +46,13 @@ class SessionPool:
         self._closed = False
         self._changed = threading.Condition()
         with ExitStack() as opened:
-            self._idle = [opened.enter_context(open_bundle(bundle, each)) for _ in range(count)]
+            self._idle = [opened.enter_context(open_engine(bundle, each)) for _ in range(count)]
             opened.pop_all()
-        self.execution = self._idle[0].execution
+        self.execution = self._idle[0].session.execution
 
     @contextmanager
-    def lend(self, timeout: float | None) -> Iterator[Session]:
-        """A session that nobody else has until the block ends.
+    def lend(self, timeout: float | None) -> Iterator[Engine]:
+        """An engine that nobody else has until the block ends.
 
         Args:
             timeout: Seconds to wait for one; None waits for ever.
@@ -61,11 +61,11 @@ class SessionPool:
             BusyError: None became free in time.
             UsageError: The pool is closed, or was closed while waiting.
         """
-        session = self._take(timeout)
+        engine = self._take(timeout)
         try:
-            yield session
+            yield engine
         finally:
-            self._give_back(session)
+            self._give_back(engine)
 
     def close(self) -> None:
         """Closes the sessions: the idle ones now, those in use when they come back. May be called twice."""
@@ -73,10 +73,10 @@ class SessionPool:
             self._closed = True
             left, self._idle = self._idle, []
             self._changed.notify_all()
-        for session in left:
-            session.close()
+        for engine in left:
+            engine.close()
 
-    def _take(self, timeout: float | None) -> Session:
+    def _take(self, timeout: float | None) -> Engine:
         with self._changed:
             if not self._changed.wait_for(lambda: self._idle or self._closed, timeout):
                 raise BusyError(
@@ -88,10 +88,10 @@ class SessionPool:
             # The one that was used last: its memory is still in the caches.
             return self._idle.pop()
 
-    def _give_back(self, session: Session) -> None:
+    def _give_back(self, engine: Engine) -> None:
         with self._changed:
             if not self._closed:
-                self._idle.append(session)
+                self._idle.append(engine)
                 self._changed.notify()
                 return
-        session.close()
+        engine.close()

@@ -131,7 +131,7 @@ def test_a_part_that_has_no_place_in_a_roofline_is_shown_in_the_tables(tmp_path:
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(("results", 0, "accuracy", "top1"), 1e308), (("results", 0, "engine_bytes"), 10**400),
+    [(("results", 0, "accuracy", "figures", "top1", "engine"), 1e308), (("results", 0, "engine_bytes"), 10**400),
      (("results", 0, "throughput_ips"), 1e308), (("environment", "memory_bytes"), -1),
      (("results", 0, "histogram", "counts"), [10**400, 1]), (("results", 0, "batch"), 2**63)],
 )  # fmt: skip

@@ -15,15 +15,19 @@ from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.observe import run_over
 from dmformer.calibration.plan import default_plan
 from dmformer.calibration.seams import Seam, find_seams
-from dmformer.calibration.sensitivity import relative_noise
 from dmformer.graph.qdq.graph import Graph
 from dmformer.model.config import ModelConfig
 from tests.calibration.graphs import ISA, batches, calibration_set, canonical_graph, images
-from tests.graph.heads import Head, dense_graph, heads
-from tests.support import TINY
+from tests.graph.heads import Head, Resizing, dense_graph, heads
+from tests.support import TINY, relative_noise
 
 STEM = ((1, "stem.relu"), (2, "stem.relu.1"))
 DEEPER = TINY.model_copy(update={"depths": (1, 2, 1, 1)})
+
+
+LOADABLE: tuple[Resizing, ...] = ("scales", "shape")
+"""Not ``axes``: ONNX Runtime 1.31 fails to load a Resize with axes behind integer convolutions, when it moves
+their transpositions through it."""
 
 
 def outputs(model: onnx.ModelProto, array: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -32,7 +36,7 @@ def outputs(model: onnx.ModelProto, array: NDArray[np.float32]) -> dict[str, NDA
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(heads())
 @example(Head())
 @example(Head(laterals=((1, 1), (1,), (0,), (0, 3)), join="concat", resizing="shape"))
@@ -48,8 +52,8 @@ def test_a_head_changes_nothing_in_float(head: Head) -> None:
         assert relative_noise(expected[name], result) <= 1e-11, "110 dB"
 
 
-@settings(max_examples=8, deadline=None)
-@given(heads(), st.sampled_from(["onnxruntime", "openvino", "tensorrt"]))
+@settings(max_examples=5, deadline=None)
+@given(heads(LOADABLE), st.sampled_from(["onnxruntime", "openvino", "tensorrt"]))
 @example(Head(), "onnxruntime")
 @example(Head(), "openvino")
 def test_a_head_is_quantized_with_the_rest(head: Head, target: str) -> None:

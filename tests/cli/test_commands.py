@@ -25,8 +25,8 @@ Exported = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
 
 FIGURES = {
-    "target", "precision", "executes", "path", "verified", "failures", "data", "images", "top1", "reference_top1",
-    "top5", "reference_top5", "agreement", "sqnr_db", "max_abs_error", "engine_bytes",
+    "target", "precision", "executes", "path", "verified", "failures", "data", "images", "figures", "task",
+    "agreement", "sqnr_db", "max_abs_error", "engine_bytes",
 }  # fmt: skip
 
 

@@ -13,12 +13,11 @@ import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import DmformerError, EngineError, MissingBackendError, UsageError
-from dmformer.evaluation.classifier import Classifier
-from dmformer.evaluation.verify import run_all
 from dmformer.graph.coreml.plan import deployment_target, make_plan
 from dmformer.pipeline.export import check_options
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import choose_precision
+from dmformer.prediction.classifier import Classifier
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.mlprogram.blob import Blob
@@ -29,7 +28,7 @@ from dmformer.runtimes.mlprogram.package import read_package
 from dmformer.runtimes.protobuf import field
 from dmformer.runtimes.registry import get_runtime, open_bundle
 from tests.coreml.conftest import SPECIFICATION, WEIGHTS, Bundled
-from tests.support import invoke, one_line, random_batch, random_images
+from tests.support import engine_of, invoke, one_line, random_batch, random_images
 
 
 class TestBundle:
@@ -226,7 +225,7 @@ def test_many_images_are_run_together_and_give_what_each_gives_alone(half: Bundl
     tensors = half.golden().tensors
     with get_runtime("coreml").open(half, SessionOptions()) as session:
         assert session.images_at_once == 64
-        together = run_all(half, session, tensors)
+        together = engine_of(half, session).run_tensors(tensors)
         alone = np.concatenate([session.run(tensor[None])["logits"] for tensor in tensors])
     np.testing.assert_allclose(together, alone, atol=5e-3)
 

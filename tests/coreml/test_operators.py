@@ -159,7 +159,11 @@ DEFINITIONS: list[tuple[str, dict[str, Any], Callable[[Float], Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "parameters", "definition"), DEFINITIONS, ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize(
+    ("kind", "parameters", "definition"),
+    DEFINITIONS,
+    ids=[f"{kind}-{number}" for number, (kind, _, _) in enumerate(DEFINITIONS)],
+)
 def test_definitions(kind: str, parameters: dict[str, Any], definition: Callable[[Float], Any]) -> None:
     x = 3 * drawn(2, 3, 4, 3)
     np.testing.assert_allclose(run(kind, x=x, **parameters), definition(x), atol=1e-5)

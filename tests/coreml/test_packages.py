@@ -24,6 +24,7 @@ from dmformer.preprocessing import Preprocessing, pixels_of, preprocess
 from dmformer.runtimes.coreml.neural_engine import neural_engine_hints
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import Package, read_package
+from dmformer.tasks.classification import LinearHead
 from tests.support import TINY, random_batch, random_images, run
 
 BATCH = random_batch(2)
@@ -85,7 +86,8 @@ def test_any_configuration(
     tmp_path_factory: pytest.TempPathFactory, expansion: int, kernels: tuple[int, ...], dilation: int, classes: int
 ) -> None:
     config = ModelConfig(
-        widths=(3, 5, 7, 4), depths=(1, 1, 2, 1), ffn_ratios=(1, 2, 0.5, 1), stem_width=2, num_classes=classes,
+        widths=(3, 5, 7, 4), depths=(1, 1, 2, 1), ffn_ratios=(1, 2, 0.5, 1), stem_width=2,
+        head=LinearHead(classes=classes),
         expansion=expansion, kernels=kernels, dilations=(dilation,) * len(kernels),
     )  # fmt: skip
     network = random_checkpoint(config, size=32).build()

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dmformer.data.arrays import open_npz
-from dmformer.data.open import check_labels, open_dataset
+from dmformer.data.open import open_dataset
 from dmformer.errors import DataError
+from dmformer.tasks.classification import check_labels
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 6, 7, 3), dtype=np.uint8)
 

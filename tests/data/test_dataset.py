@@ -33,19 +33,12 @@ def folder(root: Path, count: int, broken: int) -> Dataset:
 
 def test_batches_hold_every_image_once_in_order() -> None:
     dataset = arrays(10)
-    batches = list(iterate_batches(dataset, SPEC, 4))
+    batches = list(iterate_batches(dataset, SPEC, 4, target=lambda sample: (sample.label, sample.name)))
     assert [batch.tensor.shape for batch in batches] == [(4, 3, 8, 8), (4, 3, 8, 8), (2, 3, 8, 8)]
     assert sum((batch.indices for batch in batches), ()) == tuple(range(10))
-    assert batches[1].labels is not None
-    assert batches[1].labels.tolist() == [4, 5, 6, 7]
-    assert batches[2].names == ("numbers[8]", "numbers[9]")
+    assert batches[2].targets == ((8, "numbers[8]"), (9, "numbers[9]"))
     assert np.array_equal(batches[2].tensor[1], preprocess(dataset.load(9).image, SPEC))
     assert not np.shares_memory(batches[0].tensor, batches[1].tensor)
-
-
-def test_batches_of_chosen_indices() -> None:
-    (batch,) = iterate_batches(arrays(), SPEC, 4, indices=[7, 2])
-    assert batch.indices == (7, 2)
 
 
 def test_a_batch_size_of_nothing_is_refused_at_once() -> None:
@@ -57,7 +50,7 @@ def test_a_few_unreadable_images_are_skipped_and_named(tmp_path: Path) -> None:
     log = UnreadableLog()
     batches = list(iterate_batches(folder(tmp_path, 8, broken=3), SPEC, 4, log=log))
     assert [len(batch.tensor) for batch in batches] == [4, 1]
-    assert batches[0].labels is None
+    assert batches[0].targets == (None,) * 4
     assert [entry.name for entry in log.entries] == ["000.png", "001.png", "002.png"]
     assert "000.png" in log.describe(1)
     assert log.describe(1).endswith("and 2 more")
@@ -70,10 +63,9 @@ def test_more_than_a_few_stop_the_run(tmp_path: Path) -> None:
 
 
 def test_one_percent_of_many_may_be_unreadable(tmp_path: Path) -> None:
-    dataset = folder(tmp_path, 400, broken=4)
-    assert sum(len(batch.tensor) for batch in iterate_batches(dataset, SPEC, 100)) == 396
-    with pytest.raises(DataError):
-        list(iterate_batches(dataset, SPEC, 100, max_unreadable=3))
+    assert sum(len(batch.tensor) for batch in iterate_batches(folder(tmp_path, 400, broken=4), SPEC, 100)) == 396
+    with pytest.raises(DataError, match="5 of 400"):
+        list(iterate_batches(folder(tmp_path, 400, broken=5), SPEC, 100))
 
 
 def test_a_set_without_any_readable_image_is_refused(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from dmformer.data.folders import open_folder
-from dmformer.data.open import check_labels, open_dataset
+from dmformer.data.open import open_dataset
 from dmformer.errors import DataError
+from dmformer.tasks.classification import check_labels
 
 
 def put(root: Path, *names: str) -> Path:

@@ -23,7 +23,7 @@ GOLDEN = Golden(
     tuple(IMAGES),
     np.zeros((4, 3, 8, 8), np.float32),
     np.ones((4, 5), np.float32),
-    np.arange(4),
+    (0, 1, 2, 3),
     ("one", "two", "three", "four"),
 )
 MEMORY = 16 << 20
@@ -159,7 +159,7 @@ def test_arrays_come_back_as_they_were(tmp_path: Path, array: NDArray[Any]) -> N
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("name", ["tensors", "logits"])
+@pytest.mark.parametrize("name", ["tensors", "outputs"])
 def test_golden_samples_are_finite(tmp_path: Path, name: str, value: float) -> None:
     array = getattr(GOLDEN, name).copy()
     array.flat[3] = value
@@ -172,7 +172,7 @@ def test_more_than_a_thousand_golden_images_keep_their_order(tmp_path: Path) -> 
     count = 1102
     images = tuple(np.full((1, 1, 3), (number // 256, number % 256, 0), np.uint8) for number in range(count))
     zeros = np.zeros((count, 1, 1, 1), np.float32)
-    made = Golden(images, zeros, zeros[:, :, 0, 0], np.arange(count), tuple(map(str, range(count))))
+    made = Golden(images, zeros, zeros[:, :, 0, 0], tuple(range(count)), tuple(map(str, range(count))))
     made.save(tmp_path / "golden.npz")
     assert np.array_equal(np.stack(Golden.load(tmp_path / "golden.npz").images), np.stack(images))
 

@@ -12,9 +12,10 @@ from PIL import Image
 
 from dmformer.data.folders import better_order, open_folder, open_images
 from dmformer.data.images import EXTENSIONS
-from dmformer.data.open import check_labels, open_dataset, open_unlabelled
+from dmformer.data.open import open_dataset, open_unlabelled
 from dmformer.data.tree import read_tree
 from dmformer.errors import DataError
+from dmformer.tasks.classification import check_labels
 
 IMAGE = b"BM"
 NAMES = {

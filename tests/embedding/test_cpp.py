@@ -18,16 +18,14 @@ from dmformer.data.open import open_dataset
 from dmformer.embedding.cpp import PARAMETERS_FILE, Cpp, parameters
 from dmformer.embedding.project import embed
 from dmformer.errors import UsageError
-from dmformer.evaluation.verify import run_dataset
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import load_image, preprocess_batch
-from dmformer.progress import Silent
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.engine import open_engine
 from tests.embedding.cpp_programs import build, execute, needs_compiler
 from tests.embedding.documents import run_page
-from tests.support import ROOT, edit_manifest, one_line, outputs, with_fields
+from tests.support import ROOT, edit_manifest, logits_on, one_line, outputs, with_fields
 
 Exported = Callable[..., Path]
 IMAGES = 1000
@@ -65,8 +63,8 @@ def test_the_self_test_passes_and_measures(project: Path) -> None:
 @needs_compiler
 def test_top1_is_python_s_on_a_thousand_images(bundle: Bundle, project: Path, tmp_path: Path) -> None:
     dataset = open_dataset(assets.TEST_IMAGES).select(range(IMAGES))
-    with open_bundle(bundle, SessionOptions(threads=1)) as session:
-        expected = run_dataset(bundle, session, dataset, Silent())[0].argmax(1)
+    with open_engine(bundle, SessionOptions(threads=1)) as engine:
+        expected = logits_on(engine, dataset).argmax(1)
     paths = [tmp_path / f"{index}.png" for index in range(IMAGES)]
     for index, path in enumerate(paths):
         Image.fromarray(dataset.load(index).image).save(path, compress_level=1)
@@ -253,8 +251,8 @@ def test_an_engine_that_takes_pixels_answers_as_python_does(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("preprocessing: ok: 8 images, worst difference 0.000")
     dataset = open_dataset(assets.TEST_IMAGES).select(range(100))
-    with open_bundle(made, SessionOptions(threads=1)) as session:
-        expected = run_dataset(made, session, dataset, Silent())[0].argmax(1)
+    with open_engine(made, SessionOptions(threads=1)) as engine:
+        expected = logits_on(engine, dataset).argmax(1)
     paths = [tmp_path / f"{index}.png" for index in range(100)]
     for index, path in enumerate(paths):
         Image.fromarray(dataset.load(index).image).save(path)

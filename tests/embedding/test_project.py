@@ -85,7 +85,7 @@ def test_golden_samples_say_what_a_self_test_needs(plain: str, exported: Exporte
         tensor = np.frombuffer((folder / sample["tensor"]).read_bytes(), "<f4").reshape(document["shape"])
         assert np.array_equal(preprocess(pixels, bundle.manifest.preprocessing), tensor)
         logits = np.frombuffer((folder / sample["logits"]).read_bytes(), "<f4")
-        assert np.array_equal(logits, golden.logits[index])
+        assert np.array_equal(logits, golden.outputs[index])
         assert len(logits) == document["classes"]
     deviations = bundle.manifest.preprocessing.std
     steps = [allowed * std * 255 for allowed, std in zip(document["tolerance"]["tensor"], deviations, strict=True)]

@@ -67,7 +67,7 @@ def test_every_source_is_swift(path: Path) -> None:
 
 
 def test_the_parser_finds_faults() -> None:
-    source = (TEMPLATES / "swift/Sources/DMFormer/Resampling.swift").read_bytes()
+    source = (TEMPLATES / "swift/common/Sources/DMFormer/Resampling.swift").read_bytes()
     assert faults(source.replace(b"for out in 0..<outSize {", b"for out in 0..<outSize", 1))
     assert faults(source + b"}")
 
@@ -154,8 +154,8 @@ def test_floats_are_those_of_numpy() -> None:
 
 
 def test_every_kind_of_preprocessing_has_its_case_in_the_sources() -> None:
-    source = (TEMPLATES / "swift/Sources/DMFormer/Preprocessing.swift").read_text()
-    filters = (TEMPLATES / "swift/Sources/DMFormer/Resampling.swift").read_text()
+    source = (TEMPLATES / "swift/common/Sources/DMFormer/Preprocessing.swift").read_text()
+    filters = (TEMPLATES / "swift/common/Sources/DMFormer/Resampling.swift").read_text()
     schema = Preprocessing.model_json_schema()["properties"]
     for field, within in (("resize", source), ("channel_order", source), ("interpolation", filters)):
         for name in schema[field]["enum"]:

@@ -17,15 +17,13 @@ from dmformer.data.open import open_dataset
 from dmformer.embedding.project import embed
 from dmformer.embedding.web import parameters
 from dmformer.errors import UsageError
-from dmformer.evaluation.verify import run_dataset
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions, Int8Options
-from dmformer.progress import Silent
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.engine import open_engine
 from tests.embedding.browser import Browser, served
 from tests.embedding.conftest import MakeSite
-from tests.support import with_fields
+from tests.support import logits_on, with_fields
 
 Exported = Callable[..., Path]
 IMAGES = 100
@@ -87,8 +85,8 @@ CLASSIFY = """
 
 def test_top1_is_python_s_on_a_hundred_images(bundle: Bundle, site: Path, chromium: Browser) -> None:
     dataset = open_dataset(assets.TEST_IMAGES).select(range(IMAGES))
-    with open_bundle(bundle, SessionOptions(threads=1)) as session:
-        logits = run_dataset(bundle, session, dataset, Silent())[0].astype(float)
+    with open_engine(bundle, SessionOptions(threads=1)) as engine:
+        logits = logits_on(engine, dataset).astype(float)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     (site / "images").mkdir()
     for index in range(IMAGES):

@@ -103,7 +103,7 @@ def _value(answer: dict[str, Any], dtype: str, shape: Any) -> Any:
 @pytest.fixture(scope="module")
 def driver(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     site = tmp_path_factory.mktemp("driver") / "site"
-    shutil.copytree(TEMPLATES / "web" / "site", site)
+    shutil.copytree(TEMPLATES / "web" / "common" / "site", site)
     (site / "given").mkdir()
     (site / "empty.html").write_text("<!DOCTYPE html>")
     with served(site) as address, chromium.page(f"{address}empty.html") as page:

@@ -21,26 +21,29 @@ from dmformer.bundle import Bundle, parse_manifest
 from dmformer.cli.output import print_summaries
 from dmformer.errors import BundleError
 from dmformer.evaluation.latency.bench import accuracy
-from dmformer.evaluation.metrics import compare
 from dmformer.evaluation.tolerances import DEFAULTS, failures
 from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.summary import summarize
+from dmformer.tasks.classification import Classification, LinearHead
 from tests.conftest import Exported
 from tests.documents import make_document, make_result
-from tests.support import TINY, invoke
+from tests.support import TINY, compare, invoke
 
 NO_NUMBER = re.compile(r"\b(nan|inf|infinity)\b", re.IGNORECASE)
 VALUES = [float("nan"), float("inf"), float("-inf"), 1e308, -1.0, 10**400, 5e-324]
 Place = tuple[str | int, ...]
+TOP1 = Classification().headline
 
 
 def told(found: Comparison) -> str:
     """All that a comparison is printed as."""
     json.dumps(found.model_dump(), allow_nan=False)
-    return "; ".join(problem for asked in DEFAULTS.values() for problem in failures(found, asked, is_largest=True))
+    return "; ".join(
+        problem for asked in DEFAULTS.values() for problem in failures(found, asked, TOP1, is_largest=True)
+    )
 
 
 EXTREME = st.sampled_from([0.0, -0.0, 1.0, 1e-45, 1e-38, 3.4e38, -3.4e38]) | st.floats(width=32, allow_nan=False)
@@ -60,7 +63,7 @@ def test_finite_outputs_have_finite_figures(reference: np.ndarray[Any, Any], dat
         "other": np.roll(-reference, 1, axis=1),
     }[kind]
     for one, other in ((reference, found), (found, reference)):
-        result = compare(one, other, np.zeros(len(one), np.int64), "images", "0" * 64)
+        result = compare(one, other, np.zeros(len(one), np.int64))
         assert not NO_NUMBER.search(told(result))
         assert (result.sqnr_db is None) == np.array_equal(one, other)
 
@@ -68,7 +71,7 @@ def test_finite_outputs_have_finite_figures(reference: np.ndarray[Any, Any], dat
 def test_a_network_of_one_class_that_answers_zero_is_exported_and_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = random_checkpoint(TINY.model_copy(update={"num_classes": 1}), size=32, name="constant")
+    made = random_checkpoint(TINY.model_copy(update={"head": LinearHead(classes=1)}), size=32, name="constant")
     state = {name: tensor.zero_() if name.startswith("head.") else tensor for name, tensor in made.state.items()}
     options = ExportOptions(targets=("onnxruntime",), golden_images=3, output=tmp_path)
     (outcome,) = export_bundles(replace(made, state=state), options)
@@ -99,8 +102,12 @@ def test_no_number_of_a_manifest_is_one_that_cannot_be_printed(
 ) -> None:
     bundle = Bundle.load(exported("onnxruntime"))
     document: dict[str, Any] = json.loads((bundle.path / "manifest.json").read_text())
-    document["proof"]["comparisons"][0] |= {"max_abs_error": 0.5, "sqnr_db": 80.0, "top5": 100.0}
-    document["latency"] = {"p50_ms": 1.0, "slices": [[1.0]]}
+    figures = {"top5": {"engine": 100.0, "reference": 99.0}}
+    document["proof"]["comparisons"][0] |= {
+        "max_abs_error": 0.5,
+        "sqnr_db": 80.0,
+        "figures": figures,
+    }
     for place in places(document):
         for value in VALUES:
             changed = copy.deepcopy(document)

@@ -10,7 +10,7 @@ import pytest
 from dmformer.bundle import Bundle
 from dmformer.evaluation.latency.bench import notes_on
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.manifest import Comparison, few_int8
+from dmformer.manifest import few_int8
 from dmformer.pipeline.verdict import in_words
 from dmformer.summary import summarize
 from tests.support import edit_manifest, invoke
@@ -55,8 +55,7 @@ def test_an_fp32_bundle_has_no_groups_to_count(copied: Path) -> None:
 
 @pytest.mark.parametrize(("half", "engine"), [(2.0, "--fp32"), (0.5, "--half")])
 def test_the_verdict_names_the_float_engine_that_it_equals(half: float, engine: str) -> None:
-    found = Comparison(data="images", data_sha256="0" * 64, images=3, agreement=1.0, max_abs_error=0.0)
     times = {"int8": 1.0, "fp32": 1.0, "half": half}
-    line = in_words("openvino", times, (1, 1), found, False, "int8: 4 of 51 groups")
+    line = in_words("openvino", times, (1, 1), "agreement 100.00%", False, "int8: 4 of 51 groups")
     assert f"int8: 4 of 51 groups, the rest is the float engine of {engine}" in line
-    assert "groups" not in in_words("openvino", times, (1, 1), found, False)
+    assert "groups" not in in_words("openvino", times, (1, 1), "agreement 100.00%", False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from dmformer.errors import UsageError
-from dmformer.evaluation.tolerances import DEFAULTS, ENOUGH_IMAGES, failures, with_overrides
+from dmformer.evaluation.tolerances import DEFAULTS, ENOUGH_DECISIONS, failures, with_overrides
 from dmformer.manifest import Comparison, Tolerance
-from dmformer.precision import Precision
+from dmformer.tasks.base import Figure
+
+TOP1 = Figure("top1", "top-1")
 
 
 def comparison(**changes: Any) -> Comparison:
@@ -21,8 +23,7 @@ def comparison(**changes: Any) -> Comparison:
         "sqnr_db": 40.0,
         "max_abs_error": 0.5,
         "reference_scale": 10.0,
-        "top1": 90.0,
-        "reference_top1": 90.4,
+        "figures": {"top1": {"engine": 90.0, "reference": 90.4}, "top5": {"engine": 0.0, "reference": 99.0}},
     }
     return Comparison.model_validate(values | changes)
 
@@ -36,38 +37,43 @@ def comparison(**changes: Any) -> Comparison:
         (Tolerance(min_agreement=0.991), "agreement 99.00% is below 99.10%"),
         (Tolerance(min_sqnr_db=40), None),
         (Tolerance(min_sqnr_db=40.1), "SQNR 40.0 dB is below 40.1 dB"),
-        (Tolerance(max_top1_drop=0.41), None),
-        (Tolerance(max_top1_drop=0.3), "top-1 fell by 0.40 points, allowed are 0.30"),
+        (Tolerance(max_drop=0.41), None),
+        (Tolerance(max_drop=0.3), "top-1 fell by 0.40 points, allowed are 0.30"),
         (Tolerance(), None),
     ],
 )
 def test_each_figure_is_judged_at_its_limit(asked: Tolerance, words: str | None) -> None:
-    assert failures(comparison(), asked) == ([f"images: {words}"] if words else [])
+    assert failures(comparison(), asked, TOP1) == ([f"images: {words}"] if words else [])
 
 
 def test_an_error_is_in_units_of_the_largest_logit_but_never_of_less_than_one() -> None:
     asked = Tolerance(max_abs_error=1e-4)
-    assert failures(comparison(max_abs_error=9e-5, reference_scale=0.01), asked) == []
-    assert failures(comparison(max_abs_error=2e-4, reference_scale=0.01), asked)
+    assert failures(comparison(max_abs_error=9e-5, reference_scale=0.01), asked, TOP1) == []
+    assert failures(comparison(max_abs_error=2e-4, reference_scale=0.01), asked, TOP1)
 
 
 def test_equal_outputs_pass_everything() -> None:
-    equal = comparison(sqnr_db=None, max_abs_error=0, agreement=1, top1=90, reference_top1=90)
-    assert all(failures(equal, DEFAULTS[precision]) == [] for precision in get_args(Precision))
+    equal = comparison(sqnr_db=None, max_abs_error=0, agreement=1, figures={"top1": {"engine": 90, "reference": 90}})
+    assert all(failures(equal, DEFAULTS[precision], TOP1) == [] for precision in DEFAULTS)
 
 
 def test_what_was_not_measured_is_not_judged() -> None:
-    unknown = comparison(sqnr_db=None, max_abs_error=None, agreement=None, top1=90, reference_top1=None)
-    assert failures(unknown, DEFAULTS["fp32"]) == []
+    unknown = comparison(sqnr_db=None, max_abs_error=None, agreement=None, figures={"top1": {"engine": 90}})
+    assert failures(unknown, DEFAULTS["fp32"], TOP1) == []
 
 
 def test_shares_of_few_images_are_judged_where_somebody_asked_for_them_and_on_the_largest_set_only() -> None:
-    few = comparison(images=ENOUGH_IMAGES - 1, agreement=0.5, sqnr_db=100, max_abs_error=0)
-    assert failures(few, DEFAULTS["fp32"], is_largest=True) == []
+    few = comparison(images=ENOUGH_DECISIONS - 1, agreement=0.5, sqnr_db=100, max_abs_error=0)
+    assert failures(few, DEFAULTS["fp32"], TOP1, is_largest=True) == []
     asked = with_overrides(DEFAULTS["fp32"], min_agreement=0.9)
-    assert len(failures(few, asked, is_largest=True)) == 2
-    assert failures(few, asked) == []
+    assert len(failures(few, asked, TOP1, is_largest=True)) == 2
+    assert failures(few, asked, TOP1) == []
     assert not with_overrides(DEFAULTS["fp32"], min_sqnr_db=3).on_few_images
+
+
+def test_decisions_are_counted_not_images() -> None:
+    dense = comparison(images=1, decisions=ENOUGH_DECISIONS, agreement=0.5, sqnr_db=100, max_abs_error=0)
+    assert len(failures(dense, DEFAULTS["fp32"], TOP1)) == 2
 
 
 def test_overrides_leave_the_rest() -> None:
@@ -84,7 +90,7 @@ def test_overrides_leave_the_rest() -> None:
         ("max_abs_error", float("nan")),
         ("min_agreement", 1.1),
         ("min_sqnr_db", float("nan")),
-        ("max_top1_drop", float("inf")),
+        ("max_drop", float("inf")),
     ],
 )
 def test_values_that_can_hold_nothing_are_refused(name: str, value: float) -> None:

@@ -12,17 +12,19 @@ import pytest
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, assemble
+from dmformer.data.dataset import Dataset
 from dmformer.data.open import open_dataset
 from dmformer.errors import BundleError, EngineError
-from dmformer.evaluation.verify import Answers, run_all, verify
+from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.evaluation.verify import verify
 from dmformer.golden import Golden
 from dmformer.manifest import Tolerance
 from dmformer.model.network import DMFormer
-from dmformer.pipeline.reference import answer, infer
+from dmformer.pipeline.reference import infer, reference_outputs
 from dmformer.progress import Silent
 from dmformer.runtimes.base import Array, Execution, Session
-from dmformer.runtimes.registry import open_bundle
-from tests.support import TARGETS, random_batch, random_images
+from dmformer.runtimes.engine import open_engine
+from tests.support import TARGETS, engine_of, random_batch, random_images
 
 Exported = Callable[..., Path]
 
@@ -34,23 +36,29 @@ def with_golden(bundle: Bundle, golden: Golden, directory: Path) -> Bundle:
     return assemble(directory, bundle.manifest, golden, roles)
 
 
+def outputs_on(dataset: Dataset, reference: DMFormer, bundle: Bundle, folder: Path) -> ReferenceOutputs:
+    spec = bundle.manifest.preprocessing
+    return reference_outputs(reference, dataset, spec, folder / "reference.f32", Silent())
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_good_engine_passes_with_torch_s_answers_and_without(
-    exported: Exported, reference: DMFormer, labelled: Path, target: str
+    exported: Exported, reference: DMFormer, labelled: Path, target: str, tmp_path: Path
 ) -> None:
     bundle, dataset = Bundle.load(exported(target)), open_dataset(labelled)
-    answers = answer(reference, dataset, bundle.manifest.preprocessing, Silent())
-    proof = verify(bundle, answers)
+    outputs = outputs_on(dataset, reference, bundle, tmp_path)
+    proof = verify(bundle, outputs)
     assert proof.passed, proof.failures
     golden, images = proof.comparisons
     assert (golden.images, images.images) == (6, 12)
     assert images.agreement == 1.0
-    assert images.top1 == images.reference_top1
+    assert images.figures["top1"].drop == images.figures["top5"].drop == 0
     assert images.max_abs_error is not None
     assert images.max_abs_error < 1e-4
     assert images.data_sha256 == dataset.digest()
     counted = verify(bundle, dataset=dataset).comparisons[1]
-    assert (counted.top1, counted.agreement, counted.reference_top1) == (images.top1, None, None)
+    assert (counted.agreement, counted.figures["top1"].reference) == (None, None)
+    assert counted.figures["top1"].engine == images.figures["top1"].engine
 
 
 def test_the_reference_s_top1_comes_from_the_proof_where_it_has_the_same_set(
@@ -58,19 +66,20 @@ def test_the_reference_s_top1_comes_from_the_proof_where_it_has_the_same_set(
 ) -> None:
     shutil.copytree(exported("onnxruntime"), tmp_path / "bundle")
     bundle, dataset = Bundle.load(tmp_path / "bundle"), open_dataset(labelled)
-    proof = verify(bundle, answer(reference, dataset, bundle.manifest.preprocessing, Silent()))
+    proof = verify(bundle, outputs_on(dataset, reference, bundle, tmp_path))
     proven = bundle.with_proof(proof)
     assert Bundle.load(tmp_path / "bundle").manifest.proof == proof
     again = verify(proven, dataset=dataset).comparisons[1]
-    assert again.reference_top1 == proof.comparisons[1].reference_top1 is not None
+    assert again.figures["top1"] == proof.comparisons[1].figures["top1"]
+    assert again.figures["top1"].reference is not None
     other = dataset.select(range(6))
-    assert verify(proven, dataset=other).comparisons[1].reference_top1 is None
+    assert verify(proven, dataset=other).comparisons[1].figures["top1"].reference is None
 
 
 def test_an_engine_that_answers_something_else_fails(exported: Exported, tmp_path: Path) -> None:
     bundle = Bundle.load(exported("onnxruntime"))
     golden = bundle.golden()
-    other = with_golden(bundle, replace(golden, logits=golden.logits[::-1].copy()), tmp_path / "other")
+    other = with_golden(bundle, replace(golden, outputs=golden.outputs[::-1].copy()), tmp_path / "other")
     proof = verify(other)
     assert not proof.passed
     assert len(proof.failures) == 2
@@ -98,17 +107,17 @@ def test_one_step_of_eight_bits_is_forgiven(exported: Exported, tmp_path: Path) 
     std = np.asarray(bundle.manifest.preprocessing.std, np.float32)[:, None, None]
     for steps, passes in ((1, True), (2, False)):
         tensors = golden.tensors + np.float32(steps / 255) / std
-        with open_bundle(bundle) as session:
-            logits = run_all(bundle, session, tensors)
-        moved = with_golden(bundle, replace(golden, tensors=tensors, logits=logits), tmp_path / f"moved-{steps}")
+        with open_engine(bundle) as engine:
+            outputs = engine.run_tensors(tensors)
+        moved = with_golden(bundle, replace(golden, tensors=tensors, outputs=outputs), tmp_path / f"moved-{steps}")
         assert verify(moved).passed is passes
 
 
-@pytest.mark.parametrize("change", ["tensors", "logits"])
+@pytest.mark.parametrize("change", ["tensors", "outputs"])
 def test_golden_samples_of_another_shape_are_damage(exported: Exported, tmp_path: Path, change: str) -> None:
     bundle = Bundle.load(exported("onnxruntime"))
     golden = bundle.golden()
-    other = {"tensors": random_batch(6, side=64), "logits": golden.logits[:, :4].copy()}[change]
+    other = {"tensors": random_batch(6, side=64), "outputs": golden.outputs[:, :4].copy()}[change]
     damaged = with_golden(bundle, replace(golden, **{change: other}), tmp_path / "damaged")  # type: ignore[arg-type]
     with pytest.raises(BundleError, match="not the manifest's"):
         verify(damaged)
@@ -137,23 +146,23 @@ def test_values_that_are_not_finite_are_an_error(exported: Exported, value: floa
     output = np.zeros((1, 10), np.float32)
     output[0, 3] = value
     with pytest.raises(EngineError, match="not finite"):
-        run_all(bundle, Fixed(output), random_batch(2))
+        engine_of(bundle, Fixed(output)).run_tensors(random_batch(2))
 
 
 def test_an_output_of_another_shape_is_an_error(exported: Exported) -> None:
     bundle = Bundle.load(exported("onnxruntime"))
     with pytest.raises(EngineError, match=r"\(1, 9\)"):
-        run_all(bundle, Fixed(np.zeros((1, 9), np.float32)), random_batch(3))
+        engine_of(bundle, Fixed(np.zeros((1, 9), np.float32))).run_tensors(random_batch(3))
 
 
 def test_a_fixed_batch_is_filled_up_and_the_filling_thrown_away(exported: Exported, reference: DMFormer) -> None:
     bundle = Bundle.load(exported("onnxruntime", batch=4))
     batch = random_batch(6)
-    with open_bundle(bundle) as session:
-        found = run_all(bundle, session, batch)
-    np.testing.assert_allclose(found, infer(reference, batch), atol=1e-4)
+    with open_engine(bundle) as engine:
+        outputs = engine.run_tensors(batch)
+    np.testing.assert_allclose(outputs, infer(reference, batch), atol=1e-4)
     probe = Fixed(np.zeros((4, 10), np.float32))
-    run_all(bundle, probe, batch)
+    engine_of(bundle, probe).run_tensors(batch)
     assert probe.seen == [(4, 3, 32, 32)] * 2
 
 
@@ -167,9 +176,8 @@ def test_rows_of_unreadable_images_are_left_out_on_both_sides(
         Image.fromarray(image).save(tmp_path / "images" / str(index) / "image.png")
     (tmp_path / "images" / "1" / "broken.png").write_bytes(b"\x89PNG broken")
     bundle, dataset = Bundle.load(exported("onnxruntime")), open_dataset(tmp_path / "images")
-    answers = answer(reference, dataset, bundle.manifest.preprocessing, Silent())
-    assert isinstance(answers, Answers)
-    assert len(answers.logits) == len(answers.indices) == 5 < len(dataset)
-    proof = verify(bundle, answers)
+    outputs = outputs_on(dataset, reference, bundle, tmp_path)
+    assert len(outputs.indices) == len(outputs.images) == 5 < len(dataset)
+    proof = verify(bundle, outputs)
     assert proof.passed, proof.failures
     assert proof.comparisons[1].images == 5

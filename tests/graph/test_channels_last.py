@@ -12,14 +12,13 @@ from onnx import TensorProto, helper
 
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import default_plan
-from dmformer.calibration.sensitivity import relative_noise
 from dmformer.graph.qdq.channels_last import keep_channels_last
 from dmformer.graph.qdq.emitters import finished
 from dmformer.graph.qdq.sites import STEM, groups_of, select
 from dmformer.layouts import CHANNELS_LAST, channels_first
 from tests.calibration.graphs import ISA, canonical_graph, images, logits, ranges
 from tests.graph.test_qdq import run
-from tests.support import TINY, random_batch
+from tests.support import TINY, random_batch, relative_noise
 
 BLOCKS = sum(TINY.depths)
 

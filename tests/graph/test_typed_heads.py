@@ -26,7 +26,7 @@ def infer(model: onnx.ModelProto, batch: NDArray[np.float32], size: int) -> NDAr
     return np.concatenate(parts)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(heads(("scales", "axes", "shape", "sizes")))
 @example(Head(resizing="sizes"))
 @example(Head(resizing="sizes", laterals=((1,), (1,), (1,), (1,)), enlarge=True))
@@ -61,7 +61,7 @@ def test_a_batch_inside_the_graph_is_seen_wherever_it_is(kind: str) -> None:
     assert can_open_batch(model) == (kind == "Expand")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(heads())
 @example(Head())
 def test_any_head_is_typed_and_computes_nearly_the_same(head: Head) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dmformer.model.checkpoint import Checkpoint, random_checkpoint
 from dmformer.model.config import ModelConfig
+from dmformer.tasks.classification import LinearHead
 
 State = dict[str, Tensor]
 
@@ -21,7 +22,7 @@ def small_config(**changes: object) -> ModelConfig:
         "depths": (1, 2, 1, 1),
         "ffn_ratios": (2, 3, 2, 1.5),
         "stem_width": 6,
-        "num_classes": 5,
+        "head": LinearHead(classes=5),
     }
     return ModelConfig.model_validate(values | changes)
 
@@ -49,7 +50,7 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         dilations=tuple(draw(st.lists(st.integers(1, 3), min_size=levels, max_size=levels))),
         stem_width=draw(st.integers(1, 8)),
         in_channels=draw(st.sampled_from([1, 3])),
-        num_classes=draw(st.integers(1, 7)),
+        head=LinearHead(classes=draw(st.integers(1, 7))),
         norm=draw(st.sampled_from(["batch", "none"])),
         layer_scale=draw(st.booleans()),
     )

@@ -36,7 +36,7 @@ def test_the_four_maps_have_strides_4_to_32(changes: dict[str, Any]) -> None:
     assert [tuple(found.shape) for found in maps] == [
         (2, width, 96 // stride, 96 // stride) for width, stride in zip(config.widths, (4, 8, 16, 32), strict=True)
     ]
-    assert logits.shape == (2, config.num_classes)
+    assert logits.shape == (2, config.classes)
 
 
 def test_the_levels_see_the_same_input_and_are_summed() -> None:
@@ -83,7 +83,7 @@ def test_building_leaves_the_checkpoint_alone_and_is_ready_for_inference() -> No
     checkpoint = small_checkpoint()
     before = checkpoint.state["head.bias"].clone()
     model = checkpoint.build()
-    model.head.bias.add_(1)
+    model.get_parameter("head.bias").add_(1)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert torch.equal(checkpoint.state["head.bias"], before)

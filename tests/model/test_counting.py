@@ -22,7 +22,7 @@ def macs_by_hand(config: ModelConfig, size: int) -> int:
         total += depth * (pixels * (levels + dense) + 2 * width * config.gate_width(stage))
         if stage:
             total += pixels * 4 * config.widths[stage - 1] * width
-    return total + config.widths[-1] * config.num_classes
+    return total + config.widths[-1] * config.classes
 
 
 @pytest.mark.parametrize("config", [small_config(expansion=3, in_channels=1), PRESETS["small"]], ids=["odd", "small"])

@@ -20,8 +20,7 @@ from dmformer.evaluation.latency.bench import bench
 from dmformer.evaluation.latency.candidates import family_of
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.layers.profile import profile
-from dmformer.evaluation.metrics import compare
-from dmformer.evaluation.verify import run_batches, verify
+from dmformer.evaluation.verify import verify
 from dmformer.manifest import Comparison
 from dmformer.pipeline import trial
 from dmformer.pipeline.export import check_options, export_bundles, place
@@ -33,7 +32,7 @@ from dmformer.progress import Silent
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import open_bundle
 from tests.embedding.documents import run_page
-from tests.support import LOOSE, ROOT, TARGETS, edit_manifest, invoke, one_line, random_images
+from tests.support import LOOSE, ROOT, TARGETS, compare, edit_manifest, engine_of, invoke, one_line, random_images
 
 Exported = Callable[..., Path]
 CPU = ("onnxruntime", "openvino")
@@ -41,7 +40,7 @@ CPU = ("onnxruntime", "openvino")
 
 def logits_of(bundle: Bundle, images: list[np.ndarray]) -> np.ndarray:
     with open_bundle(bundle, SessionOptions(threads=1)) as session:
-        return run_batches(bundle, session, from_images(bundle.manifest, images))
+        return engine_of(bundle, session).run(from_images(bundle.manifest, images))
 
 
 def both(weights: Path | None, options: ExportOptions, images: list[np.ndarray]) -> list[Comparison]:
@@ -50,7 +49,7 @@ def both(weights: Path | None, options: ExportOptions, images: list[np.ndarray])
     inside = export_bundles(weights, replace(options, embed_preprocessing=True))
     assert all(outcome.proof.passed for outcome in inside), [outcome.proof.failures for outcome in inside]
     return [
-        compare(logits_of(tensors.bundle, images), logits_of(pixels.bundle, images), None, "both", "0" * 64)
+        compare(logits_of(tensors.bundle, images), logits_of(pixels.bundle, images))
         for tensors, pixels in zip(outside, inside, strict=True)
     ]
 

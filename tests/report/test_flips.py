@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from dmformer.bundle import Bundle
-from dmformer.evaluation.flips import MOST_IMAGES, find_flips, flips_of
+from dmformer.evaluation.flips import MOST_IMAGES, find_flips
 from dmformer.progress import Silent
 from tests.conftest import Exported
 from tests.documents import make_accuracy, make_document, make_result
-from tests.support import invoke, one_line
+from tests.support import flips_of, invoke, one_line
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from dmformer.errors import MissingBackendError
-from dmformer.evaluation.flips import flips_of
 from dmformer.evaluation.report.charts import frontier
 from dmformer.evaluation.report.markup import Html, tag, text
 from dmformer.evaluation.report.material import Examined, Material
 from dmformer.evaluation.report.page import MAX_BYTES, page
 from dmformer.evaluation.report.plain import comma_separated, markdown
 from tests.documents import make_accuracy, make_document, make_layers, make_result
-from tests.support import random_images
+from tests.support import flips_of, random_images
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> $x^2$ & \x1b[31m \u202e =1+1 | `a`'
 VOID = {"meta", "img", "br", "link", "use"}

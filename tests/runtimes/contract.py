@@ -18,20 +18,19 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, assemble
 from dmformer.errors import EngineError, MissingBackendError, UsageError
-from dmformer.evaluation.metrics import sqnr_db
 from dmformer.model.network import DMFormer
 from dmformer.runtimes.base import EngineRequest, Session, SessionOptions
 from dmformer.runtimes.child import build_in_child
 from dmformer.runtimes.registry import get_runtime, open_bundle
 from dmformer.targets import TARGETS
-from tests.support import logits_of, outputs, random_batch
+from tests.support import compare, logits_of, outputs, random_batch
 
 Exported = Callable[..., Path]
 
 
 def sqnr(right: NDArray[np.float32], found: NDArray[np.float32]) -> float:
     """How far ``found`` is from what is right, dB; infinite where it is the same."""
-    value = sqnr_db(right, found)
+    value = compare(right, found).sqnr_db
     return float("inf") if value is None else value
 
 

@@ -16,12 +16,12 @@ from dmformer import host
 from dmformer.bundle import Bundle
 from dmformer.embedding.project import embed
 from dmformer.errors import EngineError
-from dmformer.evaluation.classifier import Classifier
 from dmformer.evaluation.latency.candidates import Candidate, candidates_of
 from dmformer.evaluation.latency.settings import Settings
 from dmformer.evaluation.latency.subject import open_subject
 from dmformer.evaluation.verify import verify
 from dmformer.pipeline.options import CPU_ISAS
+from dmformer.prediction.classifier import Classifier
 from dmformer.runtimes.fitting import check_machine, needed_isas
 from dmformer.runtimes.inspection.registry import inspector_for
 from dmformer.runtimes.registry import fits_here, open_bundle

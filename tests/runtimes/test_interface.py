@@ -15,12 +15,11 @@ from onnx import TensorProto, helper
 
 from dmformer.bundle import Bundle, assemble
 from dmformer.errors import EngineError
-from dmformer.evaluation.verify import run_all
 from dmformer.runtimes.base import Array, Execution, Session
 from dmformer.runtimes.inspection.registry import inspector_for
 from dmformer.runtimes.interface import ENDLESS, InterfaceError, check_operators
 from dmformer.runtimes.registry import open_bundle
-from tests.support import edit_manifest, invoke, random_batch
+from tests.support import edit_manifest, engine_of, invoke, random_batch
 
 Exported = Callable[..., Path]
 IMAGE = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])
@@ -201,7 +200,7 @@ def test_what_fails_while_running_names_the_engine(exported: Exported, tmp_path:
     graph = graph_of(nodes, [IMAGE], [value("logits", TensorProto.FLOAT, ["rows", 10])], initializer=[size])
     bundle = with_engine(exported("onnxruntime"), tmp_path / "bundle", graph)
     with open_bundle(bundle) as session, pytest.raises(EngineError, match=error):
-        run_all(bundle, session, random_batch(1))
+        engine_of(bundle, session).run_tensors(random_batch(1))
 
 
 class Short(Session):
@@ -219,4 +218,4 @@ class Short(Session):
 def test_fewer_answers_than_images_are_an_error(exported: Exported) -> None:
     bundle = Bundle.load(exported("onnxruntime", dynamic=True))
     with pytest.raises(EngineError, match=r"gives \(1, 10\) for 3 images"):
-        run_all(bundle, Short(), random_batch(3))
+        engine_of(bundle, Short()).run_tensors(random_batch(3))

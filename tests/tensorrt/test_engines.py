@@ -139,5 +139,5 @@ def test_libraries_that_do_not_load_are_a_missing_backend(monkeypatch: pytest.Mo
 def test_an_engine_answers_like_pytorch(rtx: Bundle) -> None:
     golden = rtx.golden()
     with open_bundle(rtx, SessionOptions(device="cuda:0")) as session:
-        for tensor, logits in zip(golden.tensors, golden.logits, strict=True):
+        for tensor, logits in zip(golden.tensors, golden.outputs, strict=True):
             assert session.run(tensor[None])["logits"] == pytest.approx(logits[None], abs=0.05)

@@ -10,8 +10,8 @@ import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import BundleError, EngineError, OutputError, UsageError
+from dmformer.fields import TensorSpec
 from dmformer.graph.dla import dla_report, refusals
-from dmformer.manifest import TensorSpec
 from dmformer.runtimes.tensorrt.gpu import Gpu
 from dmformer.runtimes.tensorrt.libraries import TENSORRT, TENSORRT_RTX, Library, parse_version
 from dmformer.runtimes.tensorrt.memory import check_memory

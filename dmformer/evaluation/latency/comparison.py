@@ -14,6 +14,7 @@ import numpy as np
 from dmformer.documents import Document as Answer
 from dmformer.documents import schema
 from dmformer.errors import UsageError
+from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.document import Document, Result
 from dmformer.evaluation.latency.statistics import Times, slowdown
 
@@ -30,7 +31,8 @@ class Change:
         before_ms: Median of one call; ``after_ms`` likewise.
         ratio: Time after over time before: 1.1 is 10 % slower; ``interval`` at 99 % confidence. None, like the two
             before, where an evaluator ran the engine: its times are nobody's.
-        top1_drop: Percentage points that were lost; None where either side has no top-1. ``agreement_drop`` likewise.
+        headline: Title of the task's headline figure; None where it was not counted on both sides.
+        headline_drop: How much of it was lost, in its unit. ``agreement_drop`` likewise, in percentage points.
         verdict: In a word; ``failed`` where it passed a tolerance.
         reasons: In words, what failed.
     """
@@ -40,7 +42,8 @@ class Change:
     after_ms: float | None
     ratio: float | None
     interval: tuple[float, float] | None
-    top1_drop: float | None
+    headline: str | None
+    headline_drop: float | None
     agreement_drop: float | None
     verdict: Verdict
     failed: bool
@@ -67,7 +70,7 @@ def compare_documents(before: Document, after: Document, tolerance: float, max_d
         before: The earlier measurement.
         after: The later one.
         tolerance: How much slower is allowed, as a share: 0.05 is 5 %.
-        max_drop: How much top-1 or agreement may fall, in percentage points.
+        max_drop: How much the task's headline figure or agreement may fall, in percentage points.
 
     Raises:
         UsageError: The measurements were taken differently, or share no candidate.
@@ -95,16 +98,16 @@ def key_of(found: Result) -> tuple[str, int]:
 def change(old: Result, new: Result, tolerance: float, max_drop: float) -> Change:
     """Judges one candidate."""
     timed = None if old.evaluated or new.evaluated else slowdown(slices_of(old), slices_of(new))
-    top1 = _drop(old, new, "top1", 1.0)
-    agreement = _drop(old, new, "agreement", 100.0)
+    title, lost_figure = _headline_drop(old, new)
+    lost_agreement = _agreement_drop(old, new)
     reasons = []
     if timed and timed[1] > 1 + tolerance:
         ratio, low, _ = timed
         reasons.append(f"slower by {ratio - 1:.1%}, surely by {low - 1:.1%}; allowed are {tolerance:.1%}")
-    for name, lost in (("top-1", top1), ("agreement", agreement)):
+    for name, lost in ((title, lost_figure), ("agreement", lost_agreement)):
         if lost is not None and lost > max_drop:
             reasons.append(f"{name} fell by {lost:.2f} points, allowed are {max_drop:.2f}")
-    judged = (top1, agreement, _verdict(timed, tolerance, reasons), bool(reasons), tuple(reasons))
+    judged = (title, lost_figure, lost_agreement, _verdict(timed, tolerance, reasons), bool(reasons), tuple(reasons))
     if timed is None:
         return Change(old.name, None, None, None, None, *judged)
     return Change(old.name, old.p50_ms, new.p50_ms, timed[0], timed[1:], *judged)
@@ -121,11 +124,25 @@ def _verdict(timed: tuple[float, float, float] | None, tolerance: float, reasons
     return "perhaps slower" if ratio > 1 + tolerance and low <= 1 + tolerance else "same"
 
 
-def _drop(old: Result, new: Result, name: str, scale: float) -> float | None:
-    if old.accuracy is None or new.accuracy is None or old.accuracy.data != new.accuracy.data:
+def _headline_drop(old: Result, new: Result) -> tuple[str | None, float | None]:
+    first, second = _on_the_same_set(old, new)
+    if first is None or second is None or first.headline is None or second.headline is None:
+        return None, None
+    figure, score = first.headline
+    return figure.title, score.engine - second.headline[1].engine
+
+
+def _agreement_drop(old: Result, new: Result) -> float | None:
+    first, second = _on_the_same_set(old, new)
+    if first is None or second is None or first.agreement is None or second.agreement is None:
         return None
-    first, second = getattr(old.accuracy, name), getattr(new.accuracy, name)
-    return None if first is None or second is None else (first - second) * scale
+    return (first.agreement - second.agreement) * 100
+
+
+def _on_the_same_set(old: Result, new: Result) -> tuple[Accuracy | None, Accuracy | None]:
+    if old.accuracy is None or new.accuracy is None or old.accuracy.data != new.accuracy.data:
+        return None, None
+    return old.accuracy, new.accuracy
 
 
 def slices_of(found: Result) -> Times:

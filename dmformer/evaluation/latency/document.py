@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: the document ``dmformer.bench/1``.
+"""What a measurement leaves behind: the document ``dmformer.bench/2``.
 
 Pydantic models, because `compare` and `report` read it from files that anybody may have written.
 ``docs/bench.schema.json`` is this module's JSON Schema; a test keeps the two equal.
@@ -6,20 +6,22 @@ Pydantic models, because `compare` and `report` read it from files that anybody 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from dmformer.documents import Document as Answer
 from dmformer.environment import Count, Environment, Ratio, Text
 from dmformer.errors import DataError
+from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.settings import Boundary
-from dmformer.manifest import Decibels, Percent, Share, Strict
+from dmformer.fields import Share, Strict
 from dmformer.reading import read_json
+from dmformer.tasks import version_1
 from dmformer.texts import first_problem, plain
 
-SCHEMA = "dmformer.bench/1"
+SCHEMA, FIRST_SCHEMA = "dmformer.bench/2", "dmformer.bench/1"
 EVALUATOR, NO_DEVICE = "evaluator", "not a device"
 """Provider of sessions that only evaluate a program, as the Core ML one off a Mac, and what is said of them."""
 MAX_BYTES = 64 << 20
@@ -80,21 +82,6 @@ class Histogram(Strict):
         if len(self.edges_ms) != len(self.counts) + 1 or list(self.edges_ms) != sorted(self.edges_ms):
             raise ValueError("edges must rise and be one more than counts")
         return self
-
-
-class Accuracy(Strict):
-    """What the bundle's own proof says, on the largest set that it names: see `dmformer.manifest.Comparison`."""
-
-    data: Text
-    images: Count
-    verified: bool
-    top1: Percent | None = None
-    reference_top1: Percent | None = None
-    top5: Percent | None = None
-    reference_top5: Percent | None = None
-    agreement: Share | None = None
-    sqnr_db: Decibels | None = None
-    max_abs_error: Annotated[float, Field(ge=0)] | None = None
 
 
 class PartTime(Strict):
@@ -247,10 +234,10 @@ class Result(Strict):
         return "reference" if self.speedup is None else f"{self.speedup:.2f}x"
 
 
-class Document(Strict):
+class Document(Answer):
     """One measurement of several candidates, taken side by side."""
 
-    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/1$")] = SCHEMA
+    schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/2$")] = SCHEMA
     taken_at: Text
     command: Command
     settings: Asked
@@ -259,12 +246,6 @@ class Document(Strict):
     peaks: tuple[Peaks, ...] = ()
     warnings: tuple[Text, ...] = ()
     notes: tuple[Text, ...] = ()
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    def to_json(self) -> str:
-        """The text of the document, indented, ending in a newline."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"
 
 
 def read_document(path: Path | str) -> Document:
@@ -282,7 +263,9 @@ def read_document(path: Path | str) -> Document:
     except ValueError as error:
         raise DataError(f"{path}: is not JSON", again) from error
     schema = document.get("schema") if isinstance(document, dict) else None
-    if schema != SCHEMA:
+    if schema == FIRST_SCHEMA:
+        document = version_1.measurement_of(document) | {"schema": SCHEMA}
+    elif schema != SCHEMA:
         raise DataError(f"{path}: its schema is {ascii(schema)[:80]}, this version reads {SCHEMA!r}", again)
     try:
         return Document.model_validate(document)

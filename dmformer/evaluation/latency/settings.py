@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from dmformer.common_options import Device, Threads
 from dmformer.errors import UsageError
+from dmformer.options import Option
 
 Boundary = Literal["engine", "preprocess", "file"]
 BOUNDARIES: dict[Boundary, str] = {
@@ -39,17 +42,25 @@ class Settings:
         seed: Of the order in which candidates start and take their slices.
     """
 
-    duration_s: float = 3.0
-    iterations: int = 0
-    launches: int = 5
-    warmup_s: float = 5.0
-    threads: int = 0
-    streams: int = 1
-    fps: float | None = None
-    boundary: Boundary = "engine"
-    image: str | None = None
-    device: str = "cpu"
-    seed: int = 0
+    duration_s: Annotated[float, Option("--duration", "Measured seconds for each candidate.", min=0.05)] = 3.0
+    iterations: Annotated[int, Option("--iterations", "Measured calls at least; whichever takes longer.", min=0)] = 0
+    launches: Annotated[int, Option("--launches", "Start every candidate so often anew.", min=1, max=30)] = 5
+    warmup_s: Annotated[float, Option("--warmup", "Longest warm-up of a launch, seconds; ends when stable.", min=0)] = (
+        3.0
+    )
+    threads: Threads = 0
+    streams: Annotated[int, Option("--streams", "Inferences at the same time.", min=1, max=256)] = 1
+    fps: Annotated[float | None, Option("--fps", "A camera's frames a second, idle in between.", min=0.1, max=1000)] = (
+        None
+    )
+    boundary: Annotated[
+        Boundary, Option("--boundary", "What is timed: engine, preprocess (and engine), file (to answer).")
+    ] = "engine"
+    image: Annotated[
+        str | None, Option("--image", "An image file to feed. Default: the golden samples.", parse=str, typed=Path)
+    ] = None
+    device: Device = "cpu"
+    seed: Annotated[int, Option("--seed", "Of the order in which candidates take their turns.")] = 0
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.duration_s) or not math.isfinite(self.warmup_s):

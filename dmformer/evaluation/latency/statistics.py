@@ -51,14 +51,6 @@ def overlatency_allowed(samples: int, percentile: float) -> int:
     return int(np.searchsorted(np.cumsum(np.exp(logs)), 1 - CONFIDENCE, side="right")) - 1
 
 
-def samples_needed(percentile: float) -> int:
-    """The fewest samples that a percentile is reported from: one may lie above the bound, as MLPerf asks."""
-    count = 1
-    while overlatency_allowed(count, percentile) < 1:
-        count += 1
-    return count
-
-
 def early_stopping(times: Times, percentile: float) -> float | None:
     """MLPerf's estimate of a percentile, in the unit of ``times``; None where there are too few samples.
 

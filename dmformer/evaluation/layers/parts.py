@@ -110,9 +110,10 @@ def work(config: ModelConfig, size: tuple[int, int]) -> dict[str, Work]:
         for _ in range(config.depths[stage]):
             for part, amount in block(config, stage, here).items():
                 found[part] = found.get(part, Work()) + amount
-    last = config.widths[-1]
-    pooled = Work(0, last * (pixels // 1024), 0, 1)
-    found["head"] = pooled + convolution(last, config.num_classes, 1, 1)
+    for layer in config.head.layers(config.widths, size):
+        pooling = Work(0, layer.inputs * layer.pooled, 0, 1) if layer.pooled else Work()
+        step = pooling + convolution(layer.inputs, layer.outputs, layer.kernel, layer.pixels)
+        found["head"] = found.get("head", Work()) + step
     return found
 
 

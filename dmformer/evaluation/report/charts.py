@@ -163,7 +163,8 @@ def pareto_chart(name: str, results: list[Result]) -> str:
     """Accuracy against latency; the line joins those that nobody beats in both."""
     pairs = [(found, quality(found)) for found in results]
     points = [(found, value) for found, value in pairs if value is not None]
-    unit = "top-1, %" if all(f.accuracy and f.accuracy.top1 is not None for f, _ in points) else "agreement, %"
+    headlines = [found.accuracy.headline if found.accuracy else None for found, _ in points]
+    unit = f"{headlines[0][0].title}, {headlines[0][0].unit}" if headlines[0] and all(headlines) else "agreement, %"
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
@@ -189,13 +190,14 @@ def pareto_chart(name: str, results: list[Result]) -> str:
 
 
 def quality(found: Result) -> float | None:
-    """Top-1 in percent where it is known, otherwise agreement in percent; None where neither is, or the time is no
-    device's.
+    """The task's headline figure where it is known, otherwise agreement in percent.
+
+    None where neither is, or the time is no device's.
     """
     if found.accuracy is None or found.evaluated:
         return None
-    if found.accuracy.top1 is not None:
-        return found.accuracy.top1
+    if found.accuracy.headline is not None:
+        return found.accuracy.headline[1].engine
     return None if found.accuracy.agreement is None else found.accuracy.agreement * 100
 
 

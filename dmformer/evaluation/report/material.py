@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dmformer.evaluation.flips import Flips
-from dmformer.evaluation.latency.document import Accuracy, Document, Result
+from dmformer.evaluation.latency.accuracy import Accuracy
+from dmformer.evaluation.latency.document import Document, Result
 from dmformer.evaluation.latency.names import short_names
+from dmformer.tasks.base import Figure
+from dmformer.tasks.registry import figures_of
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ class Material:
             "measurements": [document.model_dump(mode="json", by_alias=True) for document in self.documents],
             "bundles": [_bundle_json(bundle) for bundle in self.examined],
         }
+
+
+def figures_among(records: Iterable[Accuracy | None]) -> tuple[Figure, ...]:
+    """The figures of every task among the records, each task's headline before its others."""
+    tasks = dict.fromkeys(record.task for record in records if record is not None)
+    return tuple(figure for task in tasks for figure in figures_of(task))
 
 
 def _renamed(document: Document, names: Mapping[str, str]) -> Document:

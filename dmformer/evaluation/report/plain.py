@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from dmformer.evaluation.report.markup import number
-from dmformer.evaluation.report.material import Material
+from dmformer.evaluation.report.material import Material, figures_among
 
 FIELDS = (
     "name", "target", "precision", "executes", "batch", "samples", "p50_ms", "p90_ms", "p95_ms", "p99_ms",
@@ -26,7 +26,10 @@ def markdown(material: Material) -> str:
             f"{_cell(machine.cpu)}, {machine.cores} cores, {_cell(machine.os)}, {_cell(document.taken_at)}"
         )
         parts += [f"> {_cell(line)}" for line in document.warnings]
-        head = ("Candidate", "executes", "p50 ms", "p90", "p99", "images/s", "speed-up", "99 % interval", "top-1 %")
+        headline = next(
+            (figure.label for figure in figures_among(found.accuracy for found in document.results)), "accuracy"
+        )
+        head = ("Candidate", "executes", "p50 ms", "p90", "p99", "images/s", "speed-up", "99 % interval", headline)
         rows = [
             (
                 found.name,
@@ -37,7 +40,7 @@ def markdown(material: Material) -> str:
                 f"{found.throughput_ips:.1f}",
                 found.versus,
                 f"{found.speedup_ci[0]:.2f} to {found.speedup_ci[1]:.2f}" if found.speedup_ci else "",
-                number(found.accuracy.top1 if found.accuracy else None),
+                number(found.accuracy.headline[1].engine if found.accuracy and found.accuracy.headline else None),
             )
             for found in document.results
         ]
@@ -72,11 +75,14 @@ def comma_separated(material: Material) -> str:
     """One line for each candidate. A name that a spreadsheet would take for a formula gets an apostrophe in front."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*FIELDS, "speedup_low", "speedup_high", "top1", "agreement", "sqnr_db"])
+    figures = figures_among(found.accuracy for found in material.results())
+    keys = [figure.key for figure in figures]
+    writer.writerow([*FIELDS, "speedup_low", "speedup_high", *keys, "agreement", "sqnr_db"])
     for found in material.results():
         low, high = found.speedup_ci or (None, None)
         proof = found.accuracy
-        own = [proof.top1, proof.agreement, proof.sqnr_db] if proof else [None] * 3
+        scores = [proof.figures[key].engine if proof and key in proof.figures else None for key in keys]
+        own = [*scores, proof.agreement, proof.sqnr_db] if proof else [*scores, None, None]
         writer.writerow([_harmless(value) for value in [*(getattr(found, name) for name in FIELDS), low, high, *own]])
     return buffer.getvalue()
 

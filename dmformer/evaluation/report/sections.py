@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dmformer.environment import Environment
-from dmformer.evaluation.latency.document import Accuracy, Document, Layers, Peaks, Result
+from dmformer.evaluation.latency.accuracy import Accuracy
+from dmformer.evaluation.latency.document import Document, Layers, Peaks, Result
 from dmformer.evaluation.layers.parts import PARTS
 from dmformer.evaluation.report import charts
 from dmformer.evaluation.report.markup import Html, facts, figure, items, joined, number, picture, table, tag
-from dmformer.evaluation.report.material import Examined, Material
+from dmformer.evaluation.report.material import Examined, Material, figures_among
+from dmformer.tasks.base import Figure
 
 MIB = 1 << 20
 COLUMNS = (
@@ -104,13 +108,16 @@ def start_table(results: list[Result]) -> Html:
 def accuracy(material: Material) -> Html:
     """Every candidate's proof, and accuracy against latency."""
     results = material.results()
-    rows = [accuracy_row(found.name, found.accuracy) for found in results if found.accuracy]
+    records = [(found.name, found.accuracy) for found in results if found.accuracy]
     measured = {found.name for found in results}
-    rows += [accuracy_row(b.name, b.accuracy) for b in material.examined if b.accuracy and b.name not in measured]
-    if not rows:
+    records += [(b.name, b.accuracy) for b in material.examined if b.accuracy and b.name not in measured]
+    if not records:
         return tag("p", "No candidate carries an accuracy proof.")
-    head = ("Candidate", "verdict", "top-1 %", "PyTorch", "top-5 %", "agreement", "SQNR dB", "images", "set")
-    grid = table("Accuracy as each bundle's own proof records it", head, rows, texts=(1, 8))
+    figures = figures_among(record for _, record in records)
+    titles = [title for figure in figures for title in (figure.label, "PyTorch")]
+    head = ("Candidate", "verdict", *titles, "agreement", "SQNR dB", "images", "set")
+    rows = [accuracy_row(name, record, figures) for name, record in records]
+    grid = table("Accuracy as each bundle's own proof records it", head, rows, texts=(1, len(head) - 1))
     points = [found for found in results if charts.quality(found) is not None]
     if not points:
         return grid
@@ -123,15 +130,14 @@ def accuracy(material: Material) -> Html:
     return grid + tag("div", chart, class_="figures")
 
 
-def accuracy_row(name: str, found: Accuracy) -> tuple[object, ...]:
+def accuracy_row(name: str, found: Accuracy, figures: Sequence[Figure]) -> tuple[object, ...]:
     """One line of the accuracy table."""
+    scores = [found.figures.get(figure.key) for figure in figures]
     verdict = tag("span", "verified", class_="good") if found.verified else tag("span", "below tolerance", class_="bad")
     return (
         name,
         verdict,
-        number(found.top1),
-        number(found.reference_top1),
-        number(found.top5),
+        *(number(value) for score in scores for value in ((score.engine, score.reference) if score else (None, None))),
         number(found.agreement, "{:.2%}"),
         "equal" if found.sqnr_db is None and found.agreement is not None else number(found.sqnr_db, "{:.1f}"),
         found.images,

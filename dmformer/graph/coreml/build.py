@@ -57,4 +57,4 @@ def build_package(
 def _labels(request: PackageRequest) -> tuple[str, ...] | None:
     if not request.plan.classifier:
         return None
-    return request.labels or tuple(str(index) for index in range(request.config.num_classes))
+    return request.labels or tuple(str(index) for index in range(request.config.classes))

@@ -26,7 +26,7 @@ from dmformer.preprocessing import Preprocessing
 if TYPE_CHECKING:
     from dmformer.model.network import DMFormer
 
-INPUT, OUTPUT, PROBABILITIES, LABEL = "image", "logits", "probabilities", "classLabel"
+INPUT, PROBABILITIES, LABEL = "image", "probabilities", "classLabel"
 LOGGERS = ("coremltools", "torch")
 PASSES = (
     "common::lower_complex_dialect_ops",
@@ -114,7 +114,7 @@ def _convert(network: DMFormer, recipe: Recipe) -> Converted:
         prepared = WithProbabilities(prepared).eval()
     example = torch.zeros(recipe.batches[0], *recipe.preprocessing.shape)
     traced = torch.jit.trace(prepared, example, check_trace=False)  # type: ignore[no-untyped-call]
-    outputs = [ct.TensorType(name=OUTPUT, dtype=np.float32)]
+    outputs = [ct.TensorType(name=network.config.output(recipe.preprocessing.size).name, dtype=np.float32)]
     if recipe.labels is not None:
         outputs.append(ct.TensorType(name=PROBABILITIES, dtype=np.float32))
     target = getattr(ct.target, recipe.deployment_target)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from dmformer.errors import EngineError, UsageError
-from dmformer.manifest import Manifest, Strict
+from dmformer.fields import Strict
+from dmformer.manifest import Manifest
 from dmformer.model.config import TOTAL_STRIDE, ModelConfig
 from dmformer.preprocessing import MAX_SIDE, Preprocessing
 

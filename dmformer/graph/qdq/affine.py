@@ -31,7 +31,7 @@ class IntType:
         signed: int8, otherwise uint8.
         lowest: Smallest code in use.
         highest: Largest code in use.
-        symmetric: Whether the zero point is fixed: 0 for int8, 128 for uint8.
+        symmetric: Whether the zero point is fixed at 0.
     """
 
     signed: bool
@@ -47,8 +47,6 @@ class IntType:
 U8 = IntType(signed=False, lowest=0, highest=255, symmetric=False)
 S8 = IntType(signed=True, lowest=-128, highest=127, symmetric=False)
 S8_SYMMETRIC = IntType(signed=True, lowest=-127, highest=127, symmetric=True)
-S7_SYMMETRIC = IntType(signed=True, lowest=-63, highest=63, symmetric=True)
-U8_SYMMETRIC = IntType(signed=False, lowest=1, highest=255, symmetric=True)
 
 Precision = Literal["int8", "float"]
 
@@ -73,7 +71,7 @@ def affine(span: Range, kind: IntType) -> Affine:
     if kind.symmetric:
         reach = (kind.highest - kind.lowest) // 2
         scale = max(high, -low) / reach
-        return Affine(_positive(scale), 0 if kind.signed else 128, kind)
+        return Affine(_positive(scale), 0, kind)
     scale = _positive((high - low) / (kind.highest - kind.lowest))
     zero_point = int(np.clip(np.rint(kind.lowest - low / scale), kind.lowest, kind.highest))
     return Affine(scale, zero_point, kind)

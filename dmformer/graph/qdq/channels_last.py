@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-from onnx import helper, shape_inference
+from onnx import helper
 
 from dmformer.graph.qdq.graph import Graph
 from dmformer.layouts import CHANNELS_LAST
@@ -37,22 +37,16 @@ def keep_channels_last(model: onnx.ModelProto) -> onnx.ModelProto:
     Returns:
         A graph with the same interface; the same object where nothing is to be gained.
     """
-    shapes = _shapes(model)
     graph = Graph(model)
-    chosen = [node for node in graph.nodes if _is_float_arithmetic(graph, shapes, node)]
-    if not any(node.op_type == "QuantizeLinear" for node in graph.nodes) or not chosen:
+    shapes = {value: tuple(dim.dim_value for dim in tensor.shape.dim) for value, tensor in graph.tensors.items()}
+    moved = [node for node in graph.nodes if _is_float_arithmetic(graph, shapes, node)]
+    if not any(node.op_type == "QuantizeLinear" for node in graph.nodes) or not moved:
         return model
-    return _Rewriting(graph, shapes, chosen).finish()
+    return _Rewriting(graph, shapes, moved).finish()
 
 
 Shapes = dict[str, tuple[int, ...]]
-
-
-def _shapes(model: onnx.ModelProto) -> Shapes:
-    """Dimensions of every value of known rank; 0 stands for an open one."""
-    inferred = shape_inference.infer_shapes(model).graph
-    values = [*inferred.value_info, *inferred.input, *inferred.output]
-    return {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+"""Dimensions of every value of known rank; 0 stands for an open one."""
 
 
 def _is_float_arithmetic(graph: Graph, shapes: Shapes, node: onnx.NodeProto) -> bool:

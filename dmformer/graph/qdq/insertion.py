@@ -51,9 +51,9 @@ class Quantizers:
             value: The value to quantize.
             readers: Names of the nodes that are to read the quantized value.
         """
-        chosen = self.affine_of(value)
-        scale = self.graph.set_array(f"{value}/scale", np.float32(chosen.scale))
-        zero = self.graph.set_array(f"{value}/zero_point", chosen.kind.dtype(chosen.zero_point))
+        code = self.affine_of(value)
+        scale = self.graph.set_array(f"{value}/scale", np.float32(code.scale))
+        zero = self.graph.set_array(f"{value}/zero_point", code.kind.dtype(code.zero_point))
         codes, real = f"{value}/quantized", f"{value}/dequantized"
         self._pair(value, codes, real, [scale, zero])
         for name, read in readers:

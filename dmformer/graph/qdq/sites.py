@@ -19,7 +19,7 @@ from dmformer.graph.qdq.graph import Graph
 
 _BLOCK = re.compile(r"(stages\.\d+\.\d+)\.(.+)")
 _DMA = re.compile(r"dma\.(expand|fuse|levels\.\d+|gate)")
-COMPUTE = ("Conv", "Gemm", "MatMul")
+COMPUTE = ("Conv", "Gemm")
 ARITHMETIC = (*COMPUTE, "Add", "Mul", "GlobalAveragePool", "Sigmoid")
 PLANNED = (*ARITHMETIC, "Gelu")
 STEM = ("stem.conv1", "stem.conv2", "stem.conv3")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from dmformer.errors import BundleError, UsageError
-from dmformer.manifest import Strict
+from dmformer.fields import Strict
 from dmformer.reading import read_json
 from dmformer.runtimes.tensorrt.gpu import Gpu
 from dmformer.runtimes.tensorrt.libraries import TYPED_SINCE, Library, parse_version

@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from dmformer.manifest import TensorSpec
+from dmformer.fields import TensorSpec
 from dmformer.runtimes.tensorrt.libraries import TYPED_SINCE, Library, parse_version
 from dmformer.runtimes.tensorrt.plan import BuildPlan, weakly_typed
 

@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def main() -> int:
     golden = json.loads((GOLDEN / "golden.json").read_text(encoding="utf-8"))
     tensors = np.stack([read(sample["tensor"], golden["dtype"], golden["shape"]) for sample in golden["samples"]])
-    reference = np.stack([read(sample["logits"], "float32", [golden["classes"]]) for sample in golden["samples"]])
+    reference = np.stack([read(sample["logits"], "float32", golden["output"]) for sample in golden["samples"]])
     stages = {
         "preprocessing": preprocessing_problems(golden, tensors),
         "engine": engine_problems(golden["tolerance"], reference, run_all(Engine(), tensors)),

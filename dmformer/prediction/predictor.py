@@ -1,4 +1,4 @@
-"""Images as applications have them to classes: `Classifier`, which scripts, loops and servers use alike."""
+"""Images as applications have them to answers: `Predictor`, which scripts, loops and servers use alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,13 @@ from dmformer.bundle import Bundle
 from dmformer.data.images import MAX_PIXELS, load_image
 from dmformer.engine_input import from_images
 from dmformer.errors import DataError, UsageError
-from dmformer.evaluation.predict import Guess, guesses
-from dmformer.evaluation.verify import DYNAMIC_BATCH, run_batches
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.pool import SessionPool
+from dmformer.runtimes.engine import OPEN_BATCH
+from dmformer.runtimes.pool import EnginePool
+from dmformer.tasks.base import Answer, Outputs
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]"
 """One image: a path, the bytes of an image file, a Pillow image, or uint8 pixels ``[H, W]`` or ``[H, W, C]``."""
@@ -29,7 +32,7 @@ WAIT_S = 30.0
 FORMS = "give paths, bytes of image files, Pillow images or uint8 arrays [H, W], [H, W, C] or [N, H, W, C]"
 
 
-class Classifier:
+class Predictor:
     """The engine of a bundle behind one call. Needs no torch; a context manager.
 
     `predict` may be called from any number of threads: images are decoded and preprocessed in the calling thread, and
@@ -37,7 +40,7 @@ class Classifier:
 
     Attributes:
         bundle: The bundle, checked.
-        classes: Number of classes.
+        task: What the engine is for; its answers are those of `predict`.
         execution: What the engine runs on and computes in on this machine, as its runtime reports it.
     """
 
@@ -68,13 +71,13 @@ class Classifier:
             UsageError: An argument is out of range.
         """
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        self.classes = self.bundle.manifest.source.config.num_classes
+        self.task = self.bundle.manifest.task
         self._timeout, self._max_pixels = timeout, max_pixels
-        self._pool = SessionPool(self.bundle, sessions, SessionOptions(threads, device))
+        self._pool = EnginePool(self.bundle, sessions, SessionOptions(threads, device))
         self.execution = self._pool.execution
 
-    def predict(self, images: ImageSource | Iterable[ImageSource], top_k: int = 5) -> list[tuple[Guess, ...]]:
-        """The most likely classes of each image, best first.
+    def predict(self, images: ImageSource | Iterable[ImageSource], most: int = 5) -> list[Answer]:
+        """The task's answer to each image.
 
         Images of any number, kind and size may be mixed; they are run in batches of the engine's size, so that a long
         (or lazy) sequence needs the memory of one batch. An array of two or three dimensions is one image, one of four
@@ -82,35 +85,36 @@ class Classifier:
 
         Args:
             images: One image or several.
-            top_k: How many classes for each image; no more than the model has.
+            most: How many alternatives to give at most, where the task has several.
 
         Returns:
-            One tuple for each image in order, also where one image was given.
+            One answer for each image in order, also where one image was given.
 
         Raises:
             DataError: No image, or one that cannot be read, is too large or has another number of channels: nothing
                 is returned for the others then.
             BusyError: No session became free in time.
-            UsageError: ``top_k`` is below 1, or the classifier is closed.
+            UsageError: ``most`` is below 1, or the predictor is closed.
             EngineError: The engine gave something that is no answer.
         """
-        if top_k < 1:
-            raise UsageError(f"top_k {top_k} is not possible", "give 1 or more")
-        found: list[tuple[Guess, ...]] = []
+        if most < 1:
+            raise UsageError(f"{most} alternatives are not possible", "give 1 or more")
+        answers: list[Answer] = []
         sources = one_by_one(images)
-        size = self.bundle.manifest.input.shape[0] or DYNAMIC_BATCH
+        size = self.bundle.manifest.input.shape[0] or OPEN_BATCH
         while chunk := list(islice(sources, size)):
-            pixels = [self._load(source, len(found) + index) for index, source in enumerate(chunk)]
-            found += guesses(self.bundle, self._logits(pixels), top_k)
-        if not found:
+            pixels = [self._load(source, len(answers) + index) for index, source in enumerate(chunk)]
+            sizes = [(image.shape[0], image.shape[1]) for image in pixels]
+            answers += self.task.answers(self._outputs(pixels), self.bundle.manifest.class_names, sizes, most)
+        if not answers:
             raise DataError("no image was given", FORMS)
-        return found
+        return answers
 
     def close(self) -> None:
         """Releases the engine; calls that are under way end first. May be called twice."""
         self._pool.close()
 
-    def __enter__(self) -> Classifier:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -118,10 +122,10 @@ class Classifier:
     ) -> None:
         self.close()
 
-    def _logits(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def _outputs(self, images: list[NDArray[np.uint8]]) -> Outputs:
         batch = from_images(self.bundle.manifest, images)
-        with self._pool.lend(self._timeout) as session:
-            return run_batches(self.bundle, session, batch)
+        with self._pool.lend(self._timeout) as engine:
+            return engine.run(batch)
 
     def _load(self, source: ImageSource, position: int) -> NDArray[np.uint8]:
         if isinstance(source, str | os.PathLike):

@@ -18,13 +18,13 @@ from PIL import Image
 import dmformer
 from dmformer import Classifier
 from dmformer.errors import BundleError, BusyError, DataError, DmformerError, UsageError
-from dmformer.evaluation.predict import softmax
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.reference import infer
 from dmformer.preprocessing import preprocess_batch
+from dmformer.tasks.classification import LinearHead, softmax
 from tests.support import TARGETS, random_images, run
 
 Exported = Callable[..., Path]
@@ -87,7 +87,12 @@ def test_a_grey_array_is_one_image_for_models_of_three_channels_and_of_one(
     expected = classifier.predict(np.dstack([grey] * 3))
     assert classifier.predict(grey) == classifier.predict(grey[:, :, None]) == expected
     config = ModelConfig(
-        widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), ffn_ratios=(2, 2, 2, 2), stem_width=4, num_classes=10, in_channels=1
+        widths=(8, 8, 16, 16),
+        depths=(1, 1, 1, 1),
+        ffn_ratios=(2, 2, 2, 2),
+        stem_width=4,
+        head=LinearHead(classes=10),
+        in_channels=1,
     )
     from dmformer.model.checkpoint import random_checkpoint
 
@@ -210,13 +215,13 @@ def test_closing_wakes_those_who_wait_and_lets_those_who_work_finish(exported: E
 
     batch = np.zeros((1, 3, 32, 32), np.float32)
     waiting = threading.Thread(target=wait)
-    with classifier._pool.lend(None) as session:
+    with classifier._pool.lend(None) as engine:
         waiting.start()
         while not classifier._pool._changed._waiters:  # type: ignore[attr-defined]
             time.sleep(0.001)
         classifier.close()
         waiting.join()
-        assert session.run(batch), "in use: not closed yet"
+        assert len(engine.run(batch)) == 1, "in use: not closed yet"
     assert told
     assert "closed" in told[0].message
 
@@ -225,21 +230,20 @@ def test_no_session_stays_open_where_one_of_several_cannot_be_opened(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dmformer.runtimes import pool
-    from dmformer.runtimes.base import Session
-    from dmformer.runtimes.registry import open_bundle
+    from dmformer.runtimes.engine import Engine, open_engine
 
-    opened: list[Session] = []
+    opened: list[Engine] = []
 
-    def open_two(*arguments: Any) -> Session:
+    def open_two(*arguments: Any) -> Engine:
         if len(opened) == 2:
             raise UsageError("no more memory")
-        opened.append(open_bundle(*arguments))
+        opened.append(open_engine(*arguments))
         return opened[-1]
 
-    monkeypatch.setattr(pool, "open_bundle", open_two)
+    monkeypatch.setattr(pool, "open_engine", open_two)
     with pytest.raises(UsageError, match="no more memory"):
         Classifier(exported("onnxruntime"), sessions=3)
-    assert all("_session" not in vars(session) for session in opened)
+    assert all("_session" not in vars(engine.session) for engine in opened)
 
 
 WITHOUT_TORCH = """

@@ -1,0 +1,52 @@
+"""Heads: from the four feature maps to a task's outputs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from importlib import import_module
+
+from torch import Tensor, nn
+
+from dmformer.model.config import ModelConfig
+
+Maps = tuple[Tensor, Tensor, Tensor, Tensor]
+"""``[N, widths[i], H / s, W / s]`` for the strides s = 4, 8, 16, 32."""
+
+
+class HeadNetwork(nn.Module):
+    """What stands on the backbone; made with the `ModelConfig`."""
+
+    @abstractmethod
+    def forward(self, maps: Maps) -> Tensor:
+        """Maps the four feature maps to outputs ``[N, ...]``."""
+
+    @property
+    def norm_readers(self) -> tuple[nn.Conv2d | nn.Linear, ...]:
+        """The linear layers that read the last map, which is behind the network's final norm then.
+
+        All of its readers are named, up to global pooling, so that the norm can be folded into them; none for a head
+        that takes the last stage as it is.
+        """
+        return ()
+
+
+class LinearClassifier(nn.Linear, HeadNetwork):
+    """Global average pooling and a linear layer, behind the final norm (paper, section 3.1)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config.widths[-1], config.classes)
+
+    def forward(self, maps: Maps) -> Tensor:  # type: ignore[override] # a Linear by its weights, a head by its input
+        """Maps the last of the maps to logits ``[N, num_classes]``."""
+        return super().forward(maps[-1].mean((2, 3)))
+
+    @property
+    def norm_readers(self) -> tuple[nn.Linear]:
+        return (self,)
+
+
+def make_head(config: ModelConfig) -> HeadNetwork:
+    """The network of a configuration's head."""
+    module, _, name = config.head.network.partition(":")
+    head: HeadNetwork = getattr(import_module(module), name)(config)
+    return head

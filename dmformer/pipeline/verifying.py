@@ -1,0 +1,70 @@
+"""What ``dmformer verify`` does: whether an engine answers like PyTorch on this machine, and which layer does not."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from dmformer.bundle import Bundle
+from dmformer.documents import Summarized, schema
+from dmformer.evaluation.per_layer import by_part
+from dmformer.evaluation.verify import asked_at_export
+from dmformer.fields import Strict
+from dmformer.pipeline import verification
+from dmformer.pipeline.layer_errors import errors_of
+from dmformer.pipeline.requests import VerifyOptions
+from dmformer.progress import Progress, Silent
+from dmformer.runtimes.base import SessionOptions
+from dmformer.summary import summarize
+
+
+class PerLayer(Strict):
+    """The error of every tensor that can be tapped.
+
+    Attributes:
+        reference: What they are compared with.
+        jump: The first tensor whose error is far above that of those before; None where there is none.
+        parts: The worst of each part, SQNR in dB; None where all are equal.
+        layers: See `dmformer.evaluation.per_layer.LayerError`.
+    """
+
+    reference: str
+    jump: str | None
+    parts: dict[str, float | None]
+    layers: tuple[dict[str, Any], ...]
+
+
+class VerifyDocument(Summarized):
+    """The figures of a bundle, and the error layer by layer where that was asked for."""
+
+    schema_: Literal["dmformer.verify/1"] = schema("dmformer.verify/1")
+    per_layer: PerLayer | None = None
+
+
+def verify(options: VerifyOptions, progress: Progress | None = None) -> VerifyDocument:
+    """Checks that a bundle is whole and that its engine answers like PyTorch. This is ``dmformer.verify``.
+
+    Raises:
+        DmformerError: See `dmformer.pipeline.verification.verify_bundle`.
+    """
+    bundle = Bundle.load(options.bundle)
+    evidence = verification.VerifyOptions(
+        options.data,
+        options.max_images,
+        options.weights,
+        options.tolerance.over(asked_at_export(bundle)),
+        SessionOptions(options.threads, options.device),
+    )
+    proof = verification.verify_bundle(bundle, evidence, progress or Silent())
+    layers = per_layer(bundle, options) if options.per_layer else None
+    return VerifyDocument(**summarize(bundle, proof), per_layer=layers)
+
+
+def per_layer(bundle: Bundle, options: VerifyOptions) -> PerLayer:
+    """The error of every tensor that can be tapped, against PyTorch or the reference bundle."""
+    errors = errors_of(bundle, options.weights, options.reference)
+    return PerLayer(
+        reference=errors.reference,
+        jump=errors.jump,
+        parts=by_part(errors.layers),
+        layers=tuple(vars(layer) for layer in errors.layers),
+    )

@@ -1,0 +1,1 @@
+"""Engines in applications: images in, answers out. Needs no torch."""

@@ -1,0 +1,100 @@
+"""An engine: an opened session that knows what it is. What verifies, measures or uses bundles works on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dmformer.bundle import Bundle
+from dmformer.engine_input import EngineInput, from_tensors
+from dmformer.errors import EngineError
+from dmformer.manifest import Manifest
+from dmformer.runtimes.base import Session, SessionOptions
+from dmformer.runtimes.registry import open_bundle
+from dmformer.tasks.base import Outputs
+
+OPEN_BATCH = 32
+"""Images at once where neither the engine nor its session binds them: this project's choice."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A session and the manifest of its bundle. A context manager.
+
+    Attributes:
+        manifest: Says what goes in and comes out.
+        session: Opened; closed with the engine.
+        name: Of the bundle, for messages.
+    """
+
+    manifest: Manifest
+    session: Session
+    name: str
+
+    @property
+    def batch_size(self) -> int:
+        """How many images are best given at once."""
+        return self.session.images_at_once or self.manifest.input.shape[0] or OPEN_BATCH
+
+    def run_tensors(self, tensors: NDArray[np.float32]) -> Outputs:
+        """Outputs of any number of preprocessed images; for an engine that takes pixels, preprocessing is undone first.
+
+        Args:
+            tensors: float32 ``[N, C, H, W]``.
+
+        Raises:
+            EngineError: See `run`.
+            UsageError: The engine takes pixels, and no picture gives these tensors.
+        """
+        return self.run(from_tensors(self.manifest, tensors))
+
+    def run(self, images: EngineInput) -> Outputs:
+        """Outputs of any number of images; the last batch of an engine with a fixed one is filled up.
+
+        Args:
+            images: What the engine takes, for any N: see `dmformer.engine_input`.
+
+        Returns:
+            float32 ``[N, ...]``, as the manifest's output.
+
+        Raises:
+            EngineError: The output is of another shape, or holds NaN or infinity.
+        """
+        size = self.batch_size
+        outputs = np.concatenate(
+            [self._run_part(images[start : start + size]) for start in range(0, len(images), size)]
+        )
+        if not np.isfinite(outputs).all():
+            raise EngineError(f"{self.name}: the engine gives values that are not finite", "export it with --fp32")
+        return outputs
+
+    def _run_part(self, images: EngineInput) -> Outputs:
+        spec, fixed = self.manifest.output, self.session.images_at_once is None and self.manifest.input.shape[0]
+        missing = fixed - len(images) if fixed else 0
+        batch = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)]) if missing else images
+        output = self.session.run(np.ascontiguousarray(batch))[spec.name]
+        if output.shape != (len(batch), *spec.shape[1:]):
+            raise EngineError(
+                f"{self.name}: the engine gives {output.shape} for {len(batch)} images, the manifest says {spec.shape}"
+            )
+        return np.asarray(output, np.float32)[: len(images)]
+
+    def close(self) -> None:
+        """Releases the session."""
+        self.session.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_engine(bundle: Bundle, options: SessionOptions | None = None) -> Engine:
+    """Opens the engine of a bundle; see `dmformer.runtimes.registry.open_bundle`."""
+    return Engine(bundle.manifest, open_bundle(bundle, options), str(bundle.path))

@@ -1,0 +1,195 @@
+"""What a task is to the rest of dmformer: everything that would differ for another one is asked here.
+
+A task is one file in this room and one row of `dmformer.tasks.registry`; `docs/new-task.md` shows a whole one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dmformer.data.dataset import Dataset, Sample
+from dmformer.fields import Strict, TensorSpec
+from dmformer.preprocessing import Preprocessing
+
+Outputs = NDArray[np.float32]
+"""What an engine gives for N images: float32 ``[N, ...]``."""
+Decisions = NDArray[np.int64]
+"""What is decided from outputs: class indices ``[N]``, or ``[N, h, w]`` where every place has one."""
+Answer = Any
+"""What an application gets for one image; of a type of the task's own."""
+
+
+@dataclass(frozen=True)
+class HeadLayer:
+    """One linear layer of a head.
+
+    Attributes:
+        inputs: Channels that it reads, and ``outputs`` that it gives.
+        kernel: Side of its kernel.
+        pixels: Places that it gives; ``pooled`` those of the map whose mean it reads, 0 without one.
+    """
+
+    inputs: int
+    outputs: int
+    kernel: int = 1
+    pixels: int = 1
+    pooled: int = 0
+
+
+class Head(Strict):
+    """What stands on the backbone, as data; the tasks that know it say which in `Task.heads`.
+
+    Attributes:
+        kind: Tells the heads apart.
+        classes: How many classes it tells apart.
+        network: Of the kind: ``"module:Class"`` of its torch module, made with the `ModelConfig`. It maps the four
+            feature maps to outputs; see `dmformer.model.heads`.
+    """
+
+    kind: str
+    classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    network: ClassVar[str]
+
+    def layers(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[HeadLayer, ...]:
+        """What it computes for one image of a size; empty where nobody has said."""
+        return ()
+
+    @classmethod
+    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Head | None:
+        """The head that weights of these shapes, by their names in the network, belong to; None for another kind."""
+        return None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that a task is judged by; larger is better.
+
+    Attributes:
+        key: Its name in documents, as ``top1``.
+        title: Its name for people, as ``top-1``.
+        unit: ``%``, or what its numbers count.
+    """
+
+    key: str
+    title: str
+    unit: str = "%"
+
+    @property
+    def label(self) -> str:
+        """Title and unit, as a column's head: ``top-1 %``."""
+        return f"{self.title} {self.unit}".rstrip()
+
+
+class Tally(ABC):
+    """Counts what the figures of a task follow from; holds no outputs."""
+
+    @abstractmethod
+    def add(self, outputs: Outputs, targets: Sequence[Any]) -> None:
+        """Counts some images.
+
+        Args:
+            outputs: ``[n, ...]``.
+            targets: What `Task.target` gave for each of the n images; None where nothing is known.
+        """
+
+    @abstractmethod
+    def figures(self) -> dict[str, float]:
+        """The figures that could be counted, by their keys; empty where a target was not known."""
+
+    def remark(self, dataset: Dataset, indices: Sequence[int]) -> str | None:
+        """What the answers tell about the set itself, in a line for the user.
+
+        Args:
+            dataset: The images that were counted.
+            indices: Which of them, in the order in which they were added.
+        """
+        return None
+
+
+class Task(ABC):
+    """One task. Needs NumPy and Pillow only.
+
+    Attributes:
+        name: As manifests spell it.
+        figures: The first is the headline, whose loss ``--max-drop`` bounds.
+        heads: The heads that answer it.
+    """
+
+    name: ClassVar[str]
+    figures: ClassVar[tuple[Figure, ...]]
+    heads: ClassVar[tuple[type[Head], ...]]
+
+    @property
+    def headline(self) -> Figure:
+        """The figure that counts most."""
+        return self.figures[0]
+
+    @abstractmethod
+    def output(self, head: Head, size: tuple[int, int], batch: int | None) -> TensorSpec:
+        """What an engine gives.
+
+        Args:
+            head: What stands on the backbone.
+            size: Height and width of the input.
+            batch: Images in a batch; None where it is open.
+        """
+
+    @abstractmethod
+    def target(self, sample: Sample, spec: Preprocessing) -> Any:
+        """What is right for a sample, where that is known, else None.
+
+        Args:
+            sample: The image as the data set has it.
+            spec: How it becomes the engine's input: what lies in the picture goes the same way.
+        """
+
+    @abstractmethod
+    def check(self, dataset: Dataset, classes: int) -> None:
+        """Raises `DataError` where the targets of a set are not the model's classes."""
+
+    @abstractmethod
+    def tally(self, classes: int) -> Tally:
+        """An empty tally."""
+
+    @abstractmethod
+    def answers(
+        self, outputs: Outputs, names: Sequence[str], sizes: Sequence[tuple[int, int]], most: int
+    ) -> list[Answer]:
+        """What applications get.
+
+        Args:
+            outputs: ``[n, ...]``.
+            names: One for each class.
+            sizes: Height and width of each of the n images before preprocessing.
+            most: How many alternatives to give at most, where there are several.
+        """
+
+    @abstractmethod
+    def document(self, answer: Answer) -> dict[str, Any]:
+        """An answer as JSON."""
+
+    @abstractmethod
+    def lines(self, answer: Answer) -> list[str]:
+        """An answer in words, a line each."""
+
+    def promise(self, classes: int) -> str:
+        """What an application gets for an image, in words."""
+        return f"outputs for {classes} classes"
+
+    def decisions(self, outputs: Outputs) -> Decisions:
+        """What is decided from outputs: the largest of axis 1."""
+        largest: Decisions = outputs.argmax(axis=1)
+        return largest
+
+    def margins(self, outputs: Outputs) -> NDArray[np.float64]:
+        """How far each image's two best values along axis 1 are apart, on average: small where nearly undecided."""
+        best = np.sort(outputs.astype(np.float64), axis=1)[:, -2:]
+        margins: NDArray[np.float64] = (best[:, -1] - best[:, 0]).reshape(len(outputs), -1).mean(axis=1)
+        return margins
