@@ -21,9 +21,9 @@ from torch import Tensor
 from dmformer.errors import CheckpointError
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import load_checkpoint
-from dmformer.model.config import LinearHead, ModelConfig
 from dmformer.model.description import read_labels
 from dmformer.model.state_dicts import METADATA_KEY
+from dmformer.tasks.classification import LinearHead, ModelConfig
 from tests.model.small_models import small_checkpoint, small_config
 
 State = dict[str, Tensor]

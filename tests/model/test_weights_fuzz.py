@@ -19,7 +19,7 @@ import torch
 
 from dmformer.errors import CheckpointError
 from dmformer.model.checkpoint import load_checkpoint
-from dmformer.model.config import LinearHead
+from dmformer.tasks.classification import LinearHead
 from tests.model.small_models import small_checkpoint
 
 LONGEST = 2000
