@@ -21,9 +21,10 @@ from torch import Tensor
 from dmformer.errors import CheckpointError
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import load_checkpoint
+from dmformer.model.config import ModelConfig
 from dmformer.model.description import read_labels
 from dmformer.model.state_dicts import METADATA_KEY
-from dmformer.tasks.classification import LinearHead, ModelConfig
+from dmformer.tasks.classification import LinearHead
 from tests.model.small_models import small_checkpoint, small_config
 
 State = dict[str, Tensor]
