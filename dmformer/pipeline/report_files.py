@@ -13,7 +13,7 @@ from dmformer.evaluation.report.material import Material
 from dmformer.evaluation.report.page import GENERATOR, page
 from dmformer.evaluation.report.plain import comma_separated, markdown
 from dmformer.files import Ours, check_output, marked, utf8_name, write_output
-from dmformer.pipeline.reporting import Inputs, gather
+from dmformer.pipeline.reporting import gather
 from dmformer.pipeline.requests import ReportOptions
 from dmformer.progress import Progress, Silent
 
@@ -46,9 +46,7 @@ def report(options: ReportOptions, progress: Progress | None = None) -> ReportDo
     inputs = [*options.inputs, *filter(None, (options.data, options.weights))]
     for path, _, ours in files:
         check_output(path, ours, options.force, inputs, "OUT")
-    material = gather(
-        Inputs(options.inputs, options.data, options.max_images, options.weights, options.title), progress or Silent()
-    )
+    material = gather(options, progress or Silent())
     for path, make, ours in files:
         write_output(path, make(material).encode(), ours, options.force, "OUT")
     return ReportDocument(**material.to_json(), written=tuple(str(path) for path, _, _ in files))

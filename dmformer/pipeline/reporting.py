@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from dmformer.bundle import Bundle
@@ -12,50 +11,32 @@ from dmformer.evaluation.latency.bench import accuracy
 from dmformer.evaluation.latency.document import Document, read_document
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.report.material import Examined, Material
-from dmformer.pipeline.verification import VerifyOptions, choose_dataset, choose_weights, outputs_of
+from dmformer.pipeline.requests import ReportOptions
+from dmformer.pipeline.verification import Evidence, choose_dataset, choose_weights, outputs_of
 from dmformer.progress import Progress
 from dmformer.scratch import scratch_directory
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What was named on the command line.
-
-    Attributes:
-        paths: Measurements (files) and bundles (directories), in any order.
-        data: Images on which answers are compared; see `VerifyOptions`.
-        max_images: Keep at most this many, spread evenly.
-        weights: What the bundles were made from, for PyTorch's answers.
-        title: Of the report; None names the model.
-    """
-
-    paths: tuple[Path, ...]
-    data: Path | None = None
-    max_images: int | None = None
-    weights: Path | None = None
-    title: str | None = None
-
-
-def gather(inputs: Inputs, progress: Progress) -> Material:
+def gather(options: ReportOptions, progress: Progress) -> Material:
     """Reads measurements, and runs bundles to see which answers changed.
 
     Raises:
         UsageError: Nothing was named, or something that does not exist.
         DmformerError: See `read_document` and `Bundle.load`.
     """
-    missing = next((path for path in inputs.paths if not path.exists()), None)
+    missing = next((path for path in options.inputs if not path.exists()), None)
     if missing is not None:
         raise UsageError(f"{missing}: does not exist", "make it with: dmformer bench BUNDLE... --output bench.json")
-    if not inputs.paths:
+    if not options.inputs:
         raise UsageError(
             "there is nothing to report", "dmformer bench build/* -o bench.json, then name bench.json here"
         )
-    documents = tuple(read_document(path) for path in inputs.paths if not path.is_dir())
-    bundles = [Bundle.load(path) for path in inputs.paths if path.is_dir()]
+    documents = tuple(read_document(path) for path in options.inputs if not path.is_dir())
+    bundles = [Bundle.load(path) for path in options.inputs if path.is_dir()]
     with scratch_directory() as scratch:
-        references = References(inputs, scratch, progress)
+        references = References(options, scratch, progress)
         examined = tuple(examine(bundle, references.of(bundle), progress) for bundle in bundles)
-    return Material(inputs.title or title_of(documents, bundles), documents, examined)
+    return Material(options.title or title_of(documents, bundles), documents, examined)
 
 
 def title_of(documents: tuple[Document, ...], bundles: list[Bundle]) -> str:
@@ -74,8 +55,8 @@ def examine(bundle: Bundle, reference: ReferenceOutputs | None, progress: Progre
 class References:
     """PyTorch's outputs, computed once for each model and input size."""
 
-    def __init__(self, inputs: Inputs, scratch: Path, progress: Progress) -> None:
-        self._inputs, self._scratch, self._progress = inputs, scratch, progress
+    def __init__(self, options: ReportOptions, scratch: Path, progress: Progress) -> None:
+        self._options, self._scratch, self._progress = options, scratch, progress
         self._known: dict[str, ReferenceOutputs | None] = {}
 
     def of(self, bundle: Bundle) -> ReferenceOutputs | None:
@@ -87,7 +68,7 @@ class References:
         return self._known[key]
 
     def _compute(self, bundle: Bundle, file: Path) -> ReferenceOutputs | None:
-        options = VerifyOptions(self._inputs.data, self._inputs.max_images, self._inputs.weights)
+        options = Evidence(self._options.data, self._options.max_images, self._options.weights)
         dataset = choose_dataset(bundle, options, self._progress)
         if dataset is None:
             return None

@@ -22,7 +22,7 @@ from dmformer.scratch import scratch_directory
 
 
 @dataclass(frozen=True)
-class VerifyOptions:
+class Evidence:
     """What to verify with.
 
     Attributes:
@@ -40,7 +40,7 @@ class VerifyOptions:
     session: SessionOptions = field(default_factory=SessionOptions)
 
 
-def verify_bundle(bundle: Bundle, options: VerifyOptions, progress: Progress) -> Proof:
+def verify_bundle(bundle: Bundle, options: Evidence, progress: Progress) -> Proof:
     """Verifies a bundle on this machine.
 
     Raises:
@@ -63,7 +63,7 @@ def verify_bundle(bundle: Bundle, options: VerifyOptions, progress: Progress) ->
         return verify(bundle, outputs, None, options.tolerance, options.session, progress)
 
 
-def choose_dataset(bundle: Bundle, options: VerifyOptions, progress: Progress) -> Dataset | None:
+def choose_dataset(bundle: Bundle, options: Evidence, progress: Progress) -> Dataset | None:
     """The images to verify on, or None for the golden samples alone."""
     if options.data is None and not is_of_embedded_checkpoint(bundle):
         if options.weights is not None:
@@ -81,7 +81,7 @@ def choose_dataset(bundle: Bundle, options: VerifyOptions, progress: Progress) -
     return dataset
 
 
-def choose_weights(bundle: Bundle, options: VerifyOptions, dataset: Dataset | None, progress: Progress) -> Path | None:
+def choose_weights(bundle: Bundle, options: Evidence, dataset: Dataset | None, progress: Progress) -> Path | None:
     """The weights that PyTorch's answers can be computed from here, or None."""
     if options.weights is not None:
         if find_spec("torch") is None:

@@ -9,9 +9,9 @@ from dmformer.documents import Summarized, schema
 from dmformer.evaluation.per_layer import by_part
 from dmformer.evaluation.verify import asked_at_export
 from dmformer.fields import Strict
-from dmformer.pipeline import verification
 from dmformer.pipeline.layer_errors import errors_of
 from dmformer.pipeline.requests import VerifyOptions
+from dmformer.pipeline.verification import Evidence, verify_bundle
 from dmformer.progress import Progress, Silent
 from dmformer.runtimes.base import SessionOptions
 from dmformer.summary import summarize
@@ -47,14 +47,14 @@ def verify(options: VerifyOptions, progress: Progress | None = None) -> VerifyDo
         DmformerError: See `dmformer.pipeline.verification.verify_bundle`.
     """
     bundle = Bundle.load(options.bundle)
-    evidence = verification.VerifyOptions(
+    evidence = Evidence(
         options.data,
         options.max_images,
         options.weights,
         options.tolerance.over(asked_at_export(bundle)),
         SessionOptions(options.threads, options.device),
     )
-    proof = verification.verify_bundle(bundle, evidence, progress or Silent())
+    proof = verify_bundle(bundle, evidence, progress or Silent())
     layers = per_layer(bundle, options) if options.per_layer else None
     return VerifyDocument(**summarize(bundle, proof), per_layer=layers)
 

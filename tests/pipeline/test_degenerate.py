@@ -20,7 +20,7 @@ from dmformer.model.checkpoint import load_checkpoint, random_checkpoint, save_c
 from dmformer.model.config import ModelConfig
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.verification import VerifyOptions, verify_bundle
+from dmformer.pipeline.verification import Evidence, verify_bundle
 from dmformer.progress import Silent
 from tests.model.small_models import images, small_checkpoint, small_config
 
@@ -42,7 +42,7 @@ def test_networks_at_the_ends_are_exported_and_verified(
     options = ExportOptions(targets=("onnxruntime", "openvino"), golden_images=2, output=tmp_path / "out")
     for outcome in export_bundles(tmp_path / "end.safetensors", options):
         assert outcome.proof.passed, outcome.proof.failures
-        assert verify_bundle(Bundle.load(outcome.bundle.path), VerifyOptions(), Silent()).passed
+        assert verify_bundle(Bundle.load(outcome.bundle.path), Evidence(), Silent()).passed
 
 
 ENDS: dict[str, st.SearchStrategy[Any]] = {

@@ -15,7 +15,7 @@ from dmformer.model.checkpoint import load_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import is_of_embedded_checkpoint
-from dmformer.pipeline.verification import VerifyOptions, verify_bundle
+from dmformer.pipeline.verification import Evidence, verify_bundle
 from dmformer.progress import Silent
 from dmformer.runtimes.base import SessionOptions
 
@@ -53,7 +53,7 @@ def test_its_top1_is_at_least_91_percent(measured: Comparison) -> None:
 
 def test_verifying_it_again_takes_the_embedded_images_and_weights(bundle: Bundle) -> None:
     assert is_of_embedded_checkpoint(bundle)
-    proof = verify_bundle(bundle, VerifyOptions(max_images=40), Silent())
+    proof = verify_bundle(bundle, Evidence(max_images=40), Silent())
     assert proof.passed, proof.failures
     assert [comparison.images for comparison in proof.comparisons] == [4, 40]
     assert proof.comparisons[1].agreement == 1.0

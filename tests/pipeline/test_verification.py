@@ -15,7 +15,7 @@ from dmformer.bundle import Bundle
 from dmformer.errors import CheckpointError, DataError, DmformerError, UsageError
 from dmformer.manifest import Tolerance
 from dmformer.model.checkpoint import random_checkpoint, save_checkpoint
-from dmformer.pipeline.verification import VerifyOptions, verify_bundle
+from dmformer.pipeline.verification import Evidence, verify_bundle
 from dmformer.progress import Silent, foretold
 from dmformer.summary import summarize
 from tests.support import TINY, edit_manifest, random_images
@@ -25,7 +25,7 @@ Exported = Callable[..., Path]
 
 def check(path: Path, **options: object) -> tuple[bool, list[int], float | None]:
     """Whether it passed, how many images each comparison had, and the agreement on the last."""
-    proof = verify_bundle(Bundle.load(path), VerifyOptions(**options), Silent())  # type: ignore[arg-type]
+    proof = verify_bundle(Bundle.load(path), Evidence(**options), Silent())  # type: ignore[arg-type]
     return proof.passed, [comparison.images for comparison in proof.comparisons], proof.comparisons[-1].agreement
 
 
@@ -85,7 +85,7 @@ class Notes(Silent):
 
 def test_the_number_of_images_is_said_first(exported: Exported, labelled: Path) -> None:
     notes = Notes()
-    verify_bundle(Bundle.load(exported("onnxruntime")), VerifyOptions(data=labelled, max_images=5), notes)
+    verify_bundle(Bundle.load(exported("onnxruntime")), Evidence(data=labelled, max_images=5), notes)
     assert notes.lines[0].startswith("verifying on 5 images of ")
 
 
@@ -93,7 +93,7 @@ def test_the_data_set_is_named_also_where_it_is_smaller_than_the_golden_samples(
     exported: Exported, labelled: Path
 ) -> None:
     bundle = Bundle.load(exported("onnxruntime"))
-    record = summarize(bundle, verify_bundle(bundle, VerifyOptions(data=labelled, max_images=5), Silent()))
+    record = summarize(bundle, verify_bundle(bundle, Evidence(data=labelled, max_images=5), Silent()))
     assert record["images"] == 5
     assert record["data"] != "golden samples"
 
