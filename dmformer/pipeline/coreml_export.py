@@ -12,7 +12,7 @@ from dmformer.evaluation.verify import verify
 from dmformer.pipeline.coreml_sizes import with_sizes
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
-from dmformer.pipeline.option_groups import chosen
+from dmformer.pipeline.option_groups import non_defaults
 from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
@@ -52,7 +52,7 @@ def plan_for(options: ExportOptions) -> PackagePlan:
         UsageError: It cannot be built so.
     """
     batches = tuple(sorted({*OPEN_BATCHES, options.batch})) if options.dynamic else (options.batch,)
-    return make_plan(batches=batches, **chosen(options.coreml))
+    return make_plan(batches=batches, **non_defaults(options.coreml))
 
 
 class CoreMlMaker(Maker):
@@ -112,7 +112,7 @@ def request_for(
     path = prepared.scratch / WEIGHTS_FILE
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
     checkpoint = prepared.checkpoint
-    asked = PackageRequest(
+    request = PackageRequest(
         plan=plan,
         config=checkpoint.config,
         preprocessing=checkpoint.preprocessing,
@@ -121,7 +121,7 @@ def request_for(
         ranges=ranges,
         metadata=metadata(checkpoint, plan, label_of(options)),
     )
-    build = asked.model_dump(mode="json")
+    build = request.model_dump(mode="json")
     return EngineRequest(str(path), str(directory), options.precision, STORED[options.precision], build), groups
 
 
@@ -150,8 +150,10 @@ def weight_layers(graph: onnx.ModelProto, options: ExportOptions) -> tuple[tuple
     from dmformer.graph.qdq.sites import groups_of
 
     plan = default_plan(graph, TARGET) if options.int8.plan is None else load_plan(options.int8.plan)
-    chosen = plan.int8_groups(graph)
-    return layers_in(graph, chosen), {group: "int8" if group in chosen else "float" for group in groups_of(graph)}
+    int8_groups = plan.int8_groups(graph)
+    return layers_in(graph, int8_groups), {
+        group: "int8" if group in int8_groups else "float" for group in groups_of(graph)
+    }
 
 
 def layers_in(graph: onnx.ModelProto, groups: frozenset[str]) -> tuple[str, ...]:
@@ -169,17 +171,17 @@ def quantized_material(
     from dmformer.graph.coreml.network import weights_of
     from dmformer.graph.qdq.coreml import activation_stats
     from dmformer.graph.qdq.sites import groups_of
-    from dmformer.pipeline.int8_export import workshop_for
+    from dmformer.pipeline.int8_export import int8_graphs
 
-    workshop = workshop_for(TARGET, prepared, options)
-    chosen, maker = workshop.planned, workshop.quantizer
+    int8 = int8_graphs(TARGET, prepared, options)
+    int8_groups, quantizer = int8.planned, int8.quantizer
     corrected = correct_biases(
-        maker.balanced, maker.emit(chosen), chosen, workshop.calibration.images.batches, progress=progress
+        quantizer.balanced, quantizer.emit(int8_groups), int8_groups, int8.calibration.images.batches, progress=progress
     )
-    stats = activation_stats(corrected, maker.ranges.spans(), chosen)
+    stats = activation_stats(corrected, quantizer.ranges.spans(), int8_groups)
     ranges = {layer: (found["rmin"], found["rmax"]) for layer, found in stats.items()}
-    groups = {group: "int8" if group in chosen else "float" for group in groups_of(corrected)}
-    return weights_of(corrected, prepared.checkpoint.config), layers_in(corrected, chosen), ranges, groups
+    groups = {group: "int8" if group in int8_groups else "float" for group in groups_of(corrected)}
+    return weights_of(corrected, prepared.checkpoint.config), layers_in(corrected, int8_groups), ranges, groups
 
 
 def metadata(checkpoint: Checkpoint, plan: PackagePlan, precision: str) -> Mapping[str, str]:
