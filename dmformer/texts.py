@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Controls that let text around them be shown in another order."""
 MAX_TEXT = 1024
+MESSAGE = 1000
+"""Characters of an error message or hint: names of files may be long, quoted contents endless."""
 MAX_DEPTH = 32
 """Of a document that is read: far more than any of ours has."""
 
@@ -29,6 +31,18 @@ def plain(text: str, most: int = MAX_TEXT) -> str:
     """Text that is safe to print on a line, of at most so many characters; the rest is replaced."""
     short = text if len(text) <= most else text[: most - 1] + "\u2026"
     return short if is_plain(short) else "".join("\ufffd" if unsafe(char) else char for char in short)
+
+
+def printable(text: str) -> str:
+    """Text in which nothing steers a terminal: control characters, lone surrogates and the like are replaced."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def one_line(text: str, most: int = MESSAGE) -> str:
+    """A message as one printable line of bounded length: of an endless one the middle is left out."""
+    line = printable(" ".join(text.split()))
+    half = most // 2
+    return line if len(line) <= most else f"{line[:half]} [...] {line[-half:]}"
 
 
 def plain_document(value: Any) -> Any:

@@ -68,7 +68,7 @@ def test_nothing_of_it_reaches_the_terminal(copied: Path, capsys: pytest.Capture
 def test_what_is_nested_too_deep_is_refused(copied: Path, depth: int) -> None:
     text = (copied / "manifest.json").read_text()
     nested = '{"a":' * depth + "1" + "}" * depth
-    (copied / "manifest.json").write_text(text.replace('"latency": null', f'"latency": {nested}'))
+    (copied / "manifest.json").write_text(text.replace('"not_deterministic": []', f'"not_deterministic": {nested}'))
     with pytest.raises(BundleError, match=r"nested|recursion"):
         read_manifest(copied)
 

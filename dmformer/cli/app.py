@@ -25,7 +25,6 @@ from dmformer.cli.embed import EMBED
 from dmformer.cli.exit_codes import FAULT, READER_LEFT, STOPPED, TERMINATED, WRONG_INPUT
 from dmformer.cli.export import EXPORT
 from dmformer.cli.inspect import INSPECT
-from dmformer.cli.output import one_line, printable
 from dmformer.cli.predict import PREDICT
 from dmformer.cli.report import REPORT
 from dmformer.cli.signals import Terminated
@@ -33,6 +32,7 @@ from dmformer.cli.streams import abandon, keep_trace
 from dmformer.cli.verify import VERIFY
 from dmformer.errors import DmformerError, stop_in
 from dmformer.files import utf8_name
+from dmformer.texts import one_line, printable
 
 P = ParamSpec("P")
 PICTURES = {"images"}

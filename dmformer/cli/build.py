@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def show(document: BuildDocument) -> None:
     """The engine's figures; the command alone on stdout."""
-    from dmformer.cli.output import one_line, print_summaries, printable
+    from dmformer.cli.output import print_summaries
+    from dmformer.texts import one_line, printable
 
     if document.command is not None:
         typer.echo(printable(document.command))

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dmformer.texts import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BRACKET = re.compile(r"(\\*)\[(?=([a-z#/@][^[]*?\])?)")
 """A bracket, the backslashes before it, and what makes a mark of it (rich/markup.py)."""
-MESSAGE = 1000
-"""Characters of an error message or hint: names of files may be long, quoted contents endless."""
 LOG_WIDTH = 160
 """Columns where nobody looks at a terminal: tables are not cut there."""
 
@@ -46,18 +46,6 @@ class TerminalProgress:
     def say(self, message: str) -> None:
         if not self._quiet:
             self._console.print(f"[dim]•[/dim] {escaped(message)}")
-
-
-def printable(text: str) -> str:
-    """Text in which nothing steers a terminal: control characters, lone surrogates and the like are replaced."""
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
-
-
-def one_line(text: str) -> str:
-    """A message as one printable line of bounded length: of an endless one the middle is left out."""
-    line = printable(" ".join(text.split()))
-    half = MESSAGE // 2
-    return line if len(line) <= MESSAGE else f"{line[:half]} [...] {line[-half:]}"
 
 
 def escaped(text: str) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def show(document: PredictDocument) -> None:
     """The answers on stdout, an image a block."""
-    from dmformer.cli.output import TerminalProgress, printable
+    from dmformer.cli.output import TerminalProgress
+    from dmformer.texts import printable
 
     for image in document.images:
         typer.echo(printable(image.path))

@@ -22,7 +22,8 @@ from torch import Tensor
 from dmformer.errors import CheckpointError
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
-from dmformer.model.trainers import find_state, printable, strip_prefixes
+from dmformer.model.trainers import find_state, strip_prefixes
+from dmformer.texts import one_line
 
 MAX_FILE_BYTES = 8 * 2**30
 METADATA_KEY = "dmformer"
@@ -33,6 +34,8 @@ TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
 
 MAX_LISTED = 8
+NAME = 160
+"""Characters of a foreign name or message."""
 MOST_SHARING = 4
 """How many times the memory of its file a state may take: tensors of a DMFormer are no parts of each other."""
 
@@ -102,9 +105,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
             metadata = file.metadata() or {}
             return {name: file.get_tensor(name) for name in file.keys()}, metadata.get(METADATA_KEY)  # noqa: SIM118
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or printable(str(error))})") from error
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or one_line(str(error), NAME)})") from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise _damaged(path, f"not a whole safetensors file ({printable(str(error))})") from error
+        raise _damaged(path, f"not a whole safetensors file ({one_line(str(error), NAME)})") from error
 
 
 def _read_torch(path: Path) -> object:
@@ -128,7 +131,7 @@ def _read_torch(path: Path) -> object:
     except Exception as error:  # torch's readers raise anything on hostile bytes, from KeyError to RuntimeError
         if "TorchScript" in str(error):
             raise _needs_unpickling(path) from error
-        raise _damaged(path, f"damaged or truncated ({type(error).__name__}: {printable(str(error))})") from error
+        raise _damaged(path, f"damaged or truncated ({type(error).__name__}: {one_line(str(error), NAME)})") from error
 
 
 def _check_signature(path: Path) -> None:
@@ -167,7 +170,7 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
             continue
         if name in plain:
             raise CheckpointError(
-                f"{path}: two tensors are called {printable(name)} once prefixes such as 'module.' are gone",
+                f"{path}: two tensors are called {one_line(name, NAME)} once prefixes such as 'module.' are gone",
                 "Save the weights of one model alone.",
             )
         plain[name] = tensor
@@ -229,7 +232,7 @@ def mismatch(source: str, missing: list[str], surplus: list[str], misshapen: lis
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:MAX_LISTED])
+    shown = ", ".join(one_line(name, NAME) for name in names[:MAX_LISTED])
     return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from dmformer.texts import one_line
+
 AVERAGED_KEYS = (
     "state_dict_ema",
     "model_ema",
@@ -68,7 +70,7 @@ def _set_aside(nested: Mapping[str, Found], filled: list[str]) -> list[str]:
 def _not_looked_at(others: Mapping[Any, object], depth: int) -> list[str]:
     """A note for whatever else may be an average by its name, and holds tensors."""
     holding = [
-        printable(key, 40)
+        one_line(key, 40)
         for key, value in others.items()
         if isinstance(key, str)
         and _AVERAGE.search(key)
@@ -94,10 +96,3 @@ def strip_prefixes(name: str) -> str:
     while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
         name = name[len(prefix) :]
     return name
-
-
-def printable(text: str, limit: int = 160) -> str:
-    """Foreign text for a message: one line, no control characters, not endless."""
-    line = " ".join(text.split())
-    safe = "".join(char if char.isprintable() else "?" for char in line[: limit + 1])
-    return safe if len(line) <= limit else f"{safe[:limit]}..."

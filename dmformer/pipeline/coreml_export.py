@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from dmformer.errors import UsageError
 from dmformer.evaluation.verify import verify
+from dmformer.graph.coreml.plan import (
+    PackagePlan,
+    PackageRequest,
+    all_sizes,
+    deployment_target,
+    make_plan,
+    size_names,
+)
 from dmformer.pipeline.coreml_sizes import with_sizes
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
@@ -17,14 +25,6 @@ from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_bundle
-from dmformer.runtimes.coreml.plan import (
-    PackagePlan,
-    PackageRequest,
-    all_sizes,
-    deployment_target,
-    make_plan,
-    size_names,
-)
 from dmformer.staging import staged
 from dmformer.version import __version__
 
@@ -112,7 +112,7 @@ def request_for(
     path = prepared.scratch / WEIGHTS_FILE
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
     checkpoint = prepared.checkpoint
-    request = PackageRequest(
+    package = PackageRequest(
         plan=plan,
         config=checkpoint.config,
         preprocessing=checkpoint.preprocessing,
@@ -121,7 +121,7 @@ def request_for(
         ranges=ranges,
         metadata=metadata(checkpoint, plan, label_of(options)),
     )
-    build = request.model_dump(mode="json")
+    build = package.model_dump(mode="json")
     return EngineRequest(str(path), str(directory), options.precision, STORED[options.precision], build), groups
 
 
@@ -150,10 +150,8 @@ def weight_layers(graph: onnx.ModelProto, options: ExportOptions) -> tuple[tuple
     from dmformer.graph.qdq.sites import groups_of
 
     plan = default_plan(graph, TARGET) if options.int8.plan is None else load_plan(options.int8.plan)
-    int8_groups = plan.int8_groups(graph)
-    return layers_in(graph, int8_groups), {
-        group: "int8" if group in int8_groups else "float" for group in groups_of(graph)
-    }
+    int8 = plan.int8_groups(graph)
+    return layers_in(graph, int8), {group: "int8" if group in int8 else "float" for group in groups_of(graph)}
 
 
 def layers_in(graph: onnx.ModelProto, groups: frozenset[str]) -> tuple[str, ...]:
@@ -173,15 +171,15 @@ def quantized_material(
     from dmformer.graph.qdq.sites import groups_of
     from dmformer.pipeline.int8_export import int8_graphs
 
-    int8 = int8_graphs(TARGET, prepared, options)
-    int8_groups, quantizer = int8.planned, int8.quantizer
+    graphs = int8_graphs(TARGET, prepared, options)
+    int8, quantizer = graphs.planned, graphs.quantizer
     corrected = correct_biases(
-        quantizer.balanced, quantizer.emit(int8_groups), int8_groups, int8.calibration.images.batches, progress=progress
+        quantizer.balanced, quantizer.emit(int8), int8, graphs.calibration.images.batches, progress=progress
     )
-    stats = activation_stats(corrected, quantizer.ranges.spans(), int8_groups)
-    ranges = {layer: (found["rmin"], found["rmax"]) for layer, found in stats.items()}
-    groups = {group: "int8" if group in int8_groups else "float" for group in groups_of(corrected)}
-    return weights_of(corrected, prepared.checkpoint.config), layers_in(corrected, int8_groups), ranges, groups
+    stats = activation_stats(corrected, quantizer.ranges.spans(), int8)
+    ranges = {layer: (span["rmin"], span["rmax"]) for layer, span in stats.items()}
+    groups = {group: "int8" if group in int8 else "float" for group in groups_of(corrected)}
+    return weights_of(corrected, prepared.checkpoint.config), layers_in(corrected, int8), ranges, groups
 
 
 def metadata(checkpoint: Checkpoint, plan: PackagePlan, precision: str) -> Mapping[str, str]:

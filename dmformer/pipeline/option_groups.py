@@ -166,7 +166,7 @@ def _coreml(flags: str, words: str, default: str | None = None, parse: Callable[
 
 @dataclass(frozen=True)
 class CoreMlOptions:
-    """What a Core ML package is built with: fields of `dmformer.runtimes.coreml.plan.PackagePlan`.
+    """What a Core ML package is built with: fields of `dmformer.graph.coreml.plan.PackagePlan`.
 
     Attributes:
         int8: ``w8a8`` (weights and activations) or ``w8a16`` (weights alone), where the precision is INT8.

@@ -12,8 +12,9 @@ import typer
 
 from dmformer.cli.app import guarded, told
 from dmformer.cli.exit_codes import FAULT, READER_LEFT, STOPPED, TERMINATED
-from dmformer.cli.output import MESSAGE, escaped, one_line
+from dmformer.cli.output import escaped
 from dmformer.errors import UsageError, reraise_stop
+from dmformer.texts import MESSAGE, one_line
 from tests.support import run
 
 

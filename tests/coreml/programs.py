@@ -31,7 +31,7 @@ def operation(kind: str, results: Results = (("result", "float32"),), /, **param
 
 
 def package(operations: Sequence[Operation], inputs: dict[str, Type], outputs: Sequence[str] = ("result",)) -> Package:
-    return Package(Model(6, (), (), {}, Program("CoreML5", inputs, tuple(operations), tuple(outputs))), {})
+    return Package(Model(6, (), {}, Program(inputs, tuple(operations), tuple(outputs))), {})
 
 
 def run(kind: str, results: Results = (("result", "float32"),), /, **parameters: Any) -> Any:

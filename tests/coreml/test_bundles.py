@@ -13,12 +13,12 @@ import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import DmformerError, EngineError, MissingBackendError, UsageError
+from dmformer.graph.coreml.plan import deployment_target, make_plan
 from dmformer.pipeline.export import check_options
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import choose_precision
 from dmformer.prediction.classifier import Classifier
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.coreml.plan import deployment_target, make_plan
 from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.mlprogram.blob import Blob
 from dmformer.runtimes.mlprogram.evaluator import Evaluator

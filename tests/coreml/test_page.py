@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dmformer.bundle import Bundle
-from dmformer.runtimes.coreml.plan import INT8, sizes_of
+from dmformer.graph.coreml.plan import INT8, sizes_of
 from tests.embedding.documents import blocks_of, run_page
 from tests.support import ROOT, random_images
 

@@ -11,11 +11,11 @@ import torch
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.verify import verify
+from dmformer.graph.coreml.plan import make_plan, sizes_of
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.option_groups import parse_sizes
 from dmformer.preprocessing import preprocess
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.coreml.plan import make_plan, sizes_of
 from dmformer.runtimes.coreml.session import package_of
 from dmformer.runtimes.mlprogram.package import read_package
 from dmformer.runtimes.registry import get_runtime, open_bundle

@@ -24,6 +24,7 @@ from dmformer.model.checkpoint import load_checkpoint
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import read_labels
 from dmformer.model.state_dicts import METADATA_KEY
+from dmformer.tasks.classification import LinearHead
 from tests.model.small_models import small_checkpoint, small_config
 
 State = dict[str, Tensor]
@@ -159,7 +160,7 @@ def test_missing_surplus_and_misshapen_tensors_are_listed(tmp_path: Path) -> Non
 
 def test_weights_that_do_not_fit_the_configuration_given(tmp_path: Path) -> None:
     torch.save(good_state(), tmp_path / "weights.pt")
-    message = refused(tmp_path / "weights.pt", config=small_config(num_classes=7)).message
+    message = refused(tmp_path / "weights.pt", config=small_config(head=LinearHead(classes=7))).message
     assert "head.weight (expected (7, 20), found (5, 20))" in message
 
 

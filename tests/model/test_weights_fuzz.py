@@ -19,6 +19,7 @@ import torch
 
 from dmformer.errors import CheckpointError
 from dmformer.model.checkpoint import load_checkpoint
+from dmformer.tasks.classification import LinearHead
 from tests.model.small_models import small_checkpoint
 
 LONGEST = 2000
@@ -55,7 +56,9 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
-    return dict(small_checkpoint(widths=(4, 4, 4, 4), depths=(1, 1, 1, 1), stem_width=2, num_classes=3).state)
+    return dict(
+        small_checkpoint(widths=(4, 4, 4, 4), depths=(1, 1, 1, 1), stem_width=2, head=LinearHead(classes=3)).state
+    )
 
 
 def joined(header: bytes, data: bytes, length: int | None = None) -> bytes:

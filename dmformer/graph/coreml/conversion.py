@@ -183,12 +183,12 @@ def _classifier(recipe: Recipe) -> Any:
 def _finished(model: Any, recipe: Recipe) -> Converted:
     """The specification with its metadata, without what differs from run to run."""
     specification = model.get_spec()
-    described, given = specification.description.metadata, dict(recipe.metadata)
-    described.author = given.pop("author", "")
-    described.license = given.pop("license", "")
-    described.shortDescription = given.pop("description", "")
-    described.versionString = given.pop("version", "")
-    for name, value in sorted(given.items()):
+    described, metadata = specification.description.metadata, dict(recipe.metadata)
+    described.author = metadata.pop("author", "")
+    described.license = metadata.pop("license", "")
+    described.shortDescription = metadata.pop("description", "")
+    described.versionString = metadata.pop("version", "")
+    for name, value in sorted(metadata.items()):
         described.userDefined[name] = value
     described.userDefined.pop(DATE, None)
     weights = Path(model.weights_dir) / "weight.bin"

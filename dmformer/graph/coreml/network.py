@@ -64,7 +64,7 @@ def weights_of(graph: onnx.ModelProto, config: ModelConfig) -> Arrays:
     edited = Graph(graph)
     with torch.device("meta"):
         network = DMFormer(config.canonical())
-    found: Arrays = {}
+    weights: Arrays = {}
     for name, module in network.named_modules():
         if not isinstance(module, nn.Conv2d | nn.Linear):
             continue
@@ -74,10 +74,10 @@ def weights_of(graph: onnx.ModelProto, config: ModelConfig) -> Arrays:
         weight = torch.from_numpy(edited.array(node.input[1]).copy())
         if weight.shape != module.weight.shape:
             weight = weight.t().contiguous()
-        found[f"{name}.weight"] = weight
+        weights[f"{name}.weight"] = weight
         if module.bias is not None:
-            found[f"{name}.bias"] = torch.from_numpy(edited.array(node.input[2]).copy())
-    return found
+            weights[f"{name}.bias"] = torch.from_numpy(edited.array(node.input[2]).copy())
+    return weights
 
 
 def taking_pixels(network: DMFormer, preprocessing: Preprocessing) -> DMFormer:

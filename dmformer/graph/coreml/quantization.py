@@ -44,16 +44,16 @@ def quantize_program(
     """
     block = program.functions["main"]
     modules = {name.replace(".", "_"): name for name in weights}
-    found = {name: op for op in block.operations if (name := _module_of(op, modules)) is not None}
-    missing = sorted(set(layers) - set(found))
+    operations = {name: op for op in block.operations if (name := _module_of(op, modules)) is not None}
+    missing = sorted(set(layers) - set(operations))
     if missing:
         raise ExportError(f"the ML Program has no layer {missing[0]}", "please report this")
     pairs: dict[str, Any] = {}
-    for name in sorted(layers, key=list(found).index):
+    for name in sorted(layers, key=list(operations).index):
         with block, _scope(name):
-            _quantize_weight(block, found[name], weights[name])
+            _quantize_weight(block, operations[name], weights[name])
             if ranges is not None and name in ranges:
-                _quantize_input(found[name], ranges[name], pairs)
+                _quantize_input(operations[name], ranges[name], pairs)
 
 
 def _scope(module: str) -> Any:

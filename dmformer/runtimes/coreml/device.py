@@ -18,14 +18,14 @@ from PIL import Image
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, UsageError
+from dmformer.graph.coreml.plan import COMPUTE_UNITS, sizes_of
 from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch
-from dmformer.runtimes.coreml.plan import COMPUTE_UNITS, sizes_of
 from dmformer.runtimes.coreml.session import fitting, package_of
 from dmformer.scratch import scratch_directory
 
 UNITS = {"all": "ALL", "cpu": "CPU_ONLY", "cpu-and-gpu": "CPU_AND_GPU", "cpu-and-ne": "CPU_AND_NE"}
-"""The names of `dmformer.runtimes.coreml.plan.COMPUTE_UNITS` in ``coremltools.ComputeUnit``."""
+"""The names of `dmformer.graph.coreml.plan.COMPUTE_UNITS` in ``coremltools.ComputeUnit``."""
 MODES = {1: "L", 3: "RGB"}
 
 
@@ -54,16 +54,16 @@ class CoreMlSession(Session):
         ct = coremltools()
         manifest = bundle.manifest
         self._path, self._manifest = package_of(bundle), manifest
-        asked = manifest.runtime.options.get("compute_units", "all") if options.device == "cpu" else options.device
-        if asked not in COMPUTE_UNITS:
-            raise UsageError(f"Core ML has no compute units {asked!r}", f"choose from: {', '.join(COMPUTE_UNITS)}")
+        units = manifest.runtime.options.get("compute_units", "all") if options.device == "cpu" else options.device
+        if units not in COMPUTE_UNITS:
+            raise UsageError(f"Core ML has no compute units {units!r}", f"choose from: {', '.join(COMPUTE_UNITS)}")
         try:
-            self._model = ct.models.MLModel(str(self._path), compute_units=getattr(ct.ComputeUnit, UNITS[asked]))
+            self._model = ct.models.MLModel(str(self._path), compute_units=getattr(ct.ComputeUnit, UNITS[units]))
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise EngineError(f"{self._path}: Core ML cannot load it ({reason})", "export it again") from error
         self._takes_pixels = manifest.runtime.options.get("input") == "image"
-        self.execution = Execution(f"Core ML ({asked})", manifest.precision.executes)
+        self.execution = Execution(f"Core ML ({units})", manifest.precision.executes)
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
         manifest = self._manifest
@@ -71,14 +71,14 @@ class CoreMlSession(Session):
         check_batch(batch, (manifest.input.shape[0], *size))
         name = self._manifest.output.name
         if self._takes_pixels:
-            given: list[Any] = [
+            parts: list[Any] = [
                 _picture(one, self._manifest.preprocessing.channel_order)
                 for one in pixels_of(batch, self._manifest.preprocessing)
             ]
         else:
-            given = list(_parts(batch, self._manifest.input.shape[0]))
-        found = [np.asarray(self._model.predict({self._manifest.input.name: one})[name], np.float32) for one in given]
-        return {name: np.concatenate(found)}
+            parts = list(_parts(batch, self._manifest.input.shape[0]))
+        outputs = [self._model.predict({self._manifest.input.name: part})[name] for part in parts]
+        return {name: np.concatenate([np.asarray(output, np.float32) for output in outputs])}
 
     def close(self) -> None:
         self.__dict__.pop("_model", None)
@@ -108,7 +108,7 @@ def compute_plan(package: Path, compute_units: str) -> dict[str, int]:
 
     Args:
         package: A ``.mlpackage``.
-        compute_units: One of `dmformer.runtimes.coreml.plan.COMPUTE_UNITS`.
+        compute_units: One of `dmformer.graph.coreml.plan.COMPUTE_UNITS`.
 
     Raises:
         EngineError: Core ML cannot compile or plan it.

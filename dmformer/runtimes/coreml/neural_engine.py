@@ -30,7 +30,7 @@ LAST_AXIS = 64
 
 @dataclass(frozen=True)
 class Hint:
-    """One finding: what was found how often, why it matters, and who says so."""
+    """What stands in a package how often, why it matters, and who says so."""
 
     what: str
     count: int
@@ -45,8 +45,8 @@ def neural_engine_hints(path: Path) -> tuple[Hint, ...]:
         PackageError: It cannot be read.
     """
     package = read_package(path)
-    found = [*_dtypes(package), *_convolutions(package), *_layout(package), *_shapes(package), *_integers(package)]
-    return tuple(hint for hint in found if hint.count)
+    hints = [*_dtypes(package), *_convolutions(package), *_layout(package), *_shapes(package), *_integers(package)]
+    return tuple(hint for hint in hints if hint.count)
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
@@ -115,17 +115,17 @@ def _integers(package: Package) -> list[Hint]:
 
 def _contents(package: Package) -> dict[str, Any]:
     """The values of small constants by name."""
-    found: dict[str, Any] = {}
+    contents: dict[str, Any] = {}
     for op in package.model.program.operations:
         value = op.inputs.get("val", ("",))[0]
         if op.kind == "const" and isinstance(value, Value):
-            found[op.outputs[0][0]] = package.content(value)
-    return found
+            contents[op.outputs[0][0]] = package.content(value)
+    return contents
 
 
 def _largest(op: Operation, name: str, content: dict[str, Any]) -> int:
-    given = op.inputs.get(name, ("",))[0]
-    value = given.content if isinstance(given, Value) else content.get(given)
+    bound = op.inputs.get(name, ("",))[0]
+    value = bound.content if isinstance(bound, Value) else content.get(bound)
     return int(np.max(value)) if isinstance(value, np.ndarray) and value.size else 1
 
 

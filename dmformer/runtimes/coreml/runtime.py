@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dmformer import telemetry
 from dmformer.bundle import Bundle
+from dmformer.graph.coreml.plan import SIZES_OPTION, PackageRequest, all_sizes, deployment_target, size_names
 from dmformer.runtimes.base import EngineReport, EngineRequest, Runtime, Session, SessionOptions, Watch
-from dmformer.runtimes.coreml.plan import SIZES_OPTION, PackageRequest, all_sizes, deployment_target, size_names
 
 PACKAGE = "model.mlpackage"
 EVALUATOR = ("onnx", "onnxruntime")
@@ -44,23 +44,26 @@ class CoreMlRuntime(Runtime):
         """
         from dmformer.graph.coreml.build import build_package
 
-        asked = PackageRequest.model_validate(request.build)
-        target, _ = deployment_target(asked.plan, request.precision)
+        package = PackageRequest.model_validate(request.build)
+        target, _ = deployment_target(package.plan, request.precision)
         watch("converting", 0.1)
-        names = build_package(asked, request.precision, target, Path(request.onnx), Path(request.directory) / PACKAGE)
+        names = build_package(package, request.precision, target, Path(request.onnx), Path(request.directory) / PACKAGE)
         roles = dict(zip((f"{PACKAGE}/{name}" for name in names), ("package", "engine", "weights"), strict=True))
         options = {
-            INPUT_OPTION: "image" if asked.plan.image_input else "tensor",
+            INPUT_OPTION: "image" if package.plan.image_input else "tensor",
             TARGET_OPTION: target,
-            UNITS_OPTION: asked.plan.compute_units,
+            UNITS_OPTION: package.plan.compute_units,
         }
-        sizes = all_sizes(asked.plan, asked.preprocessing)
+        sizes = all_sizes(package.plan, package.preprocessing)
         if len(sizes) > 1:
             options[SIZES_OPTION] = size_names(sizes)
         if request.precision == "int8":
-            options[INT8_OPTION] = asked.plan.int8
+            options[INT8_OPTION] = package.plan.int8
         return EngineReport(
-            roles=roles, version=self.version(), options=options, executes=executes(request.precision, asked.plan.int8)
+            roles=roles,
+            version=self.version(),
+            options=options,
+            executes=executes(request.precision, package.plan.int8),
         )
 
     def preload(self) -> None:

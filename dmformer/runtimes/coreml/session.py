@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.errors import EngineError
 from dmformer.graph.coreml.package import WEIGHTS_DIGEST
+from dmformer.graph.coreml.plan import sizes_of
 from dmformer.preprocessing import pixels_of
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch, only_cpu
-from dmformer.runtimes.coreml.plan import sizes_of
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import DAMAGE, Package, PackageError, read_package
 
@@ -30,10 +30,10 @@ def package_of(bundle: Bundle) -> Path:
         EngineError: That file is not inside a package.
     """
     engine = bundle.file("engine")
-    found = next((parent for parent in engine.parents if parent.suffix == PACKAGE_SUFFIX), None)
-    if found is None or not found.is_relative_to(bundle.path):
+    package = next((parent for parent in engine.parents if parent.suffix == PACKAGE_SUFFIX), None)
+    if package is None or not package.is_relative_to(bundle.path):
         raise EngineError(f"{engine}: cannot load it (it lies in no {PACKAGE_SUFFIX})", "export it again")
-    return found
+    return package
 
 
 class EvaluatorSession(Session):
@@ -53,7 +53,7 @@ class EvaluatorSession(Session):
             package = read_package(path)
             check_interface(package, bundle)
             check_weights(package, bundle)
-            # A label is one image's; the logits are not, and all that is asked for here.
+            # A label is one image's; the logits are not, and all that is wanted here.
             self._evaluator = Evaluator(package, (manifest.output.name,), options.threads)
         except (PackageError, *DAMAGE) as error:
             raise EngineError(
@@ -69,12 +69,12 @@ class EvaluatorSession(Session):
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
         check_batch(batch, (None, *fitting(batch, self._preprocessing.channels, self._sizes)))
-        given = pixels_of(batch, self._preprocessing).astype(np.float32) if self._takes_pixels else batch
+        images = pixels_of(batch, self._preprocessing).astype(np.float32) if self._takes_pixels else batch
         try:
-            found = self._evaluator.run({self._evaluator.inputs[0]: given})
+            outputs = self._evaluator.run({self._evaluator.inputs[0]: images})
         except ValueError as error:
             raise EngineError(f"{self._path}: cannot be run ({error})", "export it again") from error
-        return {self._output: np.asarray(found[self._output], np.float32)}
+        return {self._output: np.asarray(outputs[self._output], np.float32)}
 
     def close(self) -> None:
         self.__dict__.pop("_evaluator", None)
@@ -101,12 +101,12 @@ def check_interface(package: Package, bundle: Bundle) -> None:
         )
     if manifest.output.name not in program.outputs:
         raise PackageError(f"it is the package of another network: it gives no {manifest.output.name!r}")
-    given = next(
+    result = next(
         (kind.shape for op in program.operations for name, kind in op.outputs if name == manifest.output.name), ()
     )
-    if given[1:] != manifest.output.shape[1:]:
+    if result[1:] != manifest.output.shape[1:]:
         raise PackageError(
-            f"it is the package of another network: it gives {given}, the manifest says {manifest.output.shape}"
+            f"it is the package of another network: it gives {result}, the manifest says {manifest.output.shape}"
         )
 
 
@@ -122,8 +122,7 @@ def _taken(package: Package) -> set[tuple[int | None, ...]]:
 
 def fitting(batch: NDArray[np.float32], channels: int, sizes: tuple[tuple[int, int], ...]) -> tuple[int | None, ...]:
     """Channels, height and width of the listed size that a batch has; of the first where it has none of them."""
-    given = batch.shape[2:]
-    return (channels, *next((size for size in sizes if size == given), sizes[0]))
+    return (channels, *(batch.shape[2:] if batch.shape[2:] in sizes else sizes[0]))
 
 
 def check_weights(package: Package, bundle: Bundle) -> None:

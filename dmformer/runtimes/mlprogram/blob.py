@@ -7,6 +7,7 @@ u32 type, u64 bytes, u64 offset of the data), and the data, everything aligned t
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from pathlib import Path
@@ -66,13 +67,11 @@ class Blob:
         if start + size > end:
             raise ValueError(f"{self._name} ends at {end}, within the tensor at offset {offset}")
         shape = closed(kind)
-        expected = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind.dtype).itemsize
+        expected = math.prod(shape) * np.dtype(kind.dtype).itemsize
         if TYPES.get(number) != kind.dtype or size != expected:
             raise ValueError(f"{self._name} holds another tensor at offset {offset} than the program expects")
-        found = np.frombuffer(
-            self._data, np.dtype(kind.dtype).newbyteorder("<"), expected // np.dtype(kind.dtype).itemsize, start
-        )
-        return found.astype(kind.dtype).reshape(shape)
+        values = np.frombuffer(self._data, np.dtype(kind.dtype).newbyteorder("<"), math.prod(shape), start)
+        return values.astype(kind.dtype).reshape(shape)
 
     def close(self) -> None:
         self._data.close()

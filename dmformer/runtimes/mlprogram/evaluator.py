@@ -76,9 +76,11 @@ class Evaluator:
         Raises:
             ValueError: Shapes that do not go together; the message names the operation.
         """
-        named = zip((node.name for node in self._session.get_inputs()), self.inputs, strict=True)
+        nodes = [node.name for node in self._session.get_inputs()]
         try:
-            results = self._session.run(None, {name: feeds[given] for name, given in named})
+            results = self._session.run(
+                None, {node: feeds[name] for node, name in zip(nodes, self.inputs, strict=True)}
+            )
         except Exception as error:
             raise ValueError(short_reason(error)) from error
         return dict(zip(self.outputs, results, strict=True))

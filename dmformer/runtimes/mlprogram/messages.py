@@ -6,6 +6,7 @@ coremltools (mlmodel/format). Unknown fields are skipped, as protobuf asks for; 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +73,6 @@ class Operation:
 class Program:
     """The main function of an ML Program: inputs with their types, operations in order, names of the outputs."""
 
-    opset: str
     inputs: dict[str, Type]
     operations: tuple[Operation, ...]
     outputs: tuple[str, ...]
@@ -80,7 +80,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Feature:
-    """An input or output as an application sees it.
+    """An input as an application sees it.
 
     Attributes:
         name: Its name.
@@ -103,14 +103,13 @@ class Model:
 
     Attributes:
         version: The specification's version: 6 is iOS 15, 7 iOS 16, 8 iOS 17, 9 iOS 18.
-        inputs: As an application sees them; likewise `outputs`.
+        inputs: As an application sees them.
         metadata: The user-defined metadata.
         program: The ML Program.
     """
 
     version: int
     inputs: tuple[Feature, ...]
-    outputs: tuple[Feature, ...]
     metadata: dict[str, str]
     program: Program
 
@@ -134,7 +133,6 @@ def read_model(data: bytes) -> Model:
     return Model(
         version=model.integer(1),
         inputs=tuple(map(_feature, description.messages(1))),
-        outputs=tuple(map(_feature, description.messages(10))),
         metadata={entry.text(1): entry.text(2) for entry in metadata.messages(100)},
         program=_program(body),
     )
@@ -173,7 +171,6 @@ def _program(message: Message) -> Program:
         raise ValueError(f"the ML Program has no block for its opset {opset!r}")
     block = blocks[opset]
     return Program(
-        opset=opset,
         inputs=dict(map(_named, main.messages(1))),
         operations=tuple(map(_operation, block.messages(3))),
         outputs=tuple(name.decode() for name in block.all(2)),
@@ -241,13 +238,13 @@ def _value(message: Message) -> Value:
 
 def _texts(items: Message) -> tuple[str, ...]:
     """A list of classes; numbers become text."""
-    found = []
+    texts = []
     for message in items.messages(1):
         content = _value(message).content
         if isinstance(content, BlobReference | tuple):
             raise ValueError("a list holds something else than texts and numbers")  # noqa: TRY004 - as above
-        found.append(content if isinstance(content, str) else str(content.item()))
-    return tuple(found)
+        texts.append(content if isinstance(content, str) else str(content.item()))
+    return tuple(texts)
 
 
 def _tensor(message: Message, kind: Type) -> Content:
@@ -255,8 +252,7 @@ def _tensor(message: Message, kind: Type) -> Content:
         inner = message.message(4)
         texts = [text.decode() for text in inner.all(1)] if inner else []
         return texts[0] if len(texts) == 1 and kind.shape == () else tuple(texts)
-    found = _flat(message, kind.dtype)
-    return shaped(found, kind)
+    return _flat(message, kind.dtype).reshape(closed(kind))
 
 
 def _flat(message: Message, dtype: str) -> NDArray[np.generic]:
@@ -267,20 +263,11 @@ def _flat(message: Message, dtype: str) -> NDArray[np.generic]:
         return np.frombuffer(b"".join(doubles.all(1)), "<f8").astype(dtype)
     if raw is not None:
         return np.frombuffer(b"".join(raw.all(1)), np.dtype(dtype).newbyteorder("<")).astype(dtype)
-    for given in (integers, longs, booleans):
-        if given is not None:
+    for numbers in (integers, longs, booleans):
+        if numbers is not None:
             # Negative numbers are written as unsigned ones of 64 bits.
-            return np.array(given.integers(1), np.uint64).astype(np.int64).astype(dtype)
+            return np.array(numbers.integers(1), np.uint64).astype(np.int64).astype(dtype)
     return np.zeros(0, dtype)
-
-
-def shaped(flat: NDArray[np.generic], kind: Type) -> NDArray[np.generic]:
-    """An array of the type's shape.
-
-    Raises:
-        ValueError: It holds another number of values, or the type's shape is open.
-    """
-    return flat.reshape(closed(kind))
 
 
 def closed(kind: Type) -> tuple[int, ...]:
@@ -292,9 +279,7 @@ def closed(kind: Type) -> tuple[int, ...]:
     sides = tuple(side for side in kind.shape if side is not None)
     if len(sides) != len(kind.shape):
         raise ValueError("a constant has an open dimension")
-    count = 1
-    for side in sides:
-        count *= side
+    count = math.prod(sides)
     if count > MAX_ELEMENTS:
         raise ValueError(f"a constant has {count} values")
     return sides

@@ -96,15 +96,15 @@ def _inside(name: str) -> str:
 def _constants(model: Model, directory: Path) -> dict[BlobReference, np.ndarray]:
     """All constants that lie in weight files, each file opened once."""
     blobs: dict[str, Blob] = {}
-    found: dict[BlobReference, np.ndarray] = {}
+    constants: dict[BlobReference, np.ndarray] = {}
     try:
         for value in _values(model):
             place = value.content
-            if not isinstance(place, BlobReference) or place in found:
+            if not isinstance(place, BlobReference) or place in constants:
                 continue
             if place.file not in blobs:
                 blobs[place.file] = Blob(directory / _inside(place.file.removeprefix(MODEL_PATH)))
-            found[place] = blobs[place.file].read(place.offset, value.type)
+            constants[place] = blobs[place.file].read(place.offset, value.type)
     except FileNotFoundError as error:
         raise PackageError(f"the weight file {Path(str(error.filename)).name} is missing") from error
     except PackageError:
@@ -114,7 +114,7 @@ def _constants(model: Model, directory: Path) -> dict[BlobReference, np.ndarray]
     finally:
         for blob in blobs.values():
             blob.close()
-    return found
+    return constants
 
 
 def _values(model: Model) -> list[Value]:

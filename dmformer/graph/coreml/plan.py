@@ -97,14 +97,14 @@ class PackageRequest(Strict):
     metadata: dict[str, str] = Field(default_factory=dict)
 
 
-def make_plan(**given: object) -> PackagePlan:
+def make_plan(**options: object) -> PackagePlan:
     """A plan; None and what is missing stand for the default.
 
     Raises:
         UsageError: A value that is not possible.
     """
     try:
-        return PackagePlan.model_validate({name: value for name, value in given.items() if value is not None})
+        return PackagePlan.model_validate({name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])).replace("_", "-")
@@ -146,7 +146,7 @@ def deployment_target(plan: PackagePlan, precision: str) -> tuple[Target, str | 
     """
     kind = plan.int8 if precision == "int8" else "float"
     needed = NEEDED[kind]
-    asked = plan.deployment_target or needed
-    if TARGETS.index(asked) >= TARGETS.index(needed):
-        return asked, None
-    return needed, f"{kind} needs the operators of {needed}: the deployment target is raised from {asked}"
+    target = plan.deployment_target or needed
+    if TARGETS.index(target) >= TARGETS.index(needed):
+        return target, None
+    return needed, f"{kind} needs the operators of {needed}: the deployment target is raised from {target}"
