@@ -23,7 +23,7 @@ def show(document: Document) -> None:
     settings, machine = document.settings, document.environment
     out.print()
     out.print(f"[bold]{escaped(settings.scenario)}[/bold]: {escaped(settings.boundary_text)}")
-    models = ", ".join(dict.fromkeys(found.model for found in document.results))
+    models = ", ".join(dict.fromkeys(result.model for result in document.results))
     out.print(f"{escaped(models)} on {escaped(machine.cpu)}, {machine.cores:d} cores")
     out.print(
         f"threads: {escaped(str(settings.threads or 'the runtime chooses'))}; "
@@ -31,9 +31,9 @@ def show(document: Document) -> None:
     )
     for grid in (latency_table(document), speed_table(document), start_table(document)):
         out.print(grid)
-    for found in document.results:
-        if found.layers:
-            out.print(parts_table(found.name, found.layers))
+    for result in document.results:
+        if result.layers:
+            out.print(parts_table(result.name, result.layers))
     names = short_names(document.results)
     print_lines(tuple(f"{names[r.name]}: {note}" for r in document.results for note in r.notes), "[yellow]![/yellow]")
     print_lines(document.warnings, "[yellow]![/yellow]")
@@ -58,9 +58,9 @@ def latency_table(document: Document) -> object:
     """The distribution of a call's time."""
     names = short_names(document.results)
     grid = named(names, "Latency, ms", "Candidate", ">p50", ">p90", ">p95", ">p99", ">mean", ">std", ">CV", ">Samples")
-    for found in document.results:
-        times = (found.p50_ms, found.p90_ms, found.p95_ms, found.p99_ms, found.mean_ms, found.std_ms)
-        grid.add_row(escaped(names[found.name]), *map(digits, times), f"{found.cv:.1%}", f"{found.samples:d}")
+    for result in document.results:
+        times = (result.p50_ms, result.p90_ms, result.p95_ms, result.p99_ms, result.mean_ms, result.std_ms)
+        grid.add_row(escaped(names[result.name]), *map(digits, times), f"{result.cv:.1%}", f"{result.samples:d}")
     return grid
 
 
@@ -68,13 +68,13 @@ def speed_table(document: Document) -> object:
     """Throughput and speed-up."""
     names = short_names(document.results)
     grid = named(names, None, "Candidate", "executes", ">Throughput img/s", ">Speed-up", ">99 % interval")
-    for found in document.results:
-        interval = found.speedup_ci
+    for result in document.results:
+        interval = result.speedup_ci
         grid.add_row(
-            escaped(names[found.name]),
-            escaped(found.executes),
-            f"{found.throughput_ips:.1f}",
-            f"[bold]{escaped(found.versus)}[/bold]" if found.speedup else escaped(found.versus),
+            escaped(names[result.name]),
+            escaped(result.executes),
+            f"{result.throughput_ips:.1f}",
+            f"[bold]{escaped(result.versus)}[/bold]" if result.speedup else escaped(result.versus),
             f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
         )
     return grid
@@ -88,14 +88,14 @@ def start_table(document: Document) -> object:
     grid = named(
         names, None, "Candidate", ">Import ms", ">Compile ms", ">First inference ms", ">Peak memory MiB", ">Engine"
     )  # fmt: skip
-    for found in document.results:
+    for result in document.results:
         grid.add_row(
-            escaped(names[found.name]),
-            f"{found.import_ms:.0f}",
-            f"{found.compile_ms:.0f}",
-            f"{found.first_ms:.1f}",
-            number(found.peak_rss_mb, "{:.0f}"),
-            size_text(found.engine_bytes) if found.engine_bytes else "-",
+            escaped(names[result.name]),
+            f"{result.import_ms:.0f}",
+            f"{result.compile_ms:.0f}",
+            f"{result.first_ms:.1f}",
+            number(result.peak_rss_mb, "{:.0f}"),
+            size_text(result.engine_bytes) if result.engine_bytes else "-",
         )
     return grid
 

@@ -54,16 +54,16 @@ def embed(bundle: Bundle, language: str, output: Path, force: bool = False) -> P
         BundleError: The golden samples are damaged.
         OutputError: ``output`` exists, or cannot be written.
     """
-    chosen = get_language(language)
-    check_target(bundle, chosen)
-    check_engine(bundle, chosen)
+    writer = get_language(language)
+    check_target(bundle, writer)
+    check_engine(bundle, writer)
     with staged(output, force, PROJECT) as staging:
-        files = project_files(bundle, chosen)
+        files = project_files(bundle, writer)
         for name, content in files.items():
             _write(staging.directory / name, content)
         size = sum((staging.directory / name).stat().st_size for name in files)
         path = staging.publish()
-    return Project(path, chosen.name, bundle.manifest.target, chosen.steps(bundle), len(files), size)
+    return Project(path, writer.name, bundle.manifest.target, writer.steps(bundle), len(files), size)
 
 
 def check_target(bundle: Bundle, language: Language) -> None:
@@ -93,7 +93,7 @@ def project_files(bundle: Bundle, language: Language) -> dict[str, Content]:
 
 def engine_files(bundle: Bundle) -> Mapping[str, Path]:
     """The files that the runtime opens, by their path in the bundle."""
-    return {name: bundle.path / name for name in bundle.roles}
+    return {name: bundle.path / name for name, role in bundle.roles.items() if role != "plan"}
 
 
 def _mark(bundle: Bundle, language: Language, files: list[str]) -> bytes:

@@ -62,15 +62,15 @@ class LayerErrors:
 
 def tap_points(config: ModelConfig) -> list[str]:
     """Nodes of the exported graph whose tensors mean the same in every engine, in the order of the network."""
-    found = ["stem.conv3"]
+    nodes = ["stem.conv3"]
     for stage in range(STAGES):
         if stage:
-            found.append(f"downsamples.{stage - 1}")
+            nodes.append(f"downsamples.{stage - 1}")
         for index in range(config.depths[stage]):
             block = f"stages.{stage}.{index}"
             inner = ("dma.expand", "dma.relu", "dma.fuse", "dma.gate.sigmoid", "ffn.conv2", "add.1")
-            found += [f"{block}.{name}" for name in inner]
-    return [*found, "head"]
+            nodes += [f"{block}.{name}" for name in inner]
+    return [*nodes, "head"]
 
 
 def is_stream(node: str) -> bool:
@@ -92,10 +92,10 @@ def layer_errors(
     """
     sums: dict[str, Sums] = {}
     for index in range(len(tensors)):
-        right, found = reference(tensors[index : index + 1]), engine(tensors[index : index + 1])
+        right, outputs = reference(tensors[index : index + 1]), engine(tensors[index : index + 1])
         for node in nodes:
-            if node in right and node in found and right[node].shape == found[node].shape:
-                sums[node] = sums.get(node, 0.0) + products(right[node], found[node])
+            if node in right and node in outputs and right[node].shape == outputs[node].shape:
+                sums[node] = sums.get(node, 0.0) + products(right[node], outputs[node])
     layers = tuple(
         LayerError(node, part_of(node), ratio_db(*energies(sums[node], not node.endswith(OWN_SCALE))))
         for node in nodes
@@ -104,14 +104,14 @@ def layer_errors(
     return LayerErrors(name, layers, first_jump(layers))
 
 
-def products(right: NDArray[np.float32], found: NDArray[np.float32]) -> Sums:
-    """Sums over all positions of each channel: right squared, right times found, found squared; ``[3, C]``.
+def products(right: NDArray[np.float32], outputs: NDArray[np.float32]) -> Sums:
+    """Sums over all positions of each channel: right squared, right times outputs, outputs squared; ``[3, C]``.
 
     Args:
         right: ``[1, C, ...]``.
-        found: The same shape.
+        outputs: The same shape.
     """
-    signal, other = (side.astype(np.float64).reshape(side.shape[1], -1) for side in (right, found))
+    signal, other = (side.astype(np.float64).reshape(side.shape[1], -1) for side in (right, outputs))
     return np.stack([(signal * signal).sum(1), (signal * other).sum(1), (other * other).sum(1)])
 
 
@@ -145,8 +145,8 @@ def first_jump(layers: Sequence[LayerError]) -> str | None:
 
 def by_part(layers: Sequence[LayerError]) -> dict[str, float | None]:
     """The worst ratio of each part, in the order of the network; None where all of its tensors are equal."""
-    found: dict[str, float | None] = {}
+    worst: dict[str, float | None] = {}
     for layer in layers:
-        known = [value for value in (found.get(layer.part), layer.sqnr_db) if value is not None]
-        found[layer.part] = min(known) if known else None
-    return found
+        known = [value for value in (worst.get(layer.part), layer.sqnr_db) if value is not None]
+        worst[layer.part] = min(known) if known else None
+    return worst

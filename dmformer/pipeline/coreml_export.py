@@ -20,7 +20,7 @@ from dmformer.graph.coreml.plan import (
 from dmformer.pipeline.coreml_sizes import with_sizes
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
-from dmformer.pipeline.option_groups import chosen
+from dmformer.pipeline.option_groups import non_defaults
 from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
@@ -52,7 +52,7 @@ def plan_for(options: ExportOptions) -> PackagePlan:
         UsageError: It cannot be built so.
     """
     batches = tuple(sorted({*OPEN_BATCHES, options.batch})) if options.dynamic else (options.batch,)
-    return make_plan(batches=batches, **chosen(options.coreml))
+    return make_plan(batches=batches, **non_defaults(options.coreml))
 
 
 class CoreMlMaker(Maker):
@@ -169,14 +169,14 @@ def quantized_material(
     from dmformer.graph.coreml.network import weights_of
     from dmformer.graph.qdq.coreml import activation_stats
     from dmformer.graph.qdq.sites import groups_of
-    from dmformer.pipeline.int8_export import workshop_for
+    from dmformer.pipeline.int8_export import int8_graphs
 
-    workshop = workshop_for(TARGET, prepared, options)
-    int8, maker = workshop.planned, workshop.quantizer
+    graphs = int8_graphs(TARGET, prepared, options)
+    int8, quantizer = graphs.planned, graphs.quantizer
     corrected = correct_biases(
-        maker.balanced, maker.emit(int8), int8, workshop.calibration.images.batches, progress=progress
+        quantizer.balanced, quantizer.emit(int8), int8, graphs.calibration.images.batches, progress=progress
     )
-    stats = activation_stats(corrected, maker.ranges.spans(), int8)
+    stats = activation_stats(corrected, quantizer.ranges.spans(), int8)
     ranges = {layer: (span["rmin"], span["rmax"]) for layer, span in stats.items()}
     groups = {group: "int8" if group in int8 else "float" for group in groups_of(corrected)}
     return weights_of(corrected, prepared.checkpoint.config), layers_in(corrected, int8), ranges, groups

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmformer.bundle import Bundle
+from dmformer.bundle import Bundle, assemble
+from dmformer.calibration.plan import PrecisionPlan, plan_from_groups, save_plan
 from dmformer.data.dataset import iterate_batches
 from dmformer.errors import UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.manifest import Proof, Tolerance
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, publish
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, SearchImages, Workshop
+from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, Int8Graphs, SearchImages
 from dmformer.pipeline.verdict import accuracy_words, judge_int8
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dmformer.pipeline.quantizing import Quantized
 
 HALF = 0.5
+PLAN_FILE = "plan.json"
 
 
 def make_int8(
@@ -39,32 +41,34 @@ def make_int8(
         UsageError: There is no INT8 for this target, or the plan does not fit the model.
         DmformerError: See `dmformer.errors`.
     """
-    workshop = workshop_for(target, prepared, options)
-    groups = workshop.planned
+    int8 = int8_graphs(target, prepared, options)
+    groups = int8.planned
     with staged(destination, options.force) as staging:
-        quantized = workshop.make(groups, progress)
+        quantized = int8.make(groups, progress)
         bundle, proof = build_and_verify(
             target, quantized.graph, quantized.groups, staging, prepared, options, progress
         )
         if not proof.passed and options.int8.plan is None:
-            quantized, bundle, proof = mend(workshop, quantized, bundle, proof, staging, prepared, options, progress)
+            quantized, bundle, proof = search_again(
+                int8, quantized, bundle, proof, staging, prepared, options, progress
+            )
         largest = max(proof.comparisons, key=lambda comparison: comparison.images)
-        sample = np.resize(prepared.golden.tensors, (workshop.batch or 1, *prepared.golden.tensors.shape[1:]))
-        verdict = judge_int8(target, quantized, prepared.graph, sample, accuracy_words(largest, workshop.task.headline))
+        sample = np.resize(prepared.golden.tensors, (int8.batch or 1, *prepared.golden.tensors.shape[1:]))
+        verdict = judge_int8(target, quantized, prepared.graph, sample, accuracy_words(largest, int8.task.headline))
         return replace(publish(staging, bundle, proof), verdict=verdict)
 
 
-def workshop_for(target: str, prepared: Prepared, options: ExportOptions) -> Workshop:
+def int8_graphs(target: str, prepared: Prepared, options: ExportOptions) -> Int8Graphs:
     """Where INT8 graphs for one target are made; `prepared` must be calibrated."""
     if prepared.calibration is None:
         raise UsageError("INT8 needs calibrated ranges", "give --calibration")
     batch = None if options.dynamic else options.batch
     config = prepared.checkpoint.config
-    return Workshop(target, prepared.graph, prepared.calibration, options.int8, batch, config.task, config.classes)
+    return Int8Graphs(target, prepared.graph, prepared.calibration, options.int8, batch, config.task, config.classes)
 
 
-def mend(
-    workshop: Workshop,
+def search_again(
+    int8: Int8Graphs,
     quantized: Quantized,
     bundle: Bundle,
     proof: Proof,
@@ -74,15 +78,21 @@ def mend(
     progress: Progress,
 ) -> tuple[Quantized, Bundle, Proof]:
     """Searches a plan that holds the floor and builds it; gives back what there was where there is none."""
-    progress.say(f"{workshop.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
+    progress.say(f"{int8.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
     try:
-        groups = workshop.search(search_images(prepared), stricter(options.required()), progress)
+        groups = int8.search(search_images(prepared), stricter(options.required()), progress)
     except UsageError as error:
         progress.say(error.message)
         return quantized, bundle, proof
-    better = workshop.make(groups, progress)
-    rebuilt = build_and_verify(workshop.target, better.graph, better.groups, staging, prepared, options, progress)
-    return better, *rebuilt
+    better = int8.make(groups, progress)
+    rebuilt, proof = build_and_verify(int8.target, better.graph, better.groups, staging, prepared, options, progress)
+    return better, with_plan(rebuilt, plan_from_groups(int8.model, groups)), proof
+
+
+def with_plan(bundle: Bundle, plan: PrecisionPlan) -> Bundle:
+    """The bundle with the plan that was searched for it, which ``export --plan`` takes."""
+    save_plan(plan, bundle.path / PLAN_FILE)
+    return assemble(bundle.path, bundle.manifest, bundle.golden(), bundle.roles | {PLAN_FILE: "plan"})
 
 
 def stricter(tolerance: Tolerance) -> Tolerance:

@@ -157,7 +157,7 @@ class EngineOptions:
 
     def plan(self) -> dict[str, Any]:
         """What was asked for, as fields of `dmformer.runtimes.tensorrt.plan.BuildPlan`."""
-        return {name: value for name, value in chosen(self).items() if name != "timing_cache"}
+        return {name: value for name, value in non_defaults(self).items() if name != "timing_cache"}
 
 
 def _coreml(flags: str, words: str, default: str | None = None, parse: Callable[[str], Any] | None = None) -> Option:
@@ -251,7 +251,7 @@ class ToleranceOptions:
         )
 
 
-def chosen(group: Any) -> dict[str, Any]:
+def non_defaults(group: Any) -> dict[str, Any]:
     """The fields of a group that are not their defaults."""
     values = {entry.name: getattr(group, entry.name) for entry in fields(group)}
     return {entry.name: values[entry.name] for entry in fields(group) if values[entry.name] != entry.default}

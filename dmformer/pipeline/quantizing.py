@@ -60,7 +60,7 @@ class Quantized:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class Int8Graphs:
     """Makes INT8 graphs of one model for one target.
 
     Attributes:

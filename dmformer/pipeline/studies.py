@@ -12,7 +12,7 @@ from dmformer.calibration.sensitivity import Sensitivity
 from dmformer.documents import Document, schema
 from dmformer.files import check_output
 from dmformer.pipeline.export import check_options, prepare
-from dmformer.pipeline.int8_export import search_images, workshop_for
+from dmformer.pipeline.int8_export import int8_graphs, search_images
 from dmformer.pipeline.making import Prepared
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.requests import CalibrateOptions
@@ -94,8 +94,8 @@ def study_sensitivity(
     """
 
     def study(prepared: Prepared) -> list[Sensitivity]:
-        workshop = workshop_for(options.targets[0], prepared, options)
-        return workshop.sensitivities(search_images(prepared), granularity, progress)
+        int8 = int8_graphs(options.targets[0], prepared, options)
+        return int8.sensitivities(search_images(prepared), granularity, progress)
 
     return _with_prepared(weights, options, progress, study)
 

@@ -43,20 +43,20 @@ def typed_graphs(target: str, prepared: Prepared, options: ExportOptions, progre
     if prepared.calibration is None:
         return TypedGraphs(_typed(prepared.graph, prepared, options, progress), {})
     from dmformer.graph.qdq.sites import groups_of
-    from dmformer.pipeline.int8_export import workshop_for
+    from dmformer.pipeline.int8_export import int8_graphs
 
-    workshop = workshop_for(target, prepared, options)
+    int8 = int8_graphs(target, prepared, options)
 
     def quantized(groups: Collection[str]) -> tuple[onnx.ModelProto, dict[str, str]]:
-        int8 = workshop.make(groups, progress)
-        return _typed(int8.graph, prepared, options, progress), int8.groups
+        result = int8.make(groups, progress)
+        return _typed(result.graph, prepared, options, progress), result.groups
 
-    model, groups = quantized(workshop.planned)
+    model, groups = quantized(int8.planned)
     levels = {group for group in groups_of(prepared.graph) if is_level(group)}
     # Somebody's own plan has decided about the levels.
-    if options.int8.plan is not None or workshop.planned & levels:
+    if options.int8.plan is not None or int8.planned & levels:
         return TypedGraphs(model, groups)
-    return TypedGraphs(model, groups, quantized(workshop.planned | levels)[0])
+    return TypedGraphs(model, groups, quantized(int8.planned | levels)[0])
 
 
 def _typed(graph: onnx.ModelProto, prepared: Prepared, options: ExportOptions, progress: Progress) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmformer.errors import UsageError
-from dmformer.pipeline.option_groups import PreprocessingOptions, Size, WeightsOptions, chosen
+from dmformer.pipeline.option_groups import PreprocessingOptions, Size, WeightsOptions, non_defaults
 from dmformer.pipeline.options import ExportOptions
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def with_preprocessing(
     Raises:
         UsageError: A value is not possible, or there is no weights file that it could describe.
     """
-    wanted = chosen(options)
+    wanted = non_defaults(options)
     if not wanted:
         return checkpoint
     if checkpoint is None:

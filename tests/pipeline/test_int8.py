@@ -139,6 +139,10 @@ def test_a_broken_floor_puts_layers_back_to_float(weights: Path, noise: Path, la
     assert better.proof.passed, better.proof.failures
     before, after = (outcome.bundle.manifest.precision.groups for outcome in (plain, better))
     assert list(before.values()).count("float") < list(after.values()).count("float")
+    plan = better.bundle.path / "plan.json"
+    assert Bundle.load(better.bundle.path).manifest.files["plan.json"].role == "plan"
+    again = export_bundles(weights, with_int8(options(tmp_path / "3", noise, data=labelled), plan=plan))[0]
+    assert again.bundle.manifest.precision.groups == after, "the plan that was searched is given back"
 
 
 def test_a_floor_that_nothing_holds_is_rejected(weights: Path, images: Path, tmp_path: Path) -> None:

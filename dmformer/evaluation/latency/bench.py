@@ -80,10 +80,10 @@ def bench(
 
 def references_of(candidates: list[Candidate]) -> dict[tuple[str, int], Candidate]:
     """The reference of each family and batch size: PyTorch where it takes part, else the first candidate."""
-    found: dict[tuple[str, int], Candidate] = {}
+    launch: dict[tuple[str, int], Candidate] = {}
     for candidate in sorted(candidates, key=lambda c: c.kind == "bundle"):
-        found.setdefault((candidate.family, candidate.batch), candidate)
-    return found
+        launch.setdefault((candidate.family, candidate.batch), candidate)
+    return launch
 
 
 def result(
@@ -136,10 +136,10 @@ def notes_on(candidate: Candidate, evaluated: bool, precision: PrecisionRecord) 
 
 def latencies(launches: list[Launch], batch: int, settings: Settings) -> dict[str, Any]:
     """The figures that come from the calls of all launches."""
-    slices = [times for found in launches for times in found.times_ms()]
+    slices = [times for launch in launches for times in launch.times_ms()]
     times = np.concatenate(slices)
-    wall_ns = sum(taken["wall_ns"] for found in launches for taken in found.slices)
-    late = sum(taken["late"] for found in launches for taken in found.slices)
+    wall_ns = sum(taken["wall_ns"] for launch in launches for taken in launch.slices)
+    late = sum(taken["late"] for launch in launches for taken in launch.slices)
     edges, counts = statistics.histogram(times)
     return {
         "samples": len(times),
@@ -152,7 +152,7 @@ def latencies(launches: list[Launch], batch: int, settings: Settings) -> dict[st
         "min_ms": float(times.min()),
         "cv": statistics.variation(np.array([np.median(part) for part in slices])),
         "throughput_ips": len(times) * batch / (wall_ns / 1e9),
-        "slices_ms": tuple(tuple(float(np.median(part)) for part in found.times_ms()) for found in launches),
+        "slices_ms": tuple(tuple(float(np.median(part)) for part in launch.times_ms()) for launch in launches),
         "histogram": Histogram(edges_ms=tuple(edges), counts=tuple(counts)),
         "late_frames": late / len(times) if settings.fps is not None else None,
     }
@@ -162,17 +162,17 @@ def beginnings(launches: list[Launch]) -> dict[str, Any]:
     """The figures of starting: medians over the launches; memory is the largest."""
 
     def median(key: str) -> float:
-        return float(means.median(found.opened[key] for found in launches))
+        return float(means.median(launch.opened[key] for launch in launches))
 
     base = launches[0].opened["base_rss_mb"]
-    peaks = [found.ended["peak_rss_mb"] for found in launches if found.ended["peak_rss_mb"] is not None]
+    peaks = [launch.ended["peak_rss_mb"] for launch in launches if launch.ended["peak_rss_mb"] is not None]
     return {
         "import_ms": median("import_ms"),
         "compile_ms": median("compile_ms"),
-        "load_ms": means.median(found.opened["import_ms"] + found.opened["compile_ms"] for found in launches),
+        "load_ms": means.median(launch.opened["import_ms"] + launch.opened["compile_ms"] for launch in launches),
         "first_ms": median("first_ms"),
-        "warmup_ms": means.median(found.warmed["seconds"] * 1e3 for found in launches),
-        "warmed_up": all(found.warmed["stable"] for found in launches),
+        "warmup_ms": means.median(launch.warmed["seconds"] * 1e3 for launch in launches),
+        "warmed_up": all(launch.warmed["stable"] for launch in launches),
         "peak_rss_mb": max(peaks) if peaks else None,
         "base_rss_mb": base,
     }
@@ -189,9 +189,9 @@ def speedup(reference: list[Launch], candidate: list[Launch]) -> tuple[float, fl
 def slice_costs(launches: list[Launch]) -> statistics.Times:
     """Milliseconds that one call costs, ``[launches, rounds]``: the median, divided by the calls under way at once."""
     rows = []
-    for found in launches:
-        medians = [float(np.median(times)) for times in found.times_ms()]
-        at_once = [max(1.0, sum(t["calls_ns"]) / t["wall_ns"]) for t in found.slices]
+    for launch in launches:
+        medians = [float(np.median(times)) for times in launch.times_ms()]
+        at_once = [max(1.0, sum(t["calls_ns"]) / t["wall_ns"]) for t in launch.slices]
         rows.append([median / streams for median, streams in zip(medians, at_once, strict=True)])
     return np.array(rows)
 
@@ -219,24 +219,24 @@ def with_layers(
     notes: list[str] = []
     completed = []
     pairs = list(zip(results, candidates, strict=True))
-    for found, candidate in progress.track(pairs, "asking the runtimes where the time goes", len(pairs)):
+    for result, candidate in progress.track(pairs, "asking the runtimes where the time goes", len(pairs)):
         if candidate.kind != "bundle":
-            completed.append(found)
+            completed.append(result)
             continue
         try:
             with start_worker(candidate, settings) as worker:
-                if found.target not in peaks:
-                    peaks[found.target] = Peaks(target=found.target, **worker.ask("peaks"))
+                if result.target not in peaks:
+                    peaks[result.target] = Peaks(target=result.target, **worker.ask("peaks"))
                 config = bundles[candidate.bundle].manifest.source.config
-                layers = placed(Layers(**worker.ask("layers")), found, config, peaks[found.target])
-            completed.append(found.model_copy(update={"layers": layers}))
+                layers = placed(Layers(**worker.ask("layers")), result, config, peaks[result.target])
+            completed.append(result.model_copy(update={"layers": layers}))
             if any((part.of_compute or 0) > IMPOSSIBLE for part in layers.parts):
                 notes.append(
                     f"{candidate.name}: faster than the peak that was measured: the machine was busy meanwhile"
                 )
         except EngineError as error:
             notes.append(f"{candidate.name}: no breakdown by part: {error.message}")
-            completed.append(found)
+            completed.append(result)
     return completed, list(peaks.values()), notes
 
 

@@ -46,8 +46,8 @@ def bundles_among(paths: list[Path]) -> tuple[list[Path], list[str]]:
     A path where nothing is, and one with a manifest, whatever is wrong with it, count as bundles: loading them tells.
     So do all where there would be nothing left.
     """
-    found = [path for path in paths if not path.exists() or (path / MANIFEST_FILE).is_file()] or paths
-    return found, [f"{plain(path.name)}: left out, it is no bundle" for path in paths if path not in found]
+    bundles = [path for path in paths if not path.exists() or (path / MANIFEST_FILE).is_file()] or paths
+    return bundles, [f"{plain(path.name)}: left out, it is no bundle" for path in paths if path not in bundles]
 
 
 def runnable(bundles: list[Bundle]) -> tuple[list[Bundle], list[str]]:
@@ -87,7 +87,7 @@ def candidates_of(bundles: list[Bundle], batches: list[int]) -> list[Candidate]:
         EngineError: A bundle that cannot be right on this machine.
         MissingBackendError: A runtime that is not installed.
     """
-    found = []
+    candidates = []
     for bundle in bundles:
         fits_here(bundle)
         fixed = bundle.manifest.input.shape[0]
@@ -97,8 +97,8 @@ def candidates_of(bundles: list[Bundle], batches: list[int]) -> list[Candidate]:
                     f"{bundle.path}: takes batches of {fixed}, not of {batch}",
                     f"export it with --batch {batch} or --dynamic",
                 )
-            found.append(Candidate(bundle.path.name, "bundle", str(bundle.path), batch, family=family_of(bundle)))
-    return with_unique_names(found)
+            candidates.append(Candidate(bundle.path.name, "bundle", str(bundle.path), batch, family=family_of(bundle)))
+    return with_unique_names(candidates)
 
 
 def family_of(bundle: Bundle) -> str:

@@ -81,8 +81,8 @@ def compare_documents(before: Document, after: Document, tolerance: float, max_d
             raise UsageError(
                 f"the reports were not taken alike: {name} is {old} in one, {new} in the other", "measure again"
             )
-    later = {key_of(found): found for found in after.results}
-    pairs = [(found, later[key_of(found)]) for found in before.results if key_of(found) in later]
+    later = {key_of(result): result for result in after.results}
+    pairs = [(result, later[key_of(result)]) for result in before.results if key_of(result) in later]
     if not pairs:
         raise UsageError("the reports have no candidate in common", "candidates are matched by name and batch size")
     changes = tuple(change(old, new, tolerance, max_drop) for old, new in pairs)
@@ -90,9 +90,9 @@ def compare_documents(before: Document, after: Document, tolerance: float, max_d
     return Comparison(passed=not any(change.failed for change in changes), changes=changes, notes=said)
 
 
-def key_of(found: Result) -> tuple[str, int]:
+def key_of(result: Result) -> tuple[str, int]:
     """What makes two results the same candidate."""
-    return found.name, found.batch
+    return result.name, result.batch
 
 
 def change(old: Result, new: Result, tolerance: float, max_drop: float) -> Change:
@@ -145,10 +145,10 @@ def _on_the_same_set(old: Result, new: Result) -> tuple[Accuracy | None, Accurac
     return old.accuracy, new.accuracy
 
 
-def slices_of(found: Result) -> Times:
+def slices_of(result: Result) -> Times:
     """Milliseconds of each slice, ``[launches, rounds]``."""
-    shortest = min(len(launch) for launch in found.slices_ms)
-    return np.array([launch[:shortest] for launch in found.slices_ms])
+    shortest = min(len(launch) for launch in result.slices_ms)
+    return np.array([launch[:shortest] for launch in result.slices_ms])
 
 
 def notes(before: Document, after: Document, common: set[tuple[str, int]]) -> list[str]:
@@ -159,7 +159,7 @@ def notes(before: Document, after: Document, common: set[tuple[str, int]]) -> li
         if old != new:
             said.append(f"measured on different machines or modes: {name} {old} then, {new} now")
     for document, when in ((before, "before"), (after, "after")):
-        missing = [found.name for found in document.results if key_of(found) not in common]
+        missing = [result.name for result in document.results if key_of(result) not in common]
         if missing:
             said.append(f"only {when}: {', '.join(missing)}")
         said += [f"{when}: {line}" for line in document.warnings]

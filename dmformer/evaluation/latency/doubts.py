@@ -20,7 +20,7 @@ def all_warnings(records: Records, results: list[Result]) -> list[str]:
     for trouble in sorted({line for lines in records.warnings for line in lines}):
         # The same trouble in another launch differs in its figures only.
         kinds[" ".join(word for word in trouble.split() if not any(map(str.isdigit, word)))] = trouble
-    return [*kinds.values(), *(line for found in results if (line := doubts(found)))]
+    return [*kinds.values(), *(line for result in results if (line := doubts(result)))]
 
 
 def thread_doubts(candidates: list[Candidate], settings: Settings) -> list[str]:
@@ -37,15 +37,15 @@ def thread_doubts(candidates: list[Candidate], settings: Settings) -> list[str]:
     ]
 
 
-def doubts(found: Result) -> str | None:
+def doubts(result: Result) -> str | None:
     """What makes one candidate's figures doubtful, in one line."""
     said = []
-    if found.cv > UNSTEADY:
-        said.append(f"unsteady, its slices vary by {found.cv:.1%} (limit {UNSTEADY:.1%})")
-    if not found.warmed_up:
+    if result.cv > UNSTEADY:
+        said.append(f"unsteady, its slices vary by {result.cv:.1%} (limit {UNSTEADY:.1%})")
+    if not result.warmed_up:
         said.append("not stable at the end of its warm-up")
-    if found.p90_ms is None:
-        said.append(f"{found.samples} samples are too few for p90 (64): give --iterations or --duration")
-    if found.late_frames:
-        said.append(f"{found.late_frames:.1%} of the frames were not done when the next one came")
-    return f"{found.name}: {'; '.join(said)}" if said else None
+    if result.p90_ms is None:
+        said.append(f"{result.samples} samples are too few for p90 (64): give --iterations or --duration")
+    if result.late_frames:
+        said.append(f"{result.late_frames:.1%} of the frames were not done when the next one came")
+    return f"{result.name}: {'; '.join(said)}" if said else None

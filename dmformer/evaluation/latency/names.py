@@ -22,8 +22,8 @@ def short_names(results: Sequence[Named]) -> dict[str, str]:
     Bundles are called ``MODEL-TARGET-PRECISION``: what tells them apart comes last, where narrow columns cut. Names
     stay whole where two of them would become equal.
     """
-    models = {found.model for found in results}
-    names = list(dict.fromkeys(found.name for found in results))
+    models = {result.model for result in results}
+    names = list(dict.fromkeys(result.name for result in results))
     if len(models) != 1:
         return {name: name for name in names}
     model = models.pop()

@@ -63,8 +63,8 @@ def take(candidates: list[Candidate], settings: Settings, cores: int, progress: 
     steps = iter(progress.track(range(total), f"measuring {len(candidates)} candidates in turn", total))
     for _ in range(settings.launches):
         launched, warnings = launch(candidates, settings, order, cores, steps)
-        for name, found in launched.items():
-            records.launches[name].append(found)
+        for name, record in launched.items():
+            records.launches[name].append(record)
         records.warnings.append(warnings)
     next(steps, None)
     return records
@@ -90,7 +90,7 @@ def launch(
             readings.append(conditions.read())
         for name, worker in workers.items():
             launches[name].ended = worker.ask("end")
-    own = sum(found.ended["cpu_s"] - found.warmed["cpu_s"] for found in launches.values())
+    own = sum(launch.ended["cpu_s"] - launch.warmed["cpu_s"] for launch in launches.values())
     return launches, conditions.warnings(readings, own, cores)
 
 

@@ -90,7 +90,7 @@ def measure(call: Call, seconds: float, calls: int) -> Slice:
 def measure_paced(call: Call, frames: int, fps: float) -> Slice:
     """Calls once for each frame of a camera and sleeps in between; a frame that comes during a call waits for it."""
     clock, period = time.perf_counter_ns, int(NS / fps)
-    found = Slice()
+    times = Slice()
     begin = clock()
     for frame in range(frames):
         due = begin + frame * period
@@ -100,10 +100,10 @@ def measure_paced(call: Call, frames: int, fps: float) -> Slice:
         before = clock()
         call()
         after = clock()
-        found.calls_ns.append(after - before)
-        found.late += after > due + period
-    found.wall_ns = max(clock() - begin, frames * period)
-    return found
+        times.calls_ns.append(after - before)
+        times.late += after > due + period
+    times.wall_ns = max(clock() - begin, frames * period)
+    return times
 
 
 def measure_streams(calls: list[Call], enter: Callable[[], None], seconds: float, least: int) -> Slice:

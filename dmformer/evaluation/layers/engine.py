@@ -61,14 +61,16 @@ def engine_line(bundle: Bundle) -> str | None:
 
     A part whose layers differ is named under each precision with its count. None where the library told nothing.
     """
-    found: dict[str, list[str]] = {}
+    by_precision: dict[str, list[str]] = {}
     for part in parts_of_engine(bundle):
         total = sum(part.layers.values())
         for precision, count in part.layers.items():
             share = "" if count == total else f" ({count} of {total} layers)"
-            found.setdefault(precision, []).append(part.part + share)
-    if not found:
+            by_precision.setdefault(precision, []).append(part.part + share)
+    if not by_precision:
         return None
     record = bundle.manifest.runtime
-    told = "; ".join(f"{precision}: {', '.join(parts)}" for precision, parts in sorted(found.items(), reverse=True))
+    told = "; ".join(
+        f"{precision}: {', '.join(parts)}" for precision, parts in sorted(by_precision.items(), reverse=True)
+    )
     return f"{record.name} {record.version} computes in {told}"

@@ -97,7 +97,7 @@ def work(config: ModelConfig, size: tuple[int, int]) -> dict[str, Work]:
     """
     pixels = size[0] * size[1]
     inner, first = config.stem_width, config.widths[0]
-    found = {
+    parts = {
         "stem": convolution(config.in_channels, inner, 7, pixels // 4, 2)
         + convolution(inner, inner, 3, pixels // 4)
         + convolution(inner, first, 2, pixels // 16, 2)
@@ -106,15 +106,15 @@ def work(config: ModelConfig, size: tuple[int, int]) -> dict[str, Work]:
         here = pixels // 16 // 4**stage
         if stage:
             step = convolution(config.widths[stage - 1], config.widths[stage], 2, here, 2)
-            found["downsampling"] = found.get("downsampling", Work()) + step
+            parts["downsampling"] = parts.get("downsampling", Work()) + step
         for _ in range(config.depths[stage]):
             for part, amount in block(config, stage, here).items():
-                found[part] = found.get(part, Work()) + amount
+                parts[part] = parts.get(part, Work()) + amount
     for layer in config.head.layers(config.widths, size):
         pooling = Work(0, layer.inputs * layer.pooled, 0, 1) if layer.pooled else Work()
         step = pooling + convolution(layer.inputs, layer.outputs, layer.kernel, layer.pixels)
-        found["head"] = found.get("head", Work()) + step
-    return found
+        parts["head"] = parts.get("head", Work()) + step
+    return parts
 
 
 def block(config: ModelConfig, stage: int, pixels: int) -> dict[str, Work]:

@@ -121,60 +121,60 @@ def latency_chart(name: str, results: list[Result]) -> str:
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
-        for row, found in enumerate(results):
-            edges = np.array(found.histogram.edges_ms)
-            counts = np.array(found.histogram.counts, float)
+        for row, result in enumerate(results):
+            edges = np.array(result.histogram.edges_ms)
+            counts = np.array(result.histogram.counts, float)
             heights = np.repeat(0.5 * counts / max(counts.max(), 1), 2)
             axes.fill_between(
                 np.repeat(edges, 2)[1:-1], row + 0.3, row + 0.3 - heights, color=color(row), alpha=0.55, linewidth=0
             )
-            axes.plot([found.p50_ms] * 2, [row - 0.25, row + 0.3], color=INK, linewidth=1.4)
-            for value, mark in ((found.p90_ms, "^"), (found.p99_ms, "D")):
+            axes.plot([result.p50_ms] * 2, [row - 0.25, row + 0.3], color=INK, linewidth=1.4)
+            for value, mark in ((result.p90_ms, "^"), (result.p99_ms, "D")):
                 if value:
                     axes.plot([value], [row + 0.36], mark, color=color(row), markersize=5, clip_on=False)
-        _labels_above(axes, [found.name for found in results])
+        _labels_above(axes, [result.name for result in results])
         axes.set_xlabel("milliseconds, logarithmic (line p50, ▲ p90, ◆ p99)")
         _plain_ticks(axes, "x")
         axes.grid(axis="x")
 
-    said = "; ".join(f"{short(found.name)}: median {found.p50_ms:.2f} ms" for found in results)
+    said = "; ".join(f"{short(result.name)}: median {result.p50_ms:.2f} ms" for result in results)
     return draw(name, f"Latency distributions. {said}.", 0.9 + 0.62 * len(results), paint)
 
 
 def speedup_chart(name: str, results: list[Result]) -> str:
     """How many times as fast each candidate is, with the interval."""
-    rated = [found for found in results if found.speedup is not None and found.speedup_ci is not None]
+    rated = [result for result in results if result.speedup is not None and result.speedup_ci is not None]
 
     def paint(axes: Axes) -> None:
-        for row, found in enumerate(rated):
-            ratio, (low, high) = found.speedup or 1.0, found.speedup_ci or (1.0, 1.0)
-            axes.barh(row + 0.05, ratio, 0.42, color=color(results.index(found)), alpha=0.75)
+        for row, result in enumerate(rated):
+            ratio, (low, high) = result.speedup or 1.0, result.speedup_ci or (1.0, 1.0)
+            axes.barh(row + 0.05, ratio, 0.42, color=color(results.index(result)), alpha=0.75)
             axes.plot([low, high], [row + 0.05] * 2, color=INK, linewidth=1.6, marker="|", markersize=9)
         axes.axvline(1, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-        _labels_above(axes, [f"{short(found.name, 34)}: {found.speedup:.2f}x" for found in rated])
+        _labels_above(axes, [f"{short(result.name, 34)}: {result.speedup:.2f}x" for result in rated])
         axes.set_xlabel("times as fast (line: 99 % interval)")
         axes.grid(axis="x")
 
-    said = "; ".join(f"{short(found.name)}: {found.speedup:.2f} times" for found in rated)
+    said = "; ".join(f"{short(result.name)}: {result.speedup:.2f} times" for result in rated)
     return draw(name, f"Speed-up against the reference. {said}.", 0.9 + 0.62 * len(rated), paint)
 
 
 def pareto_chart(name: str, results: list[Result]) -> str:
     """Accuracy against latency; the line joins those that nobody beats in both."""
-    pairs = [(found, quality(found)) for found in results]
-    points = [(found, value) for found, value in pairs if value is not None]
-    headlines = [found.accuracy.headline if found.accuracy else None for found, _ in points]
+    pairs = [(result, quality(result)) for result in results]
+    points = [(result, value) for result, value in pairs if value is not None]
+    headlines = [result.accuracy.headline if result.accuracy else None for result, _ in points]
     unit = f"{headlines[0][0].title}, {headlines[0][0].unit}" if headlines[0] and all(headlines) else "agreement, %"
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
-        for found, value in points:
-            index = results.index(found)
-            axes.plot([found.p50_ms], [value], "o", color=color(index), markersize=9)
+        for result, value in points:
+            index = results.index(result)
+            axes.plot([result.p50_ms], [value], "o", color=color(index), markersize=9)
             axes.annotate(
-                str(index + 1), (found.p50_ms, value), (7, 5), textcoords="offset points", fontsize=11, color=INK
+                str(index + 1), (result.p50_ms, value), (7, 5), textcoords="offset points", fontsize=11, color=INK
             )
-        best = frontier([(found.p50_ms, value) for found, value in points])
+        best = frontier([(result.p50_ms, value) for result, value in points])
         axes.step([x for x, _ in best], [y for _, y in best], where="post", color=INK, linewidth=1, alpha=0.6)
         values = [value for _, value in points]
         spread = max(max(values) - min(values), 0.5)
@@ -185,20 +185,20 @@ def pareto_chart(name: str, results: list[Result]) -> str:
         axes.margins(x=0.15)
         axes.grid()
 
-    said = "; ".join(f"{short(found.name)}: {value:.2f} at {found.p50_ms:.2f} ms" for found, value in points)
+    said = "; ".join(f"{short(result.name)}: {value:.2f} at {result.p50_ms:.2f} ms" for result, value in points)
     return draw(name, f"Accuracy ({unit}) against latency. {said}.", 3.2, paint)
 
 
-def quality(found: Result) -> float | None:
+def quality(result: Result) -> float | None:
     """The task's headline figure where it is known, otherwise agreement in percent.
 
     None where neither is, or the time is no device's.
     """
-    if found.accuracy is None or found.evaluated:
+    if result.accuracy is None or result.evaluated:
         return None
-    if found.accuracy.headline is not None:
-        return found.accuracy.headline[1].engine
-    return None if found.accuracy.agreement is None else found.accuracy.agreement * 100
+    if result.accuracy.headline is not None:
+        return result.accuracy.headline[1].engine
+    return None if result.accuracy.agreement is None else result.accuracy.agreement * 100
 
 
 def frontier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -212,21 +212,21 @@ def frontier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def breakdown_chart(name: str, results: list[Result], parts: list[str]) -> str:
     """Share of the time that each part takes, a bar for each candidate."""
-    profiled = [found for found in results if found.layers]
+    profiled = [result for result in results if result.layers]
 
     def paint(axes: Axes) -> None:
-        for row, found in enumerate(profiled):
+        for row, result in enumerate(profiled):
             left = 0.0
-            for part in found.layers.parts if found.layers else ():
+            for part in result.layers.parts if result.layers else ():
                 axes.barh(
                     row + 0.08, part.share * 100, 0.45, left=left, color=color(parts.index(part.part)), edgecolor=PAPER
                 )
                 left += part.share * 100
-        _labels_above(axes, [found.name for found in profiled])
+        _labels_above(axes, [result.name for result in profiled])
         axes.set_xlim(0, 100)
         axes.set_xlabel("% of the time, as the runtime's profiler tells")
 
-    said = "; ".join(f"{short(found.name)}: " + _shares(found.layers) for found in profiled if found.layers)
+    said = "; ".join(f"{short(result.name)}: " + _shares(result.layers) for result in profiled if result.layers)
     return draw(name, f"Time by part of the model. {said}.", 0.8 + 0.62 * len(profiled), paint)
 
 
@@ -234,15 +234,15 @@ def _shares(layers: Layers) -> str:
     return ", ".join(f"{part.part} {part.share:.0%}" for part in layers.parts)
 
 
-def placeable(found: Result) -> list[PartTime]:
+def placeable(result: Result) -> list[PartTime]:
     """The parts that have a place in a roofline: those whose work, bytes and rate are known, and none of them 0."""
-    parts = found.layers.parts if found.layers else ()
+    parts = result.layers.parts if result.layers else ()
     return [part for part in parts if part.gmacs_per_s and part.macs and part.moved_bytes]
 
 
-def roofline_chart(name: str, found: Result, peaks: Peaks, parts: list[str]) -> str:
+def roofline_chart(name: str, result: Result, peaks: Peaks, parts: list[str]) -> str:
     """Each part's rate against its intensity, under this machine's measured limits."""
-    placed = placeable(found)
+    placed = placeable(result)
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
@@ -266,7 +266,7 @@ def roofline_chart(name: str, found: Result, peaks: Peaks, parts: list[str]) -> 
         axes.grid()
 
     said = "; ".join(f"{part.part} {part.gmacs_per_s:.1f} GMAC/s, {part.bound} bound" for part in placed)
-    return draw(name, f"Roofline of {short(found.name)}. {said}.", 3.4, paint)
+    return draw(name, f"Roofline of {short(result.name)}. {said}.", 3.4, paint)
 
 
 def _plain_ticks(axes: Axes, which: str) -> None:

@@ -51,7 +51,7 @@ class Material:
 
     def results(self) -> list[Result]:
         """All candidates of all measurements."""
-        return [found for document in self.documents for found in document.results]
+        return [result for document in self.documents for result in document.results]
 
     def shortened(self) -> Material:
         """The same with short names of candidates: the title names the model. See `short_names`."""
@@ -79,8 +79,8 @@ def figures_among(records: Iterable[Accuracy | None]) -> tuple[Figure, ...]:
 
 def _renamed(document: Document, names: Mapping[str, str]) -> Document:
     results = tuple(
-        found.model_copy(update={"name": names[found.name], "reference": names.get(found.reference or "")})
-        for found in document.results
+        result.model_copy(update={"name": names[result.name], "reference": names.get(result.reference or "")})
+        for result in document.results
     )
     lines = {"warnings": document.warnings, "notes": document.notes}
     said = {key: tuple(_shortened(line, names) for line in value) for key, value in lines.items()}

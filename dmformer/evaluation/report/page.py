@@ -68,47 +68,47 @@ def summary(material: Material) -> Html:
 
 def cards(material: Material) -> list[Html]:
     """The fastest candidate, the best speed-up, and whether all are verified."""
-    found = []
+    facts = []
     engines = [result for result in material.results() if result.kind == "bundle"]
     devices = [result for result in engines if not result.evaluated]
     if devices:
         best = min(devices, key=lambda result: result.p50_ms / result.batch)
-        found.append(tag("strong", f"{best.p50_ms:.2f} ms") + tag("span", f"fastest: {best.name}"))
+        facts.append(tag("strong", f"{best.p50_ms:.2f} ms") + tag("span", f"fastest: {best.name}"))
     rated = [result for result in engines if result.speedup is not None]
     if rated:
         top = max(rated, key=lambda result: result.speedup or 0)
-        found.append(
+        facts.append(
             Html(tag("strong", f"{top.speedup:.2f}×") + tag("span", f"as fast as {top.reference}: {top.name}"))
         )
     proofs = [result.accuracy for result in engines if result.accuracy]
     proofs += [bundle.accuracy for bundle in material.examined if bundle.accuracy and not engines]
     if proofs:
         verified = sum(proof.verified for proof in proofs)
-        found.append(
+        facts.append(
             Html(tag("strong", f"{verified} of {len(proofs)}") + tag("span", "bundles verified against PyTorch"))
         )
-    return found
+    return facts
 
 
 def chapters_of(material: Material) -> list[tuple[str, str, Html]]:
     """Anchor, title and content of each section."""
     several = len(material.documents) > 1
-    found: list[tuple[str, str, Html]] = []
+    parts: list[tuple[str, str, Html]] = []
     for index, document in enumerate(material.documents, 1):
         behind = f" ({index})" if several else ""
-        found.append((f"latency-{index}", f"Latency{behind}", sections.latency(document, f"m{index}")))
-    found.append(("accuracy", "Accuracy", sections.accuracy(material)))
+        parts.append((f"latency-{index}", f"Latency{behind}", sections.latency(document, f"m{index}")))
+    parts.append(("accuracy", "Accuracy", sections.accuracy(material)))
     for index, document in enumerate(material.documents, 1):
         behind = f" ({index})" if several else ""
-        found.append((f"parts-{index}", f"What really executed{behind}", sections.breakdown(document, f"b{index}")))
+        parts.append((f"parts-{index}", f"What really executed{behind}", sections.breakdown(document, f"b{index}")))
     if material.examined:
         changed = joined(sections.changes(bundle) for bundle in material.examined)
-        found.append(("changes", "Changed answers", changed))
+        parts.append(("changes", "Changed answers", changed))
     for index, document in enumerate(material.documents, 1):
         behind = f" ({index})" if several else ""
-        found.append((f"environment-{index}", f"Environment{behind}", sections.environment(document.environment)))
-    found.append(("again", "How to reproduce", reproduce(list(material.documents))))
-    return found
+        parts.append((f"environment-{index}", f"Environment{behind}", sections.environment(document.environment)))
+    parts.append(("again", "How to reproduce", reproduce(list(material.documents))))
+    return parts
 
 
 def reproduce(documents: list[Document]) -> Html:

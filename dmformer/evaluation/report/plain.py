@@ -27,28 +27,28 @@ def markdown(material: Material) -> str:
         )
         parts += [f"> {_cell(line)}" for line in document.warnings]
         headline = next(
-            (figure.label for figure in figures_among(found.accuracy for found in document.results)), "accuracy"
+            (figure.label for figure in figures_among(result.accuracy for result in document.results)), "accuracy"
         )
         head = ("Candidate", "executes", "p50 ms", "p90", "p99", "images/s", "speed-up", "99 % interval", headline)
         rows = [
             (
-                found.name,
-                found.executes,
-                f"{found.p50_ms:.3f}",
-                number(found.p90_ms, "{:.3f}"),
-                number(found.p99_ms, "{:.3f}"),
-                f"{found.throughput_ips:.1f}",
-                found.versus,
-                f"{found.speedup_ci[0]:.2f} to {found.speedup_ci[1]:.2f}" if found.speedup_ci else "",
-                number(found.accuracy.headline[1].engine if found.accuracy and found.accuracy.headline else None),
+                result.name,
+                result.executes,
+                f"{result.p50_ms:.3f}",
+                number(result.p90_ms, "{:.3f}"),
+                number(result.p99_ms, "{:.3f}"),
+                f"{result.throughput_ips:.1f}",
+                result.versus,
+                f"{result.speedup_ci[0]:.2f} to {result.speedup_ci[1]:.2f}" if result.speedup_ci else "",
+                number(result.accuracy.headline[1].engine if result.accuracy and result.accuracy.headline else None),
             )
-            for found in document.results
+            for result in document.results
         ]
         parts.append(_table(head, rows))
-        for found in document.results:
-            if found.layers:
-                shares = [(p.part, f"{p.ms:.3f}", f"{p.share:.1%}", p.verdict) for p in found.layers.parts]
-                parts.append(f"**{_cell(found.name)}**: where the time goes ({_cell(found.layers.source)})")
+        for result in document.results:
+            if result.layers:
+                shares = [(p.part, f"{p.ms:.3f}", f"{p.share:.1%}", p.verdict) for p in result.layers.parts]
+                parts.append(f"**{_cell(result.name)}**: where the time goes ({_cell(result.layers.source)})")
                 parts.append(_table(("part", "ms", "share", "of this machine's peak"), shares))
     for bundle in material.examined:
         flips = bundle.flips
@@ -75,15 +75,15 @@ def comma_separated(material: Material) -> str:
     """One line for each candidate. A name that a spreadsheet would take for a formula gets an apostrophe in front."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    figures = figures_among(found.accuracy for found in material.results())
+    figures = figures_among(result.accuracy for result in material.results())
     keys = [figure.key for figure in figures]
     writer.writerow([*FIELDS, "speedup_low", "speedup_high", *keys, "agreement", "sqnr_db"])
-    for found in material.results():
-        low, high = found.speedup_ci or (None, None)
-        proof = found.accuracy
+    for result in material.results():
+        low, high = result.speedup_ci or (None, None)
+        proof = result.accuracy
         scores = [proof.figures[key].engine if proof and key in proof.figures else None for key in keys]
         own = [*scores, proof.agreement, proof.sqnr_db] if proof else [*scores, None, None]
-        writer.writerow([_harmless(value) for value in [*(getattr(found, name) for name in FIELDS), low, high, *own]])
+        writer.writerow([_harmless(value) for value in [*(getattr(result, name) for name in FIELDS), low, high, *own]])
     return buffer.getvalue()
 
 

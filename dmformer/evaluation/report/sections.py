@@ -30,13 +30,13 @@ def latency(document: Document, name: str) -> Html:
         warnings(document),
         latency_table(results),
     ]
-    devices = [found for found in results if not found.evaluated]
+    devices = [result for result in results if not result.evaluated]
     figures = []
     if devices:
         chart = charts.latency_chart(f"{name}-latency", devices)
         figures.append(figure("How long a call takes", chart, "Every measured call is in it."))
-    if any(found.speedup for found in results):
-        reference = ", ".join(sorted({found.reference for found in results if found.reference}))
+    if any(result.speedup for result in results):
+        reference = ", ".join(sorted({result.reference for result in results if result.reference}))
         figures.append(
             figure(
                 "How many times as fast", charts.speedup_chart(f"{name}-speedup", results), f"Reference: {reference}."
@@ -69,20 +69,20 @@ def latency_table(results: list[Result]) -> Html:
     """Latency, throughput and speed-up."""
     rows = [
         (
-            found.name,
-            found.executes,
-            f"{found.p50_ms:.3f}",
-            number(found.p90_ms, "{:.3f}"),
-            number(found.p95_ms, "{:.3f}"),
-            number(found.p99_ms, "{:.3f}"),
-            f"{found.mean_ms:.3f}",
-            f"{found.std_ms:.3f}",
-            f"{found.cv:.1%}",
-            f"{found.throughput_ips:.1f}",
-            found.versus if found.speedup is None else tag("strong", f"{found.speedup:.2f}×"),
-            f"{found.speedup_ci[0]:.2f} to {found.speedup_ci[1]:.2f}" if found.speedup_ci else "",
+            result.name,
+            result.executes,
+            f"{result.p50_ms:.3f}",
+            number(result.p90_ms, "{:.3f}"),
+            number(result.p95_ms, "{:.3f}"),
+            number(result.p99_ms, "{:.3f}"),
+            f"{result.mean_ms:.3f}",
+            f"{result.std_ms:.3f}",
+            f"{result.cv:.1%}",
+            f"{result.throughput_ips:.1f}",
+            result.versus if result.speedup is None else tag("strong", f"{result.speedup:.2f}×"),
+            f"{result.speedup_ci[0]:.2f} to {result.speedup_ci[1]:.2f}" if result.speedup_ci else "",
         )
-        for found in results
+        for result in results
     ]
     return table("Latency and throughput, milliseconds of one call", COLUMNS, rows, texts=(1,))
 
@@ -91,16 +91,16 @@ def start_table(results: list[Result]) -> Html:
     """Starting, memory and size."""
     rows = [
         (
-            found.name,
-            found.samples,
-            f"{found.import_ms:.0f}",
-            f"{found.compile_ms:.0f}",
-            f"{found.first_ms:.1f}",
-            number(found.peak_rss_mb, "{:.0f}"),
-            number(found.engine_bytes / MIB if found.engine_bytes else None, "{:.1f}"),
-            found.provider,
+            result.name,
+            result.samples,
+            f"{result.import_ms:.0f}",
+            f"{result.compile_ms:.0f}",
+            f"{result.first_ms:.1f}",
+            number(result.peak_rss_mb, "{:.0f}"),
+            number(result.engine_bytes / MIB if result.engine_bytes else None, "{:.1f}"),
+            result.provider,
         )
-        for found in results
+        for result in results
     ]
     return table("Starting, memory and size", START_COLUMNS, rows, texts=(7,))
 
@@ -108,8 +108,8 @@ def start_table(results: list[Result]) -> Html:
 def accuracy(material: Material) -> Html:
     """Every candidate's proof, and accuracy against latency."""
     results = material.results()
-    records = [(found.name, found.accuracy) for found in results if found.accuracy]
-    measured = {found.name for found in results}
+    records = [(result.name, result.accuracy) for result in results if result.accuracy]
+    measured = {result.name for result in results}
     records += [(b.name, b.accuracy) for b in material.examined if b.accuracy and b.name not in measured]
     if not records:
         return tag("p", "No candidate carries an accuracy proof.")
@@ -118,30 +118,32 @@ def accuracy(material: Material) -> Html:
     head = ("Candidate", "verdict", *titles, "agreement", "SQNR dB", "images", "set")
     rows = [accuracy_row(name, record, figures) for name, record in records]
     grid = table("Accuracy as each bundle's own proof records it", head, rows, texts=(1, len(head) - 1))
-    points = [found for found in results if charts.quality(found) is not None]
+    points = [result for result in results if charts.quality(result) is not None]
     if not points:
         return grid
     chart = figure(
         "Accuracy against latency",
         charts.pareto_chart("pareto", results),
         Html("Up and to the left is better; the line joins those that none beats in both.")
-        + key([(index, f"{index + 1}: {found.name}") for index, found in enumerate(results) if found in points]),
+        + key([(index, f"{index + 1}: {result.name}") for index, result in enumerate(results) if result in points]),
     )
     return grid + tag("div", chart, class_="figures")
 
 
-def accuracy_row(name: str, found: Accuracy, figures: Sequence[Figure]) -> tuple[object, ...]:
+def accuracy_row(name: str, record: Accuracy, figures: Sequence[Figure]) -> tuple[object, ...]:
     """One line of the accuracy table."""
-    scores = [found.figures.get(figure.key) for figure in figures]
-    verdict = tag("span", "verified", class_="good") if found.verified else tag("span", "below tolerance", class_="bad")
+    scores = [record.figures.get(figure.key) for figure in figures]
+    verdict = (
+        tag("span", "verified", class_="good") if record.verified else tag("span", "below tolerance", class_="bad")
+    )
     return (
         name,
         verdict,
         *(number(value) for score in scores for value in ((score.engine, score.reference) if score else (None, None))),
-        number(found.agreement, "{:.2%}"),
-        "equal" if found.sqnr_db is None and found.agreement is not None else number(found.sqnr_db, "{:.1f}"),
-        found.images,
-        found.data,
+        number(record.agreement, "{:.2%}"),
+        "equal" if record.sqnr_db is None and record.agreement is not None else number(record.sqnr_db, "{:.1f}"),
+        record.images,
+        record.data,
     )
 
 
@@ -153,10 +155,10 @@ def key(entries: list[tuple[int, str]]) -> Html:
 
 def breakdown(document: Document, name: str) -> Html:
     """Where the time goes, and how far that is from the machine's limits."""
-    profiled = [found for found in document.results if found.layers]
+    profiled = [result for result in document.results if result.layers]
     if not profiled:
         return tag("p", "The runtimes were not asked where the time goes (bench without --no-layers asks them).")
-    present = {part.part for found in profiled if found.layers for part in found.layers.parts}
+    present = {part.part for result in profiled if result.layers for part in result.layers.parts}
     # Another version may know parts that this one does not: they come last.
     parts = [*(part for part in PARTS if part in present), *sorted(present - set(PARTS))]
     peaks = {peak.target: peak for peak in document.peaks}
@@ -167,14 +169,14 @@ def breakdown(document: Document, name: str) -> Html:
             key([(index, part) for index, part in enumerate(parts)]),
         )
     ]
-    for index, found in enumerate(profiled):
-        shown = [part.part for part in charts.placeable(found)]
-        if found.target in peaks and shown:
-            chart = charts.roofline_chart(f"{name}-roof-{index}", found, peaks[found.target], parts)
+    for index, result in enumerate(profiled):
+        shown = [part.part for part in charts.placeable(result)]
+        if result.target in peaks and shown:
+            chart = charts.roofline_chart(f"{name}-roof-{index}", result, peaks[result.target], parts)
             legend = key([(parts.index(part), part) for part in shown])
-            text = tag("p", roofline_text(peaks[found.target]))
-            figures.append(figure(f"Roofline: {found.name}", chart, legend + text))
-    tables = [parts_table(found.name, found.layers) for found in profiled if found.layers]
+            text = tag("p", roofline_text(peaks[result.target]))
+            figures.append(figure(f"Roofline: {result.name}", chart, legend + text))
+    tables = [parts_table(result.name, result.layers) for result in profiled if result.layers]
     notes = items(document.notes) if document.notes else ""
     return joined([tag("div", *figures, class_="figures"), *tables, notes])
 
@@ -256,25 +258,27 @@ def class_table(bundle: Examined) -> Html:
     return table("Right answers by class", ("Class", "images", "PyTorch", "engine", "change"), rows)
 
 
-def environment(found: Environment) -> Html:
+def environment(machine: Environment) -> Html:
     """The machine and its libraries."""
-    frequency = f"{found.frequency_mhz[0]:.0f} to {found.frequency_mhz[1]:.0f} MHz" if found.frequency_mhz else None
+    frequency = (
+        f"{machine.frequency_mhz[0]:.0f} to {machine.frequency_mhz[1]:.0f} MHz" if machine.frequency_mhz else None
+    )
     gib = 1 << 30
     return facts(
         [
-            ("CPU", f"{found.cpu}, {found.cores} of {found.cores_online} cores"),
-            ("instruction sets", ", ".join(found.cpu_isa)),
-            ("frequency", ", ".join(filter(None, [found.governor, frequency]))),
-            ("memory", f"{found.memory_bytes / gib:.1f} GiB" if found.memory_bytes else None),
-            ("GPU", found.gpu),
-            *((f"Jetson {name}", value) for name, value in found.jetson.items()),
-            ("system", found.os),
-            ("runs in", found.virtual),
-            ("power", found.power),
-            ("CPU limit", f"{found.cpu_limit:g} cores" if found.cpu_limit else None),
-            ("thread variables", ", ".join(f"{name}={value}" for name, value in found.thread_variables.items())),
-            ("memory limit", f"{found.memory_limit_bytes / gib:.1f} GiB" if found.memory_limit_bytes else None),
-            ("Python", found.python),
-            ("packages", ", ".join(f"{name} {version}" for name, version in found.packages.items())),
+            ("CPU", f"{machine.cpu}, {machine.cores} of {machine.cores_online} cores"),
+            ("instruction sets", ", ".join(machine.cpu_isa)),
+            ("frequency", ", ".join(filter(None, [machine.governor, frequency]))),
+            ("memory", f"{machine.memory_bytes / gib:.1f} GiB" if machine.memory_bytes else None),
+            ("GPU", machine.gpu),
+            *((f"Jetson {name}", value) for name, value in machine.jetson.items()),
+            ("system", machine.os),
+            ("runs in", machine.virtual),
+            ("power", machine.power),
+            ("CPU limit", f"{machine.cpu_limit:g} cores" if machine.cpu_limit else None),
+            ("thread variables", ", ".join(f"{name}={value}" for name, value in machine.thread_variables.items())),
+            ("memory limit", f"{machine.memory_limit_bytes / gib:.1f} GiB" if machine.memory_limit_bytes else None),
+            ("Python", machine.python),
+            ("packages", ", ".join(f"{name} {version}" for name, version in machine.packages.items())),
         ]
     )
