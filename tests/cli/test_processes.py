@@ -23,18 +23,21 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 from dmformer.cli import main
 main()
 """
-WITHOUT_TORCH = """
+WITHOUT_TORCH = '''
 import sys
 
-class Blocked:
+class Hiding:
+    """A finder to which some packages are not installed, for `find_spec` too."""
+    def __init__(self, finder): self.finder = finder
+    def __getattr__(self, name): return getattr(self.finder, name)
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "onnx", "onnxsim", "onnxscript", "safetensors"):
-            raise ModuleNotFoundError(f"{name} is blocked", name=name)
+        hidden = name.partition(".")[0] in ("torch", "onnx", "onnxsim", "onnxscript", "safetensors")
+        return None if hidden else self.finder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Blocked())
+sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 from dmformer.cli import main
 main()
-"""
+'''
 HEAVY = "{'torch', 'onnx', 'onnxruntime', 'openvino', 'pydantic', 'numpy', 'PIL', 'safetensors'}"
 
 
