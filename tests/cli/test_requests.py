@@ -13,6 +13,8 @@ import pytest
 from pydantic import TypeAdapter
 
 import dmformer
+from dmformer import assets
+from dmformer.bundle import sha256_of
 from dmformer.cli.app import COMMANDS
 from dmformer.cli.declare import Command
 from dmformer.documents import Document
@@ -87,3 +89,7 @@ def test_what_a_command_does_is_said_in_python_too() -> None:
         assert getattr(dmformer, get_type_hints(function)["options"].__name__)
     for group in groups(dmformer.ExportOptions):
         assert getattr(dmformer, group.__name__) is group
+
+
+def test_the_embedded_checkpoint_is_read_where_none_is_named() -> None:
+    assert dmformer.load_checkpoint().digest == sha256_of(assets.CHECKPOINT)

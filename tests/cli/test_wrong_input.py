@@ -139,7 +139,7 @@ BAD_BUNDLES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: edit_manifest(path, lambda m: m["files"].update({"../x": m["files"]["model.onnx"]})),
         "leaves the bundle",
     ),
-    "a newer schema": (lambda path: edit_manifest(path, lambda m: m.update(schema="dmformer.bundle/2")), "bundle/2"),
+    "a newer schema": (lambda path: edit_manifest(path, lambda m: m.update(schema="dmformer.bundle/3")), "bundle/3"),
     "another target": (lambda path: edit_manifest(path, lambda m: m.update(target="[/x]")), "no target '[/x]'"),
 }
 
