@@ -29,7 +29,7 @@ class BuildDocument(Summarized):
         command: NVIDIA's own.
     """
 
-    schema_: Literal["dmformer.build/1"] = schema("dmformer.build/1")
+    schema_: Literal["dmformer.build/2"] = schema("dmformer.build/2")
     path: str | None = None
     verified: bool | None = None
     reason: str | None = None

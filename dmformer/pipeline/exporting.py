@@ -14,7 +14,7 @@ from dmformer.summary import summarize
 class ExportDocument(Document):
     """The figures of each bundle, see `dmformer.summary.summarize`; for INT8 also whether it is worth it here."""
 
-    schema_: Literal["dmformer.export/1"] = schema("dmformer.export/1")
+    schema_: Literal["dmformer.export/2"] = schema("dmformer.export/2")
     bundles: tuple[dict[str, Any], ...]
 
     @property

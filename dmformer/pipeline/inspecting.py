@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Inspected(Document):
     """Base of what is told of one kind of thing."""
 
-    schema_: Literal["dmformer.inspect/1"] = schema("dmformer.inspect/1")
+    schema_: Literal["dmformer.inspect/2"] = schema("dmformer.inspect/2")
 
 
 class Part(Strict):

@@ -25,7 +25,7 @@ Kind = tuple[Path, Callable[[Material], str], Ours | None]
 class ReportDocument(Document):
     """All that the page is made of, without images, and the files that were written."""
 
-    schema_: Literal["dmformer.report/1"] = schema("dmformer.report/1")
+    schema_: Literal["dmformer.report/2"] = schema("dmformer.report/2")
     title: str
     measurements: tuple[dict[str, Any], ...]
     bundles: tuple[dict[str, Any], ...]

@@ -36,7 +36,7 @@ class PerLayer(Strict):
 class VerifyDocument(Summarized):
     """The figures of a bundle, and the error layer by layer where that was asked for."""
 
-    schema_: Literal["dmformer.verify/1"] = schema("dmformer.verify/1")
+    schema_: Literal["dmformer.verify/2"] = schema("dmformer.verify/2")
     per_layer: PerLayer | None = None
 
 

@@ -69,7 +69,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         paths[-1].write_text(make_document(make_result("[bold]evil[/bold]", ms=ms)).to_json())
     code, stdout, stderr = invoke(capsys, "compare", *paths, "--json")
     found = json.loads(stdout)
-    assert (code, found["schema"], found["passed"]) == (1, "dmformer.compare/1", False)
+    assert (code, found["schema"], found["passed"]) == (1, "dmformer.compare/2", False)
     assert "[bold]evil[/bold]" in stderr
     assert invoke(capsys, "compare", paths[0], paths[0])[0] == 0
     assert invoke(capsys, "compare", paths[0], paths[1], "--tolerance", "0.9")[0] == 0

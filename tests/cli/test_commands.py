@@ -48,7 +48,7 @@ def test_export_prints_one_document_and_the_bundles_it_names_are_there(weights: 
     targets = ["-t", "onnxruntime", "--target", "openvino"]
     done = run("export", weights, *targets, "--half", "--data", labelled, "--json", "-o", "out [x]")
     assert done.returncode == 0, done.stderr
-    found = document(done.stdout, "dmformer.export/1")["bundles"]
+    found = document(done.stdout, "dmformer.export/2")["bundles"]
     assert [record["target"] for record in found] == ["onnxruntime", "openvino"]
     for record in found:
         assert record.keys() >= FIGURES
@@ -64,7 +64,7 @@ def test_export_prints_one_document_and_the_bundles_it_names_are_there(weights: 
 def test_below_tolerance_is_exit_code_1_with_the_rejected_bundle_named(weights: Path, capsys: Capture) -> None:
     code, out, err = invoke(capsys, "export", weights, "--min-sqnr", "500", "--json", "-o", "out")
     assert code == 1
-    record = document(out, "dmformer.export/1")["bundles"][0]
+    record = document(out, "dmformer.export/2")["bundles"][0]
     assert record["verified"] is False
     assert record["path"] == "out/mini-onnxruntime-fp32.rejected"
     assert "SQNR" in record["failures"][0]
@@ -75,13 +75,13 @@ def test_below_tolerance_is_exit_code_1_with_the_rejected_bundle_named(weights: 
 def test_verify_is_a_gate(exported: Exported, labelled: Path, capsys: Capture) -> None:
     path = exported("onnxruntime")
     code, out, _ = invoke(capsys, "verify", path, "--data", labelled, "--json", "--threads", "1")
-    record = document(out, "dmformer.verify/1")
+    record = document(out, "dmformer.verify/2")
     assert code == 0
     assert record.keys() >= FIGURES
     assert (record["images"], record["verified"], record["agreement"]) == (12, True, None)
     code, out, err = invoke(capsys, "verify", path, "--min-sqnr", "500", "--json")
     assert code == 1
-    assert document(out, "dmformer.verify/1")["verified"] is False
+    assert document(out, "dmformer.verify/2")["verified"] is False
     assert "SQNR" in err
     assert invoke(capsys, "verify", path)[:2] == (0, ""), "without --json nothing is on stdout"
 
@@ -131,7 +131,7 @@ def test_inspect_weights_an_onnx_file_a_bundle_and_a_preset(
     ):
         code, out, err = invoke(capsys, "inspect", *arguments, "--json")
         assert code == 0, err
-        assert document(out, "dmformer.inspect/1")["kind"] == kind
+        assert document(out, "dmformer.inspect/2")["kind"] == kind
         code, out, err = invoke(capsys, "inspect", *arguments)
         assert (code, out) == (0, "")
         assert len(err) > 200
@@ -149,7 +149,7 @@ def test_a_sensitivity_is_titled_by_what_measures_it(
     place = asked.value.code
     monkeypatch.setattr("dmformer.pipeline.studies.study_sensitivity", lambda *given: [])
     code, out, _ = invoke(capsys, "inspect", "--sensitivity", "--target", target, "--json")
-    found = document(out, "dmformer.inspect/1")
+    found = document(out, "dmformer.inspect/2")
     assert (code, found["target"], found["measured_in"]) == (0, target, place)
     code, _, err = invoke(capsys, "inspect", "--sensitivity", "--target", target)
     assert f"INT8 for {target} costs and saves, measured in {place}" in " ".join(err.split())

@@ -53,14 +53,14 @@ def test_the_command_line(exported: Exported, tmp_path: Path, capsys: pytest.Cap
     code, stdout, stderr = invoke(capsys, "report", out, source, bundle, "--markdown", "--csv", "--json")
     assert code == 0, stderr
     document = json.loads(stdout)
-    assert (document["schema"], document["bundles"][0]["changed"]) == ("dmformer.report/1", 0)
+    assert (document["schema"], document["bundles"][0]["changed"]) == ("dmformer.report/2", 0)
     assert {path.name for path in tmp_path.glob("page.*")} == {"page.html", "page.md", "page.csv"}
     assert str(bundle.parent) not in out.read_text()
 
 
 def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "other.json").write_text('{"schema": "dmformer.export/1"}')
-    for source, message in (("nothing.json", "does not exist"), ("other.json", "its schema is 'dmformer.export/1'")):
+    (tmp_path / "other.json").write_text('{"schema": "dmformer.export/2"}')
+    for source, message in (("nothing.json", "does not exist"), ("other.json", "its schema is 'dmformer.export/2'")):
         code, _, stderr = invoke(capsys, "report", tmp_path / "page.html", tmp_path / source)
         assert code == 2
         assert message in one_line(stderr)

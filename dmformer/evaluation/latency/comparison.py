@@ -53,7 +53,7 @@ class Change:
 class Comparison(Answer):
     """All candidates that both documents hold, and what to know when judging them."""
 
-    schema_: Literal["dmformer.compare/1"] = schema("dmformer.compare/1")
+    schema_: Literal["dmformer.compare/2"] = schema("dmformer.compare/2")
     passed: bool
     changes: tuple[Change, ...]
     notes: tuple[str, ...]

@@ -63,7 +63,7 @@ class Material:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The document ``dmformer.report/1``, without images."""
+        """The document ``dmformer.report/2``, without images."""
         return {
             "title": self.title,
             "measurements": [document.model_dump(mode="json", by_alias=True) for document in self.documents],
