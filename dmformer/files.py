@@ -66,11 +66,11 @@ def check_output(
     other = f"choose another {option}"
     try:
         utf8_name(path, other)
-        found = _status(path)
-        if found is None:
+        status = _status(path)
+        if status is None:
             _check_folder(path, _real(path).parent, other)
-        elif not stat.S_ISREG(found.st_mode):
-            _check_special(path, found.st_mode, other)
+        elif not stat.S_ISREG(status.st_mode):
+            _check_special(path, status.st_mode, other)
         else:
             _check_regular(path, ours, force, inputs, other)
     except OSError as error:
@@ -98,8 +98,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: It cannot be written; nothing is left behind.
     """
-    found = _status(path)
-    if found is not None and not stat.S_ISREG(found.st_mode):
+    status = _status(path)
+    if status is not None and not stat.S_ISREG(status.st_mode):
         _write_into(path, content)
         return
     real = _real(path)
@@ -110,8 +110,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if found is not None:
-            temporary.chmod(stat.S_IMODE(found.st_mode))
+        if status is not None:
+            temporary.chmod(stat.S_IMODE(status.st_mode))
         temporary.replace(real)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -130,8 +130,8 @@ def _made(folder: Path) -> Path:
 
 def _sweep(folder: Path) -> None:
     """Removes what killed runs left half-written."""
-    found = [path for path in folder.glob(".dmformer-*.partial") if TEMPORARY.fullmatch(path.name)]
-    for left in abandoned(path for path in found if path.is_file() and not path.is_symlink()):
+    partials = [path for path in folder.glob(".dmformer-*.partial") if TEMPORARY.fullmatch(path.name)]
+    for left in abandoned(path for path in partials if path.is_file() and not path.is_symlink()):
         with contextlib.suppress(OSError):
             left.unlink()
 

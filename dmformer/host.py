@@ -88,19 +88,19 @@ def schedulable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def threads_per_stream(asked: int, streams: int = 1) -> int:
-    """Threads inside one inference: as asked; where several run at once each gets its share of the cores.
+def threads_per_stream(threads: int, streams: int = 1) -> int:
+    """Threads inside one inference: as many as are named; where several run at once each gets its share of the cores.
 
     Args:
-        asked: 0 leaves the choice here.
+        threads: 0 leaves the choice here.
         streams: Inferences at the same time.
 
     Returns:
         0 where the runtime may choose: it goes by the cores that the process may run on, and knows no quota.
     """
     cores = available_cores()
-    if asked or (streams == 1 and cores == schedulable_cores()):
-        return asked
+    if threads or (streams == 1 and cores == schedulable_cores()):
+        return threads
     return max(1, cores // streams)
 
 
@@ -118,8 +118,8 @@ def keep_to_quota() -> None:
 
 def host_record() -> HostRecord:
     """This machine as a manifest records it."""
-    found = cpu()
-    return HostRecord(os=platform.system(), machine=platform.machine(), cpu=found.name, cpu_isa=found.isa)
+    processor = cpu()
+    return HostRecord(os=platform.system(), machine=platform.machine(), cpu=processor.name, cpu_isa=processor.isa)
 
 
 def memory_bytes() -> int | None:
@@ -163,14 +163,14 @@ def package_version(name: str) -> str | None:
 def library_versions(*others: str) -> dict[str, str]:
     """The installed ones of all targets' libraries and of some more packages, with their versions. Imports nothing."""
     names = dict.fromkeys((*others, *packages()))
-    return {name: found for name in names if (found := package_version(name)) is not None}
+    return {name: version for name in names if (version := package_version(name)) is not None}
 
 
 def int8_isa() -> str:
     """This machine's instruction set as the INT8 emitters name it (``dmformer.graph.qdq.scheme.CPU_ISAS``)."""
-    found = cpu().isa
+    isa = cpu().isa
     default = "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "avx2"
-    return next((name for name, needed in INT8_ISAS.items() if set(needed) <= set(found)), default)
+    return next((name for name, needed in INT8_ISAS.items() if set(needed) <= set(isa)), default)
 
 
 def int8_advice(isa: tuple[str, ...]) -> str:

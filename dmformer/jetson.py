@@ -43,14 +43,14 @@ def jetson() -> dict[str, str]:
 
 def release_of(text: str) -> str:
     """``Jetson Linux 36.3.0`` of the line in ``/etc/nv_tegra_release``; the line itself where it looks otherwise."""
-    found = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text)
-    return f"Jetson Linux {found.group(1)}.{found.group(2)}" if found else text
+    match = re.search(r"R(\d+) \(release\), REVISION: ([\d.]+)", text)
+    return f"Jetson Linux {match.group(1)}.{match.group(2)}" if match else text
 
 
 def power_mode_of(text: str) -> str:
     """``MAXN`` of what ``nvpmodel -q`` says."""
-    found = re.search(r"NV Power Mode:\s*(\S+)", text)
-    return found.group(1) if found else ""
+    match = re.search(r"NV Power Mode:\s*(\S+)", text)
+    return match.group(1) if match else ""
 
 
 def clocks_of(text: str) -> str:
@@ -77,10 +77,10 @@ def _range(lines: list[str], unit: float) -> str:
 def state_of(text: str) -> str:
     """Memory, GPU load, the warmest sensor and the power drawn, of a line of ``tegrastats``."""
     facts = []
-    if found := re.search(r"RAM (\d+)/(\d+)MB", text):
-        facts.append(f"memory {found.group(1)} of {found.group(2)} MB")
-    if found := re.search(r"GR3D_FREQ (\d+)%", text):
-        facts.append(f"GPU {found.group(1)} % busy")
+    if match := re.search(r"RAM (\d+)/(\d+)MB", text):
+        facts.append(f"memory {match.group(1)} of {match.group(2)} MB")
+    if match := re.search(r"GR3D_FREQ (\d+)%", text):
+        facts.append(f"GPU {match.group(1)} % busy")
     if warm := [float(value) for value in re.findall(r"@(-?[\d.]+)C\b", text)]:
         facts.append(f"{max(warm):.0f} degrees Celsius at the warmest sensor")
     if (milliwatts := power_of(text)) is not None:

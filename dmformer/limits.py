@@ -16,14 +16,14 @@ UNLIMITED = 1 << 60
 
 def cpu_limit() -> float | None:
     """Cores that may be used at the same time, over some time; None where there is no limit."""
-    found = []
+    cores = []
     for folder in folders("cpu"):
         quota, _, period = _text(folder / "cpu.max").partition(" ")
         if not quota:
             quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
         if quota.isdigit() and period.isdigit() and int(period) > 0:
-            found.append(int(quota) / int(period))
-    return min(found, default=None)
+            cores.append(int(quota) / int(period))
+    return min(cores, default=None)
 
 
 def memory_limit_bytes() -> int | None:

@@ -144,13 +144,13 @@ def values(given: Mapping[Leaf, Any]) -> dict[Place, Any]:
     Raises:
         UsageError: Two of them exclude each other, or a value cannot be.
     """
-    found: dict[Place, Any] = {}
+    by_place: dict[Place, Any] = {}
     for leaf in given:
         rivals = [other.flag for other in given if other.place == leaf.place]
         if len(rivals) > 1:
             raise UsageError(f"{' and '.join(rivals)} exclude each other", "give one; run again for another")
-        found[leaf.place] = _value(leaf, given[leaf])
-    return found
+        by_place[leaf.place] = _value(leaf, given[leaf])
+    return by_place
 
 
 def _value(leaf: Leaf, typed: Any) -> Any:
@@ -164,12 +164,12 @@ def _value(leaf: Leaf, typed: Any) -> Any:
     return value
 
 
-def made(request: type[T], given: Mapping[Place, Any]) -> T:
+def filled(request: type[T], given: Mapping[Place, Any]) -> T:
     """A request with these values in their places, and the defaults elsewhere."""
     own = {place[0]: value for place, value in given.items() if len(place) == 1}
     for head in dict.fromkeys(place[0] for place in given if len(place) > 1):
         group = {place[1:]: value for place, value in given.items() if place[0] == head}
-        own[head] = made(_kind(request, head), group)
+        own[head] = filled(_kind(request, head), group)
     return request(**own)
 
 

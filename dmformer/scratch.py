@@ -50,8 +50,8 @@ def scratch_directory() -> Iterator[Path]:
 def _sweep(place: Path) -> None:
     """Removes what killed runs of this user left. The place may be shared: a link, or what another owns, stays."""
     with os.scandir(place) as entries:
-        found = [Path(entry.path) for entry in entries if NAME.fullmatch(entry.name) and _is_own_directory(entry)]
-    for left in abandoned(found):
+        folders = [Path(entry.path) for entry in entries if NAME.fullmatch(entry.name) and _is_own_directory(entry)]
+    for left in abandoned(folders):
         shutil.rmtree(left, ignore_errors=True)
 
 

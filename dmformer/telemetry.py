@@ -44,7 +44,7 @@ def _absent(name: str) -> Iterator[None]:
     if "openvino" in sys.modules:
         yield
         return
-    mine = {found: sys.modules.pop(found) for found in list(sys.modules) if found.partition(".")[0] == name}
+    mine = {module: sys.modules.pop(module) for module in list(sys.modules) if module.partition(".")[0] == name}
     sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield

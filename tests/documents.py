@@ -9,7 +9,7 @@ import numpy as np
 from dmformer.environment import Environment
 from dmformer.evaluation.latency import statistics
 from dmformer.evaluation.latency.accuracy import Accuracy
-from dmformer.evaluation.latency.document import Asked, Document, Histogram, Layers, PartTime, Peaks, Result
+from dmformer.evaluation.latency.document import Document, Histogram, Layers, PartTime, Peaks, RecordedSettings, Result
 
 LAUNCHES, ROUNDS = 5, 6
 
@@ -86,7 +86,7 @@ def make_peaks() -> Peaks:
 
 
 def make_document(*results: Result, **changes: Any) -> Document:
-    asked = Asked(
+    asked = RecordedSettings(
         boundary="engine", boundary_text="the engine alone", scenario="single stream", duration_s=3, iterations=0,
         launches=LAUNCHES, rounds=ROUNDS, threads=1, streams=1, fps=None, image=None,
         device="cpu", seed=0, confidence=0.99,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmformer.errors import UsageError
-from dmformer.options import Only, Option, command_line, leaves, made, refuse_idle, refuse_without, values, written
+from dmformer.options import Only, Option, command_line, filled, leaves, refuse_idle, refuse_without, values, written
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def test_what_is_typed_becomes_a_request() -> None:
         leaf("path"): Path("x"), leaf("--half"): True, leaf("--size"): [1, 2], leaf("--count"): 5,
         leaf("--upper/--lower"): "abc", leaf("--mode", "less", "mode"): "b",
     }  # fmt: skip
-    made_of_it = made(Request, values(typed))
+    made_of_it = filled(Request, values(typed))
     assert made_of_it == Request(Path("x"), "half", (1, 2), "ABC", Inner(5), Inner(mode="b"))
-    assert made(Request, values({leaf("path"): Path("x")})) == Request(Path("x"))
+    assert filled(Request, values({leaf("path"): Path("x")})) == Request(Path("x"))
 
 
 def test_values_that_cannot_be_are_refused() -> None:
@@ -77,7 +77,7 @@ def test_what_is_written_makes_the_same_request(kind: Any, sizes: list[int], cou
     assert written(request, {"size"}) == {name: value for name, value in said.items() if name != "size"}
     names = {name: one for one in leaves(Request) if one.place[0] != "less" for name in one.option.names}
     typed = {names[name]: Path(value) if name == "path" else value for name, value in said.items()}
-    assert made(Request, values(typed)) == request
+    assert filled(Request, values(typed)) == request
     assert written(Request(Path("x"))) == {"path": "x"}, "defaults are left out"
 
 

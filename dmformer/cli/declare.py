@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from dmformer.cli.exit_codes import BELOW_TOLERANCE
-from dmformer.options import Leaf, leaves, made, values
+from dmformer.options import Leaf, filled, leaves, values
 from dmformer.targets import load
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Command:
                 from dmformer.run_file import read_run
 
                 written = read_run(config, options, given)
-            request: Any = made(self.request, values(written) | values(given))
+            request: Any = filled(self.request, values(written) | values(given))
             return self.deliver(self.settle((*written, *given), request), json)
 
         parameters = [Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context), *map(parameter, options)]

@@ -53,7 +53,7 @@ def escaped(text: str) -> str:
 
     What rich's own `escape` makes of a backslash before a bracket that begins no mark loses the backslash.
     """
-    line = BRACKET.sub(lambda found: found[1] * (2 if found[2] else 1) + "\\[", printable(text))
+    line = BRACKET.sub(lambda match: match[1] * (2 if match[2] else 1) + "\\[", printable(text))
     # Before a closing mark of ours it would take that mark's meaning away.
     return line + "\\" * ((len(line) - len(line.rstrip("\\"))) % 2)
 
@@ -63,12 +63,12 @@ def table(title: str | None, *columns: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    grid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
         right = column.startswith(">")
         # Names end in what tells them apart: they are folded, never cut. Figures stay whole.
-        made.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold", no_wrap=False)
-    return made
+        grid.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold", no_wrap=False)
+    return grid
 
 
 def size_text(count: float) -> str:

@@ -158,12 +158,12 @@ def _image_key(path: Path, headers: Mapping[str, Header]) -> str:
     candidates = [key for key, head in headers.items() if head.dtype == np.uint8 and len(head.shape) in (3, 4)]
     known = [named[name] for name in _KEYS if name in named]
     # A usual name counts most where what stands there can be images.
-    chosen = next((key for key in known if key in candidates), None) or next(iter(known), None)
-    if chosen is None and len(candidates) == 1:
+    key = next((key for key in known if key in candidates), None) or next(iter(known), None)
+    if key is None and len(candidates) == 1:
         return candidates[0]
-    if chosen is None:
+    if key is None:
         raise DataError(f"{path}: which array holds the images is not clear; found {_found(headers)}", _FORM)
-    return chosen
+    return key
 
 
 def _label_key(image_key: str, headers: Mapping[str, Header]) -> str | None:

@@ -77,11 +77,13 @@ class FolderDataset:
         return Sample(load_image(self.root / self.files[index]), label, self.files[index])
 
     def select(self, indices: Sequence[int]) -> FolderDataset:
-        def chosen(labels: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        def selected(labels: tuple[int, ...] | None) -> tuple[int, ...] | None:
             return None if labels is None else tuple(labels[index] for index in indices)
 
         files = tuple(self.files[index] for index in indices)
-        return replace(self, files=files, file_labels=chosen(self.file_labels), text_labels=chosen(self.text_labels))
+        return replace(
+            self, files=files, file_labels=selected(self.file_labels), text_labels=selected(self.text_labels)
+        )
 
     def digest(self) -> str:
         digest = hashlib.sha256()
@@ -136,10 +138,10 @@ def open_folder(root: Path, labels: Sequence[str] | None = None) -> FolderDatase
     assumed = labels is None and classes is not None
     pairs = [(file, folder) for folder in tree.classes for file in tree.folders[folder]]
     files = tuple(file for file, _ in pairs)
-    found = FolderDataset(
+    dataset = FolderDataset(
         root, files, tuple(index_of[folder] for _, folder in pairs), classes, tree.notes(), assumed=assumed
     )
-    return _with_text_order(found, index_of, [folder for _, folder in pairs])
+    return _with_text_order(dataset, index_of, [folder for _, folder in pairs])
 
 
 def open_images(root: Path) -> FolderDataset:

@@ -115,10 +115,10 @@ def _check_regular(path: Path) -> None:
     try:
         if path.is_file():
             return
-        found = "not a regular file" if path.exists() else "no such file"
+        problem = "not a regular file" if path.exists() else "no such file"
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be opened: {_one_line(error)}", _HINT) from error
-    raise DataError(f"{path}: {found}", _HINT)
+    raise DataError(f"{path}: {problem}", _HINT)
 
 
 def _open(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:

@@ -49,18 +49,18 @@ def _open(path: Path, open_directory: Callable[[Path], Dataset]) -> Dataset:
             return _open_directory(path, open_directory)
         if path.is_file():
             return _open_file(path)
-        found = "not a file or folder" if path.exists() else "no such file or folder"
+        problem = "not a file or folder" if path.exists() else "no such file or folder"
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be opened: {error}", ACCEPTED_FORMS) from error
-    raise DataError(f"{path}: {found}", ACCEPTED_FORMS)
+    raise DataError(f"{path}: {problem}", ACCEPTED_FORMS)
 
 
 def _open_directory(path: Path, open_directory: Callable[[Path], Dataset]) -> Dataset:
-    found = sorted(entry for entry in path.iterdir() if is_images_name(entry.name) and entry.is_file())
-    if len(found) > 1:
-        names = ", ".join(entry.name for entry in found)
+    files = sorted(entry for entry in path.iterdir() if is_images_name(entry.name) and entry.is_file())
+    if len(files) > 1:
+        names = ", ".join(entry.name for entry in files)
         raise DataError(f"{path}: holds several IDX images files: {names}", "Give the path of the one to use.")
-    return open_idx(found[0]) if found else open_directory(path)
+    return open_idx(files[0]) if files else open_directory(path)
 
 
 def _open_file(path: Path) -> Dataset:

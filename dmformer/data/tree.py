@@ -34,8 +34,8 @@ def nfc(text: str) -> str:
 
 def listed(names: Iterable[str]) -> str:
     """The first few names, quoted, and how many there are beside."""
-    found = list(names)
-    return ", ".join(repr(name) for name in found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
+    shown = list(names)
+    return ", ".join(repr(name) for name in shown[:SHOWN]) + (", ..." if len(shown) > SHOWN else "")
 
 
 @dataclass
@@ -68,13 +68,13 @@ class Tree:
     def notes(self) -> tuple[str, ...]:
         """One line for each reason to leave something aside."""
         empty = sorted(set(self.folders).difference(self.classes))
-        found = [
+        texts = [
             (self.others, f"{self.others.total()} files are no images that can be read: {_counted(self.others)}"),
             (self.hidden, f"hidden or a system's own, left aside: {_counted(self.hidden)} (files)"),
             (self.links, f"links to folders that were read already, left aside: {listed(self.links)}"),
             (empty, f"folders without images, taken as no class: {listed(empty)}"),
         ]
-        return tuple(f"{self.root.name or self.root}: {text}" for there, text in found if there)
+        return tuple(f"{self.root.name or self.root}: {text}" for there, text in texts if there)
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -121,8 +121,8 @@ def _images_under(tree: Tree, folder: str, seen: set[tuple[int, int]]) -> Iterat
 def _visible(tree: Tree, folder: Path) -> list[os.DirEntry[str]]:
     """The entries in composed order, without hidden ones and systems' own, which are counted."""
     try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: nfc(entry.name))
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: nfc(entry.name))
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be listed: {error.strerror or error}", "Check the folder's permissions."
@@ -153,9 +153,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _identity(folder: Path) -> tuple[int, int]:
     try:
-        found = folder.stat()
+        status = folder.stat()
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be listed: {error.strerror or error}", "Check the folder's permissions."
         ) from error
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

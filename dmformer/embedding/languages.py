@@ -115,8 +115,8 @@ def variant_of(target: str) -> str:
 def template_files(folder: str) -> dict[str, Content]:
     """Every file under ``templates/FOLDER``, by its path below it; caches and hidden files are left out."""
     root = TEMPLATES / folder
-    found = (path for path in sorted(root.rglob("*")) if path.is_file())
-    names = {path.relative_to(root): path for path in found}
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    names = {path.relative_to(root): path for path in files}
     return {
         name.as_posix(): path
         for name, path in names.items()

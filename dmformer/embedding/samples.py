@@ -25,7 +25,7 @@ from typing import Any
 from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.evaluation.tolerances import ENOUGH_DECISIONS
-from dmformer.evaluation.verify import PREPROCESSING_ERROR, asked_at_export, fitting_golden
+from dmformer.evaluation.verify import PREPROCESSING_ERROR, exported_tolerance, fitting_golden
 from dmformer.golden import Golden
 
 SCHEMA = "dmformer.golden/1"
@@ -69,8 +69,8 @@ def tolerance_of(bundle: Bundle, images: int) -> dict[str, Any]:
         bundle: Its proof names the tolerance; where it has none yet, its precision does.
         images: Golden samples; a share of few images is not judged unless somebody asked for it.
     """
-    asked = asked_at_export(bundle)
-    judged = images >= ENOUGH_DECISIONS or asked.on_few_images
+    tolerance = exported_tolerance(bundle)
+    judged = images >= ENOUGH_DECISIONS or tolerance.on_few_images
     manifest = bundle.manifest
     # One step of 8 bits, in units of what the engine takes.
     steps = [1.0] * manifest.preprocessing.channels
@@ -78,9 +78,9 @@ def tolerance_of(bundle: Bundle, images: int) -> dict[str, Any]:
         steps = [PREPROCESSING_ERROR / deviation for deviation in manifest.preprocessing.std]
     return {
         "tensor": [step * ROUNDING for step in steps],
-        "max_abs_error": asked.max_abs_error,
-        "min_sqnr_db": asked.min_sqnr_db,
-        "min_agreement": asked.min_agreement if judged else None,
+        "max_abs_error": tolerance.max_abs_error,
+        "min_sqnr_db": tolerance.min_sqnr_db,
+        "min_agreement": tolerance.min_agreement if judged else None,
     }
 
 

@@ -142,10 +142,10 @@ public enum Parameters {{
 
 def compute_units(manifest: Manifest) -> str:
     """What the bundle was exported to run on, as a case of ``MLComputeUnits``."""
-    asked = manifest.runtime.options.get("compute_units", "all")
-    if asked not in UNITS:
-        raise UsageError(f"{manifest.name}: the compute units {asked} are not known", "export it again")
-    return UNITS[asked]
+    units = manifest.runtime.options.get("compute_units", "all")
+    if units not in UNITS:
+        raise UsageError(f"{manifest.name}: the compute units {units} are not known", "export it again")
+    return UNITS[units]
 
 
 def initializer(spec: Preprocessing) -> str:

@@ -55,7 +55,7 @@ def verify(
         EngineError: The engine gives something that is no finite number, or of another shape.
     """
     golden = fitting_golden(bundle)
-    limits = tolerance or asked_at_export(bundle)
+    limits = tolerance or exported_tolerance(bundle)
     problems = preprocessing_problems(bundle, golden)
     with open_engine(bundle, options) as engine:
         executes = engine.session.execution.precision
@@ -77,7 +77,7 @@ def verify(
     )
 
 
-def asked_at_export(bundle: Bundle) -> Tolerance:
+def exported_tolerance(bundle: Bundle) -> Tolerance:
     """The tolerance of the bundle's own proof, or the default of its precision where it has none yet."""
     proof = bundle.manifest.proof
     return proof.tolerance if proof else DEFAULTS[bundle.manifest.precision.requested]

@@ -128,11 +128,11 @@ def load_checkpoint(
     notes += [*aside, *assumed, *casts]
     prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
     if foreign is not None:
-        found = read_foreign(foreign, config).without(labels is not None, preprocessing is not None)
-        described = described.model_copy(update={"labels": found.labels})
-        if found.preprocessing is not None:
-            prepared, open_fields = found.preprocessing, found.left
-        notes.append(found.note)
+        theirs = read_foreign(foreign, config).without(labels is not None, preprocessing is not None)
+        described = described.model_copy(update={"labels": theirs.labels})
+        if theirs.preprocessing is not None:
+            prepared, open_fields = theirs.preprocessing, theirs.left
+        notes.append(theirs.note)
     guessed = assumption(prepared, open_fields)
     notes += [*guessed, *(not_read(path) if guessed else ())]
     return Checkpoint(

@@ -187,15 +187,15 @@ def _widths(shapes: Shapes) -> tuple[int, ...]:
 def _depths(shapes: Shapes) -> tuple[int, ...]:
     depths = [0] * STAGES
     for name in shapes:
-        if found := _BLOCK.match(name):
-            stage, block = int(found[1]), int(found[2])
+        if match := _BLOCK.match(name):
+            stage, block = int(match[1]), int(match[2])
             depths[stage] = max(depths[stage], block + 1)
     return tuple(depths)
 
 
 def _kernels(shapes: Shapes) -> tuple[int, ...]:
-    found = {int(match[1]): shapes[name][2] for name in shapes if (match := _LEVEL.fullmatch(name))}
-    return tuple(found[index] for index in sorted(found))
+    sides = {int(match[1]): shapes[name][2] for name in shapes if (match := _LEVEL.fullmatch(name))}
+    return tuple(sides[index] for index in sorted(sides))
 
 
 def _expansion(shapes: Shapes, width: int, source: str) -> int:

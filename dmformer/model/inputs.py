@@ -28,19 +28,19 @@ def choose_preprocessing(
     given: Preprocessing | None, described: Preprocessing | None, config: ModelConfig, source: str
 ) -> tuple[Preprocessing, tuple[str, ...]]:
     """The preprocessing to use, checked against the network, and the fields that are assumed."""
-    chosen = given or described
-    if chosen is None:
+    spec = given or described
+    if spec is None:
         return default_preprocessing(DEFAULT_SIZE, config), FIELDS
     kind_of_error = UsageError if given else CheckpointError
     try:
-        check_size(chosen.size)
+        check_size(spec.size)
     except UsageError as error:
         raise kind_of_error(f"{source}: {error.message}") from error
-    if chosen.channels != config.in_channels:
+    if spec.channels != config.in_channels:
         raise kind_of_error(
-            f"{source}: preprocessing for {chosen.channels} channels, but the network takes {config.in_channels}"
+            f"{source}: preprocessing for {spec.channels} channels, but the network takes {config.in_channels}"
         )
-    return chosen, ()
+    return spec, ()
 
 
 def assumption(spec: Preprocessing, assumed: Iterable[str]) -> tuple[str, ...]:

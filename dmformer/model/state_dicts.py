@@ -69,14 +69,14 @@ def read_weights(path: Path) -> RawWeights:
     """
     _check_file(path)
     if path.suffix.lower() == ".safetensors":
-        found, metadata = _read_safetensors(path)
+        tensors, metadata = _read_safetensors(path)
         notes: list[str] = []
     else:
         metadata = None
-        found, notes = find_state(_read_torch(path))
-    if not found:
+        tensors, notes = find_state(_read_torch(path))
+    if not tensors:
         raise CheckpointError(f"{path}: no weights in it", "Give the file that holds the model's state_dict.")
-    return RawWeights(_plain_names(found, path), metadata, tuple(notes))
+    return RawWeights(_plain_names(tensors, path), metadata, tuple(notes))
 
 
 def _check_file(path: Path) -> None:

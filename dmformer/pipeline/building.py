@@ -10,7 +10,7 @@ from typing import Literal
 from dmformer.bundle import Bundle
 from dmformer.documents import Summarized, schema
 from dmformer.evaluation.layers.engine import engine_line
-from dmformer.evaluation.verify import asked_at_export, verify
+from dmformer.evaluation.verify import exported_tolerance, verify
 from dmformer.manifest import Proof
 from dmformer.pipeline.requests import BuildOptions
 from dmformer.progress import Progress, Silent
@@ -98,7 +98,7 @@ def build_bundle(
             progress.say(line)
         proof = None
         if family.unable_to_run() is None:
-            proof = verify(built, tolerance=asked_at_export(bundle), progress=progress)
+            proof = verify(built, tolerance=exported_tolerance(bundle), progress=progress)
             built = built.with_proof(proof)
         elif bundle.manifest.proof is not None and bundle.manifest.proof.by == "twin":
             # The twin of the same graph is as true of this engine as of the one before.

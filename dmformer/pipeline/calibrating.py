@@ -99,8 +99,8 @@ def calibration_set(
         return None, random_set(preprocessing, options.images)
     for note in check_count(len(source), options.images, source.name):
         progress.say(note)
-    chosen = _readable_part(source, data, options.images, progress)
-    return chosen, read_set(chosen, preprocessing)
+    images = _readable_part(source, data, options.images, progress)
+    return images, read_set(images, preprocessing)
 
 
 def _readable_part(source: Dataset, data: Dataset | None, count: int, progress: Progress) -> Dataset:
@@ -117,11 +117,11 @@ def readable(dataset: Dataset, progress: Progress) -> Dataset:
         DataError: More than a few cannot be read.
     """
     log = UnreadableLog()
-    found = tuple(readable_indices(dataset, log))
+    indices = tuple(readable_indices(dataset, log))
     if not log:
         return dataset
     progress.say(f"calibration: {log.summary()}")
-    return dataset.select(found)
+    return dataset.select(indices)
 
 
 def read_set(dataset: Dataset, preprocessing: Preprocessing) -> CalibrationSet:
@@ -208,10 +208,10 @@ def cached_ranges(graph: onnx.ModelProto, images: CalibrationSet, options: Int8O
             "pillow": package_version("pillow"),
         }
     )
-    found = cache.get("ranges", key, Ranges)
-    if found is not None:
+    cached = cache.get("ranges", key, Ranges)
+    if cached is not None:
         progress.say(f"ranges from the cache ({images.count} images; --no-cache measures again)")
-        return found
+        return cached
     measured = calibrate(graph, images, options.method, progress=progress)
     cache.put("ranges", key, measured)
     return measured

@@ -82,10 +82,10 @@ def find_checkpoint(bundle: Bundle, weights: Path | None) -> Checkpoint | None:
     if weights is None and is_of_embedded_checkpoint(bundle):
         weights = assets.CHECKPOINT
     if weights is not None:
-        found = load_checkpoint(weights, config=source.config)
-        if found.digest != source.sha256:
+        checkpoint = load_checkpoint(weights, config=source.config)
+        if checkpoint.digest != source.sha256:
             raise UsageError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
-        return found
+        return checkpoint
     drawn = random_checkpoint(source.config)
     return drawn if drawn.digest == source.sha256 else None
 

@@ -106,16 +106,18 @@ def references(
     progress: Progress,
 ) -> list[Candidate]:
     """One PyTorch candidate for each model, input size and batch size."""
-    found: dict[tuple[str, int], Candidate] = {}
+    references: dict[tuple[str, int], Candidate] = {}
     for engine in engines:
-        if (engine.family, engine.batch) in found:
+        if (engine.family, engine.batch) in references:
             continue
         bundle = bundles[engine.bundle]
-        chosen = choose_weights(bundle, weights, progress)
-        path = str(chosen) if chosen else None
+        file = choose_weights(bundle, weights, progress)
+        path = str(file) if file else None
         name = f"{kind} {bundle.manifest.name}"
-        found[engine.family, engine.batch] = Candidate(name, kind, engine.bundle, engine.batch, path, engine.family)
-    return list(found.values())
+        references[engine.family, engine.batch] = Candidate(
+            name, kind, engine.bundle, engine.batch, path, engine.family
+        )
+    return list(references.values())
 
 
 def choose_weights(bundle: Bundle, weights: Path | None, progress: Progress) -> Path | None:

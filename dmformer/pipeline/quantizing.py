@@ -104,8 +104,8 @@ class Int8Graphs:
     def make(self, int8_groups: Collection[str], progress: Progress) -> Quantized:
         """The finished graph for a set of integer groups."""
         graph = self.quantizer.corrected(int8_groups, self.calibration.images.batches, progress=progress)
-        chosen = set(int8_groups)
-        return Quantized(graph, {g: "int8" if g in chosen else "float" for g in groups_of(self.model)})
+        integer = set(int8_groups)
+        return Quantized(graph, {g: "int8" if g in integer else "float" for g in groups_of(self.model)})
 
     def sensitivities(self, images: SearchImages, granularity: str, progress: Progress) -> list[Sensitivity]:
         """Error added and time saved by every unit, measured in what the row of the target says."""

@@ -41,7 +41,7 @@ def gather(options: ReportOptions, progress: Progress) -> Material:
 
 def title_of(documents: tuple[Document, ...], bundles: list[Bundle]) -> str:
     """The models' names."""
-    names = [found.model for document in documents for found in document.results]
+    names = [result.model for document in documents for result in document.results]
     names += [bundle.manifest.name for bundle in bundles]
     return f"Deployment report: {', '.join(dict.fromkeys(names))}"
 

@@ -103,11 +103,11 @@ def study_sensitivity(
 def _with_prepared(
     weights: Checkpoint | Path | str | None, options: ExportOptions, progress: Progress, use: Callable[[Prepared], T]
 ) -> T:
-    chosen = replace(options, precision="int8")
-    check_options(chosen)
-    checkpoint, chosen = weights_for(weights, chosen)
-    sources = open_sources(checkpoint, chosen.size, chosen.data, chosen.max_images)
+    settled = replace(options, precision="int8")
+    check_options(settled)
+    checkpoint, settled = weights_for(weights, settled)
+    sources = open_sources(checkpoint, settled.size, settled.data, settled.max_images)
     for note in sources.notes:
         progress.say(note)
     with scratch_directory() as scratch:
-        return use(prepare(sources, chosen, scratch, progress))
+        return use(prepare(sources, settled, scratch, progress))

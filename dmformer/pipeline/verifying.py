@@ -7,7 +7,7 @@ from typing import Any, Literal
 from dmformer.bundle import Bundle
 from dmformer.documents import Summarized, schema
 from dmformer.evaluation.per_layer import by_part
-from dmformer.evaluation.verify import asked_at_export
+from dmformer.evaluation.verify import exported_tolerance
 from dmformer.fields import Strict
 from dmformer.pipeline.layer_errors import errors_of
 from dmformer.pipeline.requests import VerifyOptions
@@ -51,7 +51,7 @@ def verify(options: VerifyOptions, progress: Progress | None = None) -> VerifyDo
         options.data,
         options.max_images,
         options.weights,
-        options.tolerance.over(asked_at_export(bundle)),
+        options.tolerance.over(exported_tolerance(bundle)),
         SessionOptions(options.threads, options.device),
     )
     proof = verify_bundle(bundle, evidence, progress or Silent())

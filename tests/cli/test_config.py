@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
-from dmformer.options import leaves, made, values, written
+from dmformer.options import filled, leaves, values, written
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.run_file import read_run
@@ -28,7 +28,7 @@ OPTIONS = leaves(ExportOptions)
 
 def request_of(path: Path, *typed: str) -> ExportOptions:
     flags = {leaf: True for leaf in OPTIONS if leaf.name in typed}
-    return made(ExportOptions, values(read_run(path, OPTIONS, flags)) | values(flags))
+    return filled(ExportOptions, values(read_run(path, OPTIONS, flags)) | values(flags))
 
 
 def test_the_names_are_those_of_the_options(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_whatever_a_manifest_says_is_taken_or_refused(said: dict[str, Any]) -> N
     except UsageError as error:
         assert error.message.startswith("bundle: ")
     else:
-        assert isinstance(made(ExportOptions, values(given_options)), ExportOptions)
+        assert isinstance(filled(ExportOptions, values(given_options)), ExportOptions)
 
 
 def test_a_bundle_makes_itself_again(weights: Path, tmp_path: Path, capsys: Capture) -> None:

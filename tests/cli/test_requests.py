@@ -18,7 +18,7 @@ from dmformer.bundle import sha256_of
 from dmformer.cli.app import COMMANDS
 from dmformer.cli.declare import Command
 from dmformer.documents import Document
-from dmformer.options import Leaf, choices, leaves, made
+from dmformer.options import Leaf, choices, filled, leaves
 from tests.support import answer_of
 
 EVERY = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
@@ -57,7 +57,7 @@ def test_a_request_goes_through_json_and_back(command: Command) -> None:
     everything = {leaf.place: another(leaf) for leaf in leaves(command.request) if leaf.name != "fps"}
     needed = {leaf.place: another(leaf) for leaf in leaves(command.request) if leaf.default is MISSING}
     for given in (everything, needed):
-        request: Any = made(command.request, given)
+        request: Any = filled(command.request, given)
         assert adapter.validate_json(adapter.dump_json(request)) == request
 
 

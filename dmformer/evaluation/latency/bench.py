@@ -16,7 +16,16 @@ from dmformer.errors import EngineError, UsageError
 from dmformer.evaluation.latency import statistics
 from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.evaluation.latency.document import EVALUATOR, NO_DEVICE, Asked, Document, Histogram, Layers, Peaks, Result
+from dmformer.evaluation.latency.document import (
+    EVALUATOR,
+    NO_DEVICE,
+    Document,
+    Histogram,
+    Layers,
+    Peaks,
+    RecordedSettings,
+    Result,
+)
 from dmformer.evaluation.latency.doubts import all_warnings, thread_doubts
 from dmformer.evaluation.latency.schedule import Launch, Records, take
 from dmformer.evaluation.latency.settings import BOUNDARIES, Settings
@@ -240,12 +249,12 @@ def with_layers(
     return completed, list(peaks.values()), notes
 
 
-def asked(settings: Settings) -> Asked:
+def asked(settings: Settings) -> RecordedSettings:
     """The settings as the document records them: an image by its name alone."""
     values = settings.to_json()
     del values["warmup_s"]
     values["image"] = Path(settings.image).name if settings.image else None
-    return Asked(
+    return RecordedSettings(
         **values,
         boundary_text=BOUNDARIES[settings.boundary],
         scenario=settings.scenario,

@@ -39,7 +39,7 @@ Dimension = Annotated[int, Field(ge=1, le=1 << 31)]
 Launched = Annotated[tuple[Positive, ...], Field(min_length=2, max_length=1024)]
 
 
-class Asked(Strict):
+class RecordedSettings(Strict):
     """What was asked for.
 
     Attributes:
@@ -240,7 +240,7 @@ class Document(Answer):
     schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/2$")] = SCHEMA
     taken_at: Text
     command: Command
-    settings: Asked
+    settings: RecordedSettings
     environment: Environment
     results: Annotated[tuple[Result, ...], Field(min_length=1, max_length=256)]
     peaks: tuple[Peaks, ...] = ()

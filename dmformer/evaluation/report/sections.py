@@ -24,9 +24,9 @@ START_COLUMNS = ("Candidate", "samples", "import ms", "compile ms", "first ms", 
 def latency(document: Document, name: str) -> Html:
     """Latencies as a table and as charts."""
     results = list(document.results)
-    asked = document.settings
+    settings = document.settings
     parts: list[Html] = [
-        tag("p", f"{asked.scenario}: {asked.boundary_text}. {how(document)}"),
+        tag("p", f"{settings.scenario}: {settings.boundary_text}. {how(document)}"),
         warnings(document),
         latency_table(results),
     ]
@@ -47,11 +47,11 @@ def latency(document: Document, name: str) -> Html:
 
 def how(document: Document) -> str:
     """How the measurement was taken, in a sentence."""
-    asked = document.settings
-    fed = f"the image {asked.image}" if asked.image else "the bundles' golden samples"
+    settings = document.settings
+    fed = f"the image {settings.image}" if settings.image else "the bundles' golden samples"
     return (
-        f"Each candidate ran in {asked.launches} fresh processes of {asked.rounds} slices each, in turn with the "
-        f"others and in a shuffled order, on {fed}; threads: {asked.threads or 'the runtime chose'}. p90 is given "
+        f"Each candidate ran in {settings.launches} fresh processes of {settings.rounds} slices each, in turn with the "
+        f"others and in a shuffled order, on {fed}; threads: {settings.threads or 'the runtime chose'}. p90 is given "
         "from 64 samples up and p99 from 662, as MLPerf's early stopping computes them."
     )
 
@@ -157,7 +157,7 @@ def breakdown(document: Document, name: str) -> Html:
     """Where the time goes, and how far that is from the machine's limits."""
     profiled = [result for result in document.results if result.layers]
     if not profiled:
-        return tag("p", "The runtimes were not asked where the time goes (bench without --no-layers asks them).")
+        return tag("p", "The runtimes were not settings where the time goes (bench without --no-layers asks them).")
     present = {part.part for result in profiled if result.layers for part in result.layers.parts}
     # Another version may know parts that this one does not: they come last.
     parts = [*(part for part in PARTS if part in present), *sorted(present - set(PARTS))]
