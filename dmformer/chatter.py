@@ -1,6 +1,6 @@
 """Whether the user wants to hear what third-party libraries say about themselves (``dmformer --verbose``).
 
-RecordedSettings of Python's own logging, so that an application that embeds dmformer decides by its logging
+Asked of Python's own logging, so that an application that embeds dmformer decides by its logging
 configuration and no flag is passed around.
 """
 

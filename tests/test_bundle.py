@@ -76,14 +76,25 @@ def test_a_link_that_leaves_the_bundle_is_refused_and_one_inside_is_not(copied: 
 
 
 def test_a_newer_schema_is_named_with_the_way_out(copied: Path) -> None:
-    edit_manifest(copied, lambda m: m.update(schema="dmformer.bundle/2", novelty=1))
-    with pytest.raises(BundleError, match=r"dmformer\.bundle/2.*this version reads") as caught:
+    edit_manifest(copied, lambda m: m.update(schema="dmformer.bundle/3", novelty=1))
+    with pytest.raises(BundleError, match=r"dmformer\.bundle/3.*this version reads") as caught:
         Bundle.load(copied)
     assert "upgrade" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"schema": "dmformer.bundle/1"}']
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"schema": "dmformer.bundle/1"}',
+        b'{"schema": "dmformer.bundle/2"}',
+    ],
 )
 def test_a_manifest_that_is_none(copied: Path, content: bytes) -> None:
     (copied / "manifest.json").write_bytes(content)

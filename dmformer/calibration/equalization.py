@@ -179,5 +179,5 @@ def _along(scale: NDArray[np.float32], ndim: int, axis: int) -> NDArray[np.float
 
 
 def _is_depthwise(node: onnx.NodeProto) -> bool:
-    """RecordedSettings of the node: a dense layer that reads a single channel has weights of the same shape."""
+    """Asked of the node: a dense layer that reads a single channel has weights of the same shape."""
     return bool(attribute(node, "group", 1) > 1)

@@ -94,7 +94,8 @@ def test_nodes_are_named_by_their_modules_and_nothing_twice() -> None:
     assert weighted <= modules, weighted - modules
     assert {"stages.0.0.dma.expand", "head"} & weighted
     outside = [name for name in names if not name.startswith(tuple(modules))]
-    assert outside == ["reducemean"], "the network's own pooling belongs to no module"
+    assert not outside, "every node belongs to a module"
+    assert "head.reducemean" in names
 
 
 def test_tensors_are_named_by_the_nodes_that_compute_them() -> None:

@@ -78,7 +78,7 @@ def bench(
     return Document(
         taken_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command,
-        settings=asked(settings),
+        settings=recorded(settings),
         environment=environment(),
         results=tuple(results),
         peaks=tuple(peaks),
@@ -249,7 +249,7 @@ def with_layers(
     return completed, list(peaks.values()), notes
 
 
-def asked(settings: Settings) -> RecordedSettings:
+def recorded(settings: Settings) -> RecordedSettings:
     """The settings as the document records them: an image by its name alone."""
     values = settings.to_json()
     del values["warmup_s"]
