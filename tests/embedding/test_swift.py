@@ -27,7 +27,8 @@ from tests.support import ROOT, edit_manifest, invoke, one_line, with_fields
 
 pytest.importorskip("coremltools", reason="coremltools is not installed")
 
-SOURCES = sorted((TEMPLATES / "swift").rglob("*.swift"))
+FOLDERS = (TEMPLATES / "swift" / "common", TEMPLATES / "swift" / "tasks" / "classification")
+SOURCES = sorted(path for folder in FOLDERS for path in folder.rglob("*.swift"))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,8 @@ def test_the_project_is_whole(bundle: Bundle, project: Path) -> None:
     assert engine.parts[0] == "model.mlpackage"
     assert len(list((resources / "golden").glob("*.f32"))) == 2 * len(bundle.golden().images)
     for source in SOURCES:
-        assert (project / source.relative_to(TEMPLATES / "swift")).read_bytes() == source.read_bytes()
+        (folder,) = (folder for folder in FOLDERS if folder in source.parents)
+        assert (project / source.relative_to(folder)).read_bytes() == source.read_bytes()
     generated = [project / "Package.swift", project / PARAMETERS_FILE]
     assert not [fault for path in generated for fault in faults(path.read_bytes())]
     # Every folder that the package names is there.
