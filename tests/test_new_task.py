@@ -86,6 +86,8 @@ def test_one_file_and_one_row_are_enough(
     answered = json.loads(command("predict", picture, "--bundle", bundle, "--json")[0])["images"][0]
     assert 0 < sum(answered["shares"].values()) <= 1.0001
     assert "dense" in command("inspect", bundle)[1]
+    parts = {part["name"]: part["parameters"] for part in json.loads(command("inspect", dense, "--json")[0])["parts"]}
+    assert parts["head"] > 0
 
     brief = ("--duration", "0.05", "--launches", "1", "--warmup", "0")
     measured = tmp_path / "bench.json"

@@ -24,7 +24,7 @@ _PARTS = {
     "DMA gate": r"stages\..*\.dma\.gate\..*",
     "FFN": r"stages\..*\.ffn\..*",
     "norms and scales": r"(.*\.)?(norm|scale)\d?",
-    "head": r"head",
+    "head": r"head(\..*)?",
 }
 
 
