@@ -18,6 +18,8 @@ from dmformer.reading import read_bounded
 from dmformer.texts import first_problem
 
 MAX_BYTES = 1 << 20
+PLACES = ("output", "force", "timing-cache")
+"""Options that decide what is written where, not what a bundle is: none is taken from a bundle."""
 WEIGHTS = "weights"
 """The argument that names them."""
 HINT = "its names are those of the options, without dashes in front: see --help"
@@ -94,6 +96,8 @@ def options_of(bundle: Bundle) -> Mapping[str, Any]:
             f"{bundle.path}: does not say which options made it",
             "its weights were handed over in Python, or it is of an earlier version: give the options",
         )
+    if named := {key.replace("_", "-") for key in bundle.manifest.options}.intersection(PLACES):
+        raise UsageError(f"{bundle.path}: names {min(named)}, which no export writes down", "give the options")
     return bundle.manifest.options
 
 

@@ -11,12 +11,11 @@ from dmformer.options import Leaf, leaves, refuse_idle, written
 from dmformer.pipeline.option_groups import COREML, NVIDIA
 from dmformer.pipeline.options import INT8, ExportOptions
 from dmformer.precision import Precision
+from dmformer.run_file import PLACES
 from dmformer.targets import TARGETS, get_target
 
 PANELS = {NVIDIA: "engines for NVIDIA's libraries", COREML: "Core ML packages"}
 """What the options of a target's panel belong to."""
-NO_PART = ("output", "force")
-"""Options that decide where a bundle goes and what it replaces, not what it is."""
 
 
 def settled(given: Iterable[Leaf], options: ExportOptions) -> ExportOptions:
@@ -78,5 +77,5 @@ def recorded(options: ExportOptions, target: str) -> dict[str, Any]:
     """What makes the bundle for one target again, by the options' long names: what its manifest says."""
     alone = replace(options, targets=(target,))
     precisions = {leaf.option.const: leaf.name for leaf in leaves(ExportOptions) if leaf.place == ("precision",)}
-    said = written(alone, {*NO_PART, *unread(alone)})
+    said = written(alone, {*PLACES, *unread(alone)})
     return {"target": [target], precisions[options.precision]: True, **said}

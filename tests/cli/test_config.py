@@ -144,6 +144,13 @@ def test_a_checkpoint_in_memory_leaves_no_options(copied: Path, tmp_path: Path, 
     assert code == 2 and "does not say which options made it" in one_line(err)
 
 
+@pytest.mark.parametrize("key", ["output", "force", "timing-cache", "timing_cache"])
+def test_a_bundle_does_not_say_where_things_go(copied: Path, capsys: Capture, key: str) -> None:
+    edit_manifest(copied, lambda manifest: manifest["options"].update({key: True}))
+    code, _, err = invoke(capsys, "export", "--config", copied)
+    assert code == 2 and f"names {key.replace('_', '-')}, which no export writes down" in one_line(err)
+
+
 def test_only_what_has_a_name_is_recorded(checkpoint: Any, weights: Path, tmp_path: Path) -> None:
     options = ExportOptions(golden_images=2, output=tmp_path, batch=2)
     assert export_bundles(checkpoint, options)[0].bundle.manifest.options is None
