@@ -35,7 +35,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no npm here: .ci/system-packages installs it")
     folder = tmp_path_factory.mktemp("npm")
     for name in ("package.json", "copy-runtime.mjs"):
-        shutil.copyfile(TEMPLATES / "web" / name, folder / name)
+        shutil.copyfile(TEMPLATES / "web" / "common" / name, folder / name)
     done = subprocess.run(
         [npm, "install"], cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
     )  # fmt: skip

@@ -214,7 +214,7 @@ def test_the_command_of_the_swift_readme_is_one_with_the_package_s_path(bundle: 
 
 
 def test_names_in_the_page_are_texts() -> None:
-    scripts = list((TEMPLATES / "web" / "site").glob("*.js"))
+    scripts = list((TEMPLATES / "web").rglob("site/*.js"))
     assert scripts
     for path in scripts:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", path.read_text()), path
