@@ -8,10 +8,10 @@ from dmformer.cli.declare import Command
 from dmformer.pipeline.requests import CompareOptions
 
 if TYPE_CHECKING:
-    from dmformer.evaluation.latency.comparison import Comparison
+    from dmformer.evaluation.latency.comparison import CompareDocument
 
 
-def show(document: Comparison) -> None:
+def show(document: CompareDocument) -> None:
     """The changes for people."""
     from dmformer.cli.bench_tables import print_lines
     from dmformer.cli.output import console, escaped, number, table

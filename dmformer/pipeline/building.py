@@ -14,7 +14,7 @@ from dmformer.evaluation.verify import exported_tolerance, verify
 from dmformer.manifest import Proof
 from dmformer.pipeline.requests import BuildOptions
 from dmformer.progress import Progress, Silent
-from dmformer.runtimes.tensorrt.bundles import command_line, family_of, plan_in, rebuild
+from dmformer.runtimes.tensorrt.bundles import command_line, plan_in, rebuild, tensorrt_family
 from dmformer.runtimes.tensorrt.plan import BuildPlan, make_plan
 from dmformer.staging import staged
 from dmformer.summary import summarize
@@ -47,7 +47,7 @@ def build(options: BuildOptions, progress: Progress | None = None) -> BuildDocum
     """
     watch = progress or Silent()
     bundle = Bundle.load(options.bundle)
-    family = family_of(bundle.manifest.target)
+    family = tensorrt_family(bundle.manifest.target)
     plan = make_plan(**{**plan_in(bundle).model_dump(by_alias=True), **options.engine.plan()})
     if options.trtexec is not None:
         return BuildDocument(command=command_line(family, bundle, plan, options.trtexec))
@@ -90,7 +90,7 @@ def build_bundle(
     Raises:
         DmformerError: See `dmformer.runtimes.tensorrt.bundles.rebuild`.
     """
-    family = family_of(bundle.manifest.target)
+    family = tensorrt_family(bundle.manifest.target)
     destination: Path = options.output or options.bundle
     with staged(destination, options.output is None or options.force) as staging:
         built = rebuild(family, bundle, plan, staging.directory, options.engine.timing_cache, progress)

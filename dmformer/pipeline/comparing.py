@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dmformer.evaluation.latency.comparison import Comparison, compare_documents
+from dmformer.evaluation.latency.comparison import CompareDocument, compare_documents
 from dmformer.evaluation.latency.document import read_document
 from dmformer.pipeline.requests import CompareOptions
 from dmformer.progress import Progress
 
 
-def compare(options: CompareOptions, progress: Progress | None = None) -> Comparison:
+def compare(options: CompareOptions, progress: Progress | None = None) -> CompareDocument:
     """Compares two measurements.
 
     Raises:

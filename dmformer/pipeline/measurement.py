@@ -111,7 +111,7 @@ def references(
         if (engine.family, engine.batch) in references:
             continue
         bundle = bundles[engine.bundle]
-        file = choose_weights(bundle, weights, progress)
+        file = weights_to_measure(bundle, weights, progress)
         path = str(file) if file else None
         name = f"{kind} {bundle.manifest.name}"
         references[engine.family, engine.batch] = Candidate(
@@ -120,7 +120,7 @@ def references(
     return list(references.values())
 
 
-def choose_weights(bundle: Bundle, weights: Path | None, progress: Progress) -> Path | None:
+def weights_to_measure(bundle: Bundle, weights: Path | None, progress: Progress) -> Path | None:
     """The weights that PyTorch is measured with, or None for random ones of the same shapes.
 
     Raises:

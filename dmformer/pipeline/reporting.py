@@ -12,7 +12,7 @@ from dmformer.evaluation.latency.document import Document, read_document
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.report.material import Examined, Material
 from dmformer.pipeline.requests import ReportOptions
-from dmformer.pipeline.verification import Evidence, choose_dataset, choose_weights, outputs_of
+from dmformer.pipeline.verification import Evidence, choose_dataset, outputs_of, weights_of_bundle
 from dmformer.progress import Progress
 from dmformer.scratch import scratch_directory
 
@@ -72,5 +72,5 @@ class References:
         dataset = choose_dataset(bundle, options, self._progress)
         if dataset is None:
             return None
-        weights = choose_weights(bundle, options, dataset, self._progress)
+        weights = weights_of_bundle(bundle, options, dataset, self._progress)
         return None if weights is None else outputs_of(weights, bundle, dataset, file, self._progress)

@@ -18,7 +18,7 @@ from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.typed_graphs import TypedGraphs, typed_graphs
 from dmformer.progress import Progress
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
+from dmformer.runtimes.tensorrt.bundles import make_bundle, tensorrt_family
 from dmformer.runtimes.tensorrt.levels import ALTERNATIVE
 from dmformer.runtimes.tensorrt.plan import BuildPlan, check_plan, make_plan
 from dmformer.runtimes.tensorrt.runtime import TIMING_CACHE, TensorRtFamily
@@ -44,14 +44,14 @@ class TensorRtMaker(Maker):
                 f"--embed-preprocessing is not supported for {self.target.name}: its engines take tensors",
                 f"leave it out, or use it with {able}",
             )
-        check_plan(plan_for(options), family_of(self.target.name).library)
+        check_plan(plan_for(options), tensorrt_family(self.target.name).library)
 
     def scans(self, options: ExportOptions) -> bool:
         return options.precision == "fp16"
 
     def make(self, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
         target, plan = self.target.name, plan_for(options)
-        family = family_of(target)
+        family = tensorrt_family(target)
         graphs = typed_graphs(target, prepared, options, progress)
         manifest = draft(target, graphs.groups, prepared, options)
         if plan.dla_core is not None:

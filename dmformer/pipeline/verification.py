@@ -55,7 +55,7 @@ def verify_bundle(bundle: Bundle, options: Evidence, progress: Progress) -> Proo
     dataset = choose_dataset(bundle, options, progress)
     if dataset is not None:
         progress.say(f"verifying on {len(dataset):,} images of {dataset.name}")
-    weights = choose_weights(bundle, options, dataset, progress)
+    weights = weights_of_bundle(bundle, options, dataset, progress)
     if weights is None or dataset is None:
         return verify(bundle, None, dataset, options.tolerance, options.session, progress)
     with scratch_directory() as scratch:
@@ -81,7 +81,7 @@ def choose_dataset(bundle: Bundle, options: Evidence, progress: Progress) -> Dat
     return dataset
 
 
-def choose_weights(bundle: Bundle, options: Evidence, dataset: Dataset | None, progress: Progress) -> Path | None:
+def weights_of_bundle(bundle: Bundle, options: Evidence, dataset: Dataset | None, progress: Progress) -> Path | None:
     """The weights that PyTorch's answers can be computed from here, or None."""
     if options.weights is not None:
         if find_spec("torch") is None:

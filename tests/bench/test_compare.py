@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from dmformer.errors import UsageError
-from dmformer.evaluation.latency.comparison import Comparison, compare_documents
+from dmformer.evaluation.latency.comparison import CompareDocument, compare_documents
 from tests.documents import make_accuracy, make_document, make_result
 from tests.support import invoke, one_line
 
 
-def judged(before_ms: float, after_ms: float) -> Comparison:
+def judged(before_ms: float, after_ms: float) -> CompareDocument:
     return compare_documents(
         make_document(make_result(ms=before_ms)), make_document(make_result(ms=after_ms, seed=1)), 0.05, 0.1
     )

@@ -11,7 +11,7 @@ from dmformer.bundle import Bundle
 from dmformer.calibration.typed import scan, typed_graph
 from dmformer.graph.qdq.sites import groups_of, kind_of
 from dmformer.graph.qdq.tensorrt import emit_tensorrt
-from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
+from dmformer.runtimes.tensorrt.bundles import make_bundle, tensorrt_family
 from dmformer.runtimes.tensorrt.runtime import TensorRt
 from tests.conftest import Exported
 from tests.support import random_batch, scanned
@@ -44,7 +44,7 @@ def rtx(exported: Exported, graphs: dict[str, Path], tmp_path_factory: pytest.Te
     request = request_of(graphs["fp16"], tmp_path_factory.mktemp("rtx"))
     manifest, golden = parts(exported("onnxruntime"))
     return make_bundle(
-        family_of("tensorrt-rtx"), request, manifest.model_copy(update={"target": "tensorrt-rtx"}), golden
+        tensorrt_family("tensorrt-rtx"), request, manifest.model_copy(update={"target": "tensorrt-rtx"}), golden
     )
 
 
@@ -53,7 +53,7 @@ def buildable(exported: Exported, graphs: dict[str, Path], tmp_path_factory: pyt
     """A TensorRT bundle whose engine is to be built on a device. Not to be changed."""
     request = request_of(graphs["dynamic"], tmp_path_factory.mktemp("device"), opt_batch=4, max_batch=8)
     manifest, golden = parts(exported("onnxruntime", dynamic=True))
-    family, notes = family_of("tensorrt"), Notes()
+    family, notes = tensorrt_family("tensorrt"), Notes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TensorRt, "missing", lambda self: "TensorRT is not installed: pip install tensorrt")
         bundle = make_bundle(family, request, manifest.model_copy(update={"target": "tensorrt"}), golden, notes)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dmformer.bundle import Bundle
-from dmformer.runtimes.tensorrt.bundles import family_of
+from dmformer.runtimes.tensorrt.bundles import tensorrt_family
 from dmformer.runtimes.tensorrt.gpu import gpus
 from tests.runtimes.contract import Exported, RuntimeContract
 
@@ -19,7 +19,7 @@ class NvidiaContract(RuntimeContract):
 
     @classmethod
     def unable(cls) -> str | None:
-        return family_of(cls.target).unable_to_run() or family_of(cls.target).unable_to_build()
+        return tensorrt_family(cls.target).unable_to_run() or tensorrt_family(cls.target).unable_to_build()
 
     @property
     def provider(self) -> str:  # type: ignore[override]  # that of this machine

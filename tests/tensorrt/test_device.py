@@ -18,7 +18,7 @@ from dmformer.evaluation.verify import verify
 from dmformer.pipeline.option_groups import NVIDIA
 from dmformer.pipeline.twins import twin_bundle
 from dmformer.runtimes.registry import open_bundle
-from dmformer.runtimes.tensorrt.bundles import family_of, instructions, plan_in
+from dmformer.runtimes.tensorrt.bundles import instructions, plan_in, tensorrt_family
 from dmformer.runtimes.tensorrt.gpu import gpus
 from dmformer.runtimes.tensorrt.runtime import TensorRt
 from tests.conftest import Exported
@@ -41,7 +41,7 @@ def test_its_engine_cannot_be_opened(buildable: Bundle, monkeypatch: pytest.Monk
 
 
 def test_the_instructions_name_both_ways(buildable: Bundle) -> None:
-    lines = instructions(family_of("tensorrt"), buildable.manifest, plan_in(buildable))
+    lines = instructions(tensorrt_family("tensorrt"), buildable.manifest, plan_in(buildable))
     assert lines[0] == "on the device: dmformer build BUNDLE"
     assert "TensorRT 10.x: trtexec" in lines[1] and "--stronglyTyped" in lines[1]
     assert "TensorRT 11.x: trtexec" in lines[2] and "--stronglyTyped" not in lines[2]
@@ -129,9 +129,9 @@ def test_a_device_reaches_the_gpus_that_there_are(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(TensorRt, "unable_to_run", lambda self: None)
     monkeypatch.setattr("dmformer.runtimes.tensorrt.session.gpus", lambda: (ORIN,))
     for device in ("cpu", "cuda:0", "0"):
-        family_of("tensorrt").check_device(device)
+        tensorrt_family("tensorrt").check_device(device)
     with pytest.raises(UsageError, match="there is no GPU 7"):
-        family_of("tensorrt").check_device("cuda:7")
+        tensorrt_family("tensorrt").check_device("cuda:7")
 
 
 def test_build_without_the_library_says_what_to_install(
@@ -157,7 +157,7 @@ def test_other_bundles_have_nothing_to_build(exported: Exported, capsys: pytest.
     code, _, err = invoke(capsys, "build", exported("onnxruntime"))
     assert code == 2 and "a bundle for onnxruntime has nothing to build" in one_line(err)
     with pytest.raises(UsageError):
-        family_of("openvino")
+        tensorrt_family("openvino")
 
 
 @pytest.mark.skipif(bool(gpus()), reason="this machine has a GPU, so the engine would be verified too")
@@ -191,5 +191,5 @@ def test_a_build_that_fails_harms_nothing(
 
 
 def test_rtx_needs_no_gpu_to_build() -> None:
-    reason = family_of("tensorrt-rtx").unable_to_build()
+    reason = tensorrt_family("tensorrt-rtx").unable_to_build()
     assert reason is None or "not installed" in reason

@@ -15,7 +15,7 @@ from dmformer.errors import EngineError, MissingBackendError, UsageError
 from dmformer.runtimes.base import EngineReport, SessionOptions
 from dmformer.runtimes.child import build_in_child
 from dmformer.runtimes.registry import open_bundle
-from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
+from dmformer.runtimes.tensorrt.bundles import make_bundle, tensorrt_family
 from dmformer.runtimes.tensorrt.layers import EngineLayer, node_precision
 from dmformer.runtimes.tensorrt.libraries import TENSORRT_RTX
 from tests.tensorrt.helpers import Notes, needs_gpu, needs_rtx, request_of
@@ -115,7 +115,7 @@ def test_what_the_library_would_silently_ignore_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         request = request_of(graphs["fp16"], tmp_path / "out", **options)
-        make_bundle(family_of("tensorrt-rtx"), request, rtx.manifest, rtx.golden(), Notes())
+        make_bundle(tensorrt_family("tensorrt-rtx"), request, rtx.manifest, rtx.golden(), Notes())
 
 
 def test_without_a_gpu_opening_says_so(rtx: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from dmformer.errors import EngineError
 from dmformer.manifest import Manifest
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import time_in_child
-from dmformer.runtimes.tensorrt.bundles import family_of, make_bundle
+from dmformer.runtimes.tensorrt.bundles import make_bundle, tensorrt_family
 from dmformer.runtimes.tensorrt.levels import ALTERNATIVE, LevelsTiming, keep_faster, levels_in, timed, with_levels
 from tests.conftest import Exported
 from tests.support import Notes, snapshot
@@ -65,7 +65,7 @@ def both(
     draft = draft.model_copy(update={"target": "tensorrt-rtx", "precision": precision})
     options = {ALTERNATIVE: str(graphs["int8"])}
     request = request_of(graphs["fp16"], tmp_path_factory.mktemp("both"), **options)
-    return make_bundle(family_of("tensorrt-rtx"), request, draft, golden), request, draft
+    return make_bundle(tensorrt_family("tensorrt-rtx"), request, draft, golden), request, draft
 
 
 @needs_rtx
@@ -84,7 +84,7 @@ def test_both_are_built_and_the_faster_stays(
     assert made.manifest.file_with_role(ALTERNATIVE) == "alternative.onnx", "without a GPU both graphs travel"
 
     def build(wanted: EngineRequest, manifest: Manifest) -> Bundle:
-        return make_bundle(family_of("tensorrt-rtx"), wanted, manifest, made.golden())
+        return make_bundle(tensorrt_family("tensorrt-rtx"), wanted, manifest, made.golden())
 
     notes = Notes()
     keep_faster(made, request, draft, build, lambda bundle: 1.0 if bundle.path == path else int8_ms, notes)

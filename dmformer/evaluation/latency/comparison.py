@@ -18,7 +18,7 @@ from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.document import Document, Result
 from dmformer.evaluation.latency.statistics import Times, slowdown
 
-Verdict = Literal["same", "faster", "slower", "perhaps slower", "less accurate"]
+Judgement = Literal["same", "faster", "slower", "perhaps slower", "less accurate"]
 SAME_SETTINGS = ("boundary", "threads", "streams", "fps", "image", "device")
 
 
@@ -45,12 +45,12 @@ class Change:
     headline: str | None
     headline_drop: float | None
     agreement_drop: float | None
-    verdict: Verdict
+    verdict: Judgement
     failed: bool
     reasons: tuple[str, ...]
 
 
-class Comparison(Answer):
+class CompareDocument(Answer):
     """All candidates that both documents hold, and what to know when judging them."""
 
     schema_: Literal["dmformer.compare/2"] = schema("dmformer.compare/2")
@@ -63,7 +63,7 @@ class Comparison(Answer):
         return self.passed
 
 
-def compare_documents(before: Document, after: Document, tolerance: float, max_drop: float) -> Comparison:
+def compare_documents(before: Document, after: Document, tolerance: float, max_drop: float) -> CompareDocument:
     """Compares the candidates that two documents have in common.
 
     Args:
@@ -87,7 +87,7 @@ def compare_documents(before: Document, after: Document, tolerance: float, max_d
         raise UsageError("the reports have no candidate in common", "candidates are matched by name and batch size")
     changes = tuple(change(old, new, tolerance, max_drop) for old, new in pairs)
     said = tuple(notes(before, after, {key_of(old) for old, _ in pairs}))
-    return Comparison(passed=not any(change.failed for change in changes), changes=changes, notes=said)
+    return CompareDocument(passed=not any(change.failed for change in changes), changes=changes, notes=said)
 
 
 def key_of(result: Result) -> tuple[str, int]:
@@ -113,7 +113,7 @@ def change(old: Result, new: Result, tolerance: float, max_drop: float) -> Chang
     return Change(old.name, old.p50_ms, new.p50_ms, timed[0], timed[1:], *judged)
 
 
-def _verdict(timed: tuple[float, float, float] | None, tolerance: float, reasons: list[str]) -> Verdict:
+def _verdict(timed: tuple[float, float, float] | None, tolerance: float, reasons: list[str]) -> Judgement:
     if reasons:
         return "slower" if reasons[0].startswith("slower") else "less accurate"
     if timed is None:

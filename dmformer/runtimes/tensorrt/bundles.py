@@ -187,7 +187,7 @@ def rebuild(
     return make_bundle(family, request, draft, bundle.golden(), progress)
 
 
-def family_of(target: str) -> TensorRtFamily:
+def tensorrt_family(target: str) -> TensorRtFamily:
     """The runtime of a bundle that can be built.
 
     Raises:
