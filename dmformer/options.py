@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from dmformer.errors import UsageError
 
 T = TypeVar("T")
+PLACES = ("output", "force", "timing-cache")
+"""Options that decide what is written where, not what a bundle is: none is taken from a bundle."""
 Place = tuple[str, ...]
 """Names of fields, from the request's own to one of a group in it."""
 

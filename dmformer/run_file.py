@@ -13,13 +13,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.errors import UsageError
-from dmformer.options import Leaf, values
+from dmformer.options import PLACES, Leaf, values
 from dmformer.reading import read_bounded
 from dmformer.texts import first_problem
 
 MAX_BYTES = 1 << 20
-PLACES = ("output", "force", "timing-cache")
-"""Options that decide what is written where, not what a bundle is: none is taken from a bundle."""
 WEIGHTS = "weights"
 """The argument that names them."""
 HINT = "its names are those of the options, without dashes in front: see --help"

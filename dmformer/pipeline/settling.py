@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from dmformer.errors import UsageError
-from dmformer.options import Leaf, leaves, refuse_idle, written
+from dmformer.options import PLACES, Leaf, leaves, refuse_idle, written
 from dmformer.pipeline.option_groups import COREML, NVIDIA
 from dmformer.pipeline.options import INT8, ExportOptions
 from dmformer.precision import Precision
-from dmformer.run_file import PLACES
 from dmformer.targets import TARGETS, get_target
 
 PANELS = {NVIDIA: "engines for NVIDIA's libraries", COREML: "Core ML packages"}

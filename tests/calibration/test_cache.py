@@ -99,7 +99,7 @@ assert user_cache() is None
 
 
 def test_no_cache_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("dmformer.files.user_cache", lambda: None)
+    monkeypatch.setattr("dmformer.pipeline.caching.user_cache", lambda: None)
     code, _, err = invoke(capsys, "cache")
     assert code == 2
     assert "no home directory" in one_line(err)
