@@ -55,10 +55,11 @@ def half_values(typed: onnx.ModelProto) -> frozenset[str]:
 def _rounded(node: onnx.NodeProto, halves: frozenset[str]) -> list[onnx.NodeProto]:
     """A node followed by the rounding of its output, under the output's name."""
     output = node.output[0]
-    if node.op_type == "Cast":
-        return _pair(node.input[0], output, node.name) if output in halves else [_widened(node)]
     if output not in halves:
+        # A cast to float32 of what already is changes nothing; one to integers stays what it is.
         return [node]
+    if node.op_type == "Cast":
+        return _pair(node.input[0], output, node.name)
     node.output[0] = f"{output}/exact"
     return [node, *_pair(node.output[0], output, node.name)]
 
@@ -69,11 +70,6 @@ def _pair(source: str, output: str, name: str) -> list[onnx.NodeProto]:
         helper.make_node("Cast", [source], [narrow], name=f"{name}/narrow", to=TensorProto.FLOAT16),
         helper.make_node("Cast", [narrow], [output], name=f"{name}/widen", to=TensorProto.FLOAT),
     ]
-
-
-def _widened(node: onnx.NodeProto) -> onnx.NodeProto:
-    """A cast to float32 of what already is: the values are rounded where they are made."""
-    return helper.make_node("Identity", list(node.input), list(node.output), name=node.name)
 
 
 def can_open_batch(model: onnx.ModelProto) -> bool:

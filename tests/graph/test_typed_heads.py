@@ -39,6 +39,23 @@ def test_the_twin_of_one_image_is_refused_more_or_right(head: Head) -> None:
         np.testing.assert_allclose(infer(opened, images(3), 3), infer(twin, images(3), 1), atol=1e-2, rtol=1e-2)
 
 
+def test_a_twin_keeps_casts_to_integers() -> None:
+    """Arg max by hand: what is half is widened, what is an integer stays one."""
+    half, whole = (helper.make_node("Cast", [a], [b], name=b, to=kind) for a, b, kind in (
+        ("image", "half", TensorProto.FLOAT16), ("half", "whole", TensorProto.INT64)))  # fmt: skip
+    graph = helper.make_graph(
+        [half, whole],
+        "casts",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 4, 4])],
+        [helper.make_tensor_value_info("whole", TensorProto.INT64, [1, 3, 4, 4])],
+    )
+    typed = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    twin = twin_of(check(typed))
+    batch = np.random.default_rng(0).uniform(-9, 9, (1, 3, 4, 4)).astype(np.float32)
+    session = onnxruntime.InferenceSession(twin.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert np.array_equal(session.run(None, {"image": batch})[0], batch.astype(np.float16).astype(np.int64))
+
+
 @pytest.mark.parametrize("kind", ["Expand", "Reshape", "ReduceMean", "Resize"])
 def test_a_batch_inside_the_graph_is_seen_wherever_it_is(kind: str) -> None:
     """Behind it an addition or the graph's own output would have an open batch again."""
