@@ -7,13 +7,13 @@ from whoever computed them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 
 from dmformer.bundle import Bundle
-from dmformer.data.dataset import Batch, Dataset, UnreadableLog, iterate_batches
+from dmformer.data.dataset import Batch, Dataset
 from dmformer.errors import BundleError
+from dmformer.evaluation.batches import watched_batches
 from dmformer.evaluation.metrics import Measured
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.tolerances import DEFAULTS, failures
@@ -21,7 +21,7 @@ from dmformer.fields import Score
 from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import Comparison, Manifest, Proof, Tolerance
 from dmformer.preprocessing import preprocess
-from dmformer.progress import Progress, Silent, foretold
+from dmformer.progress import Progress, Silent
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.engine import Engine, open_engine
 
@@ -176,10 +176,5 @@ def compare_targets(bundle: Bundle, engine: Engine, dataset: Dataset, progress: 
 
 def batches_for(engine: Engine, dataset: Dataset, progress: Progress) -> Iterator[Batch]:
     """Every readable image of a dataset in batches of the engine's size; says which could not be read."""
-    manifest, size, log = engine.manifest, engine.batch_size, UnreadableLog()
-    target = partial(manifest.task.target, spec=manifest.preprocessing)
-    batches = iterate_batches(dataset, manifest.preprocessing, size, target=target, log=log)
-    what, total = f"verifying {manifest.target}", -(-len(dataset) // size)
-    yield from progress.track(foretold(batches, total, what, progress), what, total)
-    if log.entries:
-        progress.say(log.summary())
+    manifest, what = engine.manifest, f"verifying {engine.manifest.target}"
+    return watched_batches(dataset, manifest.preprocessing, manifest.task, engine.batch_size, what, progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from dmformer.data.dataset import Dataset, Unreadable, UnreadableLog, iterate_batches, subset
+from dmformer.data.dataset import Dataset, Unreadable, UnreadableLog, subset
 from dmformer.errors import CheckpointError, DataError
+from dmformer.evaluation.batches import watched_batches
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.golden import Golden
 from dmformer.preprocessing import Preprocessing, preprocess
-from dmformer.progress import Progress, foretold
+from dmformer.progress import Progress
 from dmformer.tasks.base import Outputs
 
 if TYPE_CHECKING:
@@ -105,21 +105,18 @@ def reference_outputs(
         DataError: More than a few images cannot be read.
         OSError: The file system has no room for the outputs.
     """
-    task, log = reference.config.task, UnreadableLog()
-    tally, target = task.tally(reference.config.classes), partial(task.target, spec=preprocessing)
-    batches = iterate_batches(dataset, preprocessing, REFERENCE_BATCH, target=target, log=log)
+    task = reference.config.task
+    tally = task.tally(reference.config.classes)
+    batches = watched_batches(dataset, preprocessing, task, REFERENCE_BATCH, "PyTorch reference", progress)
     indices: list[int] = []
     shape: tuple[int, ...] = ()
-    what, total = "PyTorch reference", -(-len(dataset) // REFERENCE_BATCH)
     with file.open("wb") as spool:
-        for batch in progress.track(foretold(batches, total, what, progress), what, total):
+        for batch in batches:
             outputs = infer(reference, batch.tensor)
             tally.add(outputs, batch.targets)
             spool.write(outputs.tobytes())
             indices.extend(batch.indices)
             shape = outputs.shape[1:]
-    if log.entries:
-        progress.say(log.summary())
     if remark := tally.remark(dataset, indices):
         progress.say(remark)
     return ReferenceOutputs(dataset, tuple(indices), file, shape)

@@ -39,7 +39,10 @@ def task_of(head: Head) -> Task:
     Raises:
         UsageError: No task knows the head.
     """
-    return next((task for task in map(get_task, TASKS) if isinstance(head, task.heads)), None) or _unknown(head.kind)
+    for task in map(get_task, TASKS):
+        if isinstance(head, task.heads):
+            return task
+    raise UsageError(f"no task has the head {head.kind[:80]!r}", f"the tasks are {', '.join(TASKS)}")
 
 
 def read_head(value: object) -> Head:
@@ -74,7 +77,3 @@ def with_head(values: Any) -> Any:
         return values
     rest = {name: value for name, value in values.items() if name != CLASSES}
     return {**rest, "head": {"kind": DEFAULT_HEAD, "classes": values[CLASSES]}}
-
-
-def _unknown(kind: str) -> Task:
-    raise UsageError(f"no task has the head {kind[:80]!r}", f"the tasks are {', '.join(TASKS)}")
