@@ -24,7 +24,7 @@ from dmformer.model.network import DMFormer
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.precision import Precision
-from tests.support import CLASSES, TINY, random_images
+from tests.support import CLASSES, TINY, Command, invoke, random_images
 
 Exported = Callable[..., Path]
 
@@ -110,6 +110,18 @@ def copied(exported: Exported, tmp_path: Path) -> Path:
     path = tmp_path / "bundle"
     shutil.copytree(exported("onnxruntime"), path)
     return path
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line that must succeed; what it prints on both streams."""
+
+    def call(*arguments: str | Path) -> tuple[str, str]:
+        code, out, err = invoke(capsys, *arguments)
+        assert code == 0, err
+        return out, err
+
+    return call
 
 
 @pytest.fixture

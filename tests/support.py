@@ -44,6 +44,7 @@ from dmformer.runtimes.registry import open_bundle
 from dmformer.tasks.classification import Classification, LinearHead
 
 T = TypeVar("T")
+Command = Callable[..., tuple[str, str]]
 ROOT = Path(__file__).parent.parent
 TARGETS = ("onnx", "onnxruntime", "openvino")
 CLASSES = 10
@@ -283,3 +284,21 @@ def flips_of(
     count = FlipCount(Classification())
     count.add(reference, outputs, [None] * len(outputs) if labels is None else labels.tolist())
     return count.flips(data, image)
+
+
+@contextlib.contextmanager
+def added_by(page: str, table: dict[str, Any], folder: Path) -> Iterator[str]:
+    """The name that a page of ``docs`` adds to a table with its two blocks: a file, written to a folder, and a row."""
+    file, row = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    module, before = re.findall(r'"(\w+):\w+"', row)[0], dict(table)
+    (folder / f"{module}.py").write_text(file)
+    sys.path.insert(0, str(folder))
+    try:
+        exec(row, {})
+        (added,) = table.keys() - before.keys()
+        yield added
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.pop(module, None)
+        table.clear()
+        table.update(before)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,39 +12,14 @@ from PIL import Image
 
 from dmformer.bundle import Bundle
 from dmformer.targets import TARGETS
-from tests.support import ROOT, finish, invoke, one_line, random_images, start
-
-PAGE = ROOT / "docs" / "new-target.md"
-Command = Callable[..., tuple[str, str]]
+from tests.support import Command, added_by, finish, invoke, one_line, random_images, start
 
 
 @pytest.fixture(scope="module")
 def abacus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The file and the row of the page."""
-    file, row = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    folder = tmp_path_factory.mktemp("added")
-    (folder / "abacus.py").write_text(file)
-    before = dict(TARGETS)
-    sys.path.insert(0, str(folder))
-    try:
-        exec(row, {})
-        (added,) = TARGETS.keys() - before.keys()
-        yield added
-    finally:
-        sys.path.remove(str(folder))
-        sys.modules.pop("abacus", None)
-        TARGETS.clear()
-        TARGETS.update(before)
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    def call(*arguments: str | Path) -> tuple[str, str]:
-        code, out, err = invoke(capsys, *arguments)
-        assert code == 0, err
-        return out, err
-
-    return call
+    with added_by("new-target.md", TARGETS, tmp_path_factory.mktemp("added")) as name:
+        yield name
 
 
 def test_one_file_and_one_row_are_enough(

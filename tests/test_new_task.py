@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -19,28 +19,14 @@ from dmformer.model.checkpoint import random_checkpoint, save_checkpoint
 from dmformer.prediction.classifier import Classifier
 from dmformer.prediction.predictor import Predictor
 from dmformer.tasks.registry import TASKS
-from tests.support import CLASSES, ROOT, TINY, invoke, one_line, random_images
-
-PAGE = ROOT / "docs" / "new-task.md"
-Command = Callable[..., tuple[str, str]]
+from tests.support import CLASSES, TINY, Command, added_by, invoke, one_line, random_images
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The file and the row of the page."""
-    file, row = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    folder = tmp_path_factory.mktemp("added")
-    (folder / "places.py").write_text(file)
-    before = dict(TASKS)
-    sys.path.insert(0, str(folder))
-    try:
-        exec(row, {})
-        yield __import__("places")
-    finally:
-        sys.path.remove(str(folder))
-        sys.modules.pop("places", None)
-        TASKS.clear()
-        TASKS.update(before)
+    with added_by("new-task.md", TASKS, tmp_path_factory.mktemp("added")) as name:
+        yield import_module(name)
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +36,6 @@ def dense(places: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "dense.safetensors"
     save_checkpoint(random_checkpoint(config, size=32, name="dense"), path)
     return path
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    def call(*arguments: str | Path) -> tuple[str, str]:
-        code, out, err = invoke(capsys, *arguments)
-        assert code == 0, err
-        return out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")
