@@ -39,7 +39,7 @@ def _short_timings(monkeypatch: pytest.MonkeyPatch) -> None:
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images without labels, to calibrate with: like the golden samples of an export without data."""
     path = tmp_path_factory.mktemp("calibration") / "images.npz"
-    np.savez(path, images=read_idx(assets.CALIBRATION_IMAGES)[:COUNT])
+    np.savez(path, images=read_idx(assets.calibration_images())[:COUNT])
     return path
 
 
