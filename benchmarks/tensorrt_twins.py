@@ -17,7 +17,8 @@ from benchmarks.timing import machine
 from dmformer import assets
 from dmformer.calibration.plan import PrecisionPlan, save_plan
 from dmformer.manifest import Comparison
-from dmformer.model.checkpoint import Checkpoint, random_checkpoint
+from dmformer.model.checkpoint import Checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.making import Outcome
 from dmformer.pipeline.option_groups import ToleranceOptions

@@ -38,8 +38,8 @@ def work(images: int, folder: Path) -> None:
     from dmformer.data.open import open_dataset
     from dmformer.evaluation.flips import find_flips
     from dmformer.evaluation.verify import verify
-    from dmformer.model.checkpoint import random_checkpoint
     from dmformer.model.config import PRESETS
+    from dmformer.model.random_weights import random_checkpoint
     from dmformer.pipeline.export import export_bundles
     from dmformer.pipeline.options import ExportOptions
     from dmformer.pipeline.reference import reference_outputs

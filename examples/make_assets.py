@@ -18,9 +18,9 @@ import torch
 from dmformer import assets
 from dmformer.data.idx import read_idx
 from dmformer.model.checkpoint import Checkpoint, save_checkpoint
-from dmformer.model.config import PRESETS
+from dmformer.model.config import preset
+from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.classification import LinearHead
 
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 MEAN, STD, SIZE = 0.2860, 0.3530, 32
@@ -29,14 +29,10 @@ FOLDER = Path(__file__).parent.parent / "demo" / "dmformer_demo"
 
 
 def checkpoint_of(state: dict[str, torch.Tensor]) -> Checkpoint:
-    return Checkpoint(
-        config=PRESETS["tiny"].model_copy(update={"head": LinearHead(classes=len(LABELS))}),
-        state={name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")},
-        preprocessing=Preprocessing(size=(SIZE, SIZE), resize="exact", mean=(MEAN,) * 3, std=(STD,) * 3),
-        labels=LABELS,
-        name="dmformer-tiny-fashion-mnist",
-        digest="0" * 64,  # of the file, which is only being written here
-    )
+    model = DMFormer(preset("tiny", classes=len(LABELS)))
+    model.load_state_dict(state)
+    preprocessing = Preprocessing(size=(SIZE, SIZE), resize="exact", mean=(MEAN,) * 3, std=(STD,) * 3)
+    return Checkpoint.from_model(model, preprocessing, LABELS, "dmformer-tiny-fashion-mnist")
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
