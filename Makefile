@@ -6,15 +6,15 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install system demo test lint types types-tensorrt unit schema train figures campaign clean
+.PHONY: help install system demo test lint types types-tensorrt unit docs schema train figures campaign clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml demo/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev,docs]' --editable demo
 	touch $@
 
 system:  ## Install the system packages that some tests use (Debian and Ubuntu, as root)
@@ -34,6 +34,9 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## The documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 types-tensorrt: $(INSTALLED)  ## Check the NVIDIA rooms against the types of TensorRT's Python API (downloads stubs)
 	$(BIN)/python docs/check_tensorrt_types.py

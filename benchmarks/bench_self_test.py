@@ -15,7 +15,7 @@ from benchmarks.timing import machine
 from dmformer.evaluation.latency.bench import bench
 from dmformer.evaluation.latency.candidates import candidates_of
 from dmformer.evaluation.latency.settings import Settings
-from dmformer.model.checkpoint import random_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 

@@ -23,8 +23,9 @@ from dmformer.graph.coreml.conversion import Recipe, convert
 from dmformer.graph.coreml.package import write_package
 from dmformer.graph.qdq.affine import Range
 from dmformer.model.canonical import canonicalize
-from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkpoint
+from dmformer.model.checkpoint import Checkpoint, load_checkpoint
 from dmformer.model.network import DMFormer
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.runtimes.coreml.session import PIXELS_AT_ONCE
 from dmformer.runtimes.mlprogram.evaluator import Evaluator
 from dmformer.runtimes.mlprogram.package import read_package
@@ -74,7 +75,7 @@ def measure(name: str, checkpoint: Checkpoint, batch: int, scratch: Path) -> Non
 
 
 def main() -> None:
-    tiny = load_checkpoint(assets.CHECKPOINT)
+    tiny = load_checkpoint(assets.checkpoint())
     height, width = tiny.preprocessing.size
     with tempfile.TemporaryDirectory() as scratch:
         measure("small", random_checkpoint("small"), 1, Path(scratch))

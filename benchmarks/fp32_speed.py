@@ -13,7 +13,8 @@ import torch
 
 import dmformer
 from benchmarks.timing import interleaved_ms, machine
-from dmformer.model.checkpoint import Checkpoint, random_checkpoint
+from dmformer.model.checkpoint import Checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.sources import resolve_checkpoint

@@ -37,8 +37,9 @@ def make_material(folder: Path) -> None:
     import torch
     from PIL import Image
 
-    from dmformer.model.checkpoint import random_checkpoint, save_checkpoint
+    from dmformer.model.checkpoint import save_checkpoint
     from dmformer.model.config import ModelConfig
+    from dmformer.model.random_weights import random_checkpoint
     from dmformer.tasks.classification import LinearHead
 
     config = ModelConfig(

@@ -28,7 +28,7 @@ def work(preset: str, size: int, count: int) -> None:
     """The whole road once; prints its steps' seconds and the peak."""
     from benchmarks.int8_accuracy import logits_of
     from benchmarks.int8_recipes import graphs_of
-    from dmformer.model.checkpoint import random_checkpoint
+    from dmformer.model.random_weights import random_checkpoint
     from dmformer.pipeline.trial import opened
 
     checkpoint = random_checkpoint(preset, size=size)

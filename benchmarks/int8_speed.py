@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.int8_recipes import compiled, engines, graphs_of
 from benchmarks.timing import interleaved_ms, machine
-from dmformer.model.checkpoint import random_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.trial import opened
 from dmformer.runtimes.base import Call
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.timing import machine
 from dmformer.bundle import Bundle
-from dmformer.model.checkpoint import random_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.runtimes.base import SessionOptions

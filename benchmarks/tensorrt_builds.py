@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from benchmarks.timing import machine
-from dmformer.model.checkpoint import Checkpoint, random_checkpoint
+from dmformer.model.checkpoint import Checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.pipeline.options import ExportOptions, Int8Options

@@ -17,7 +17,8 @@ from benchmarks.timing import machine
 from dmformer import assets
 from dmformer.calibration.plan import PrecisionPlan, save_plan
 from dmformer.manifest import Comparison
-from dmformer.model.checkpoint import Checkpoint, random_checkpoint
+from dmformer.model.checkpoint import Checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.making import Outcome
 from dmformer.pipeline.option_groups import ToleranceOptions
@@ -73,7 +74,7 @@ def embedded(scratch: Path, images: int | None) -> None:
 def small(scratch: Path) -> None:
     weights = random_checkpoint("small")
     # Named calibration images are scanned for float16's range too: random weights have none of their own.
-    outcome = twin(weights, "fp16", scratch, None, Int8Options(calibration=assets.CALIBRATION_IMAGES, images=32))
+    outcome = twin(weights, "fp16", scratch, None, Int8Options(calibration=assets.calibration_images(), images=32))
     logits = outcome.bundle.golden().outputs
     spread = float(logits.max() - logits.min())
     error = largest(outcome).max_abs_error or 0.0

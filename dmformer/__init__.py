@@ -14,7 +14,9 @@ from dmformer.version import __version__
 if TYPE_CHECKING:
     from dmformer.bundle import Bundle
     from dmformer.evaluation.latency.settings import Settings as BenchSettings
-    from dmformer.model.checkpoint import load_checkpoint, save_checkpoint
+    from dmformer.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from dmformer.model.config import ModelConfig, preset
+    from dmformer.model.network import DMFormer
     from dmformer.pipeline.embedding import embed
     from dmformer.pipeline.export import export_bundle as export
     from dmformer.pipeline.measurement import bench
@@ -30,19 +32,24 @@ if TYPE_CHECKING:
     from dmformer.pipeline.verifying import verify
     from dmformer.prediction.classifier import Classifier
     from dmformer.prediction.predictor import Predictor
+    from dmformer.preprocessing import Preprocessing
     from dmformer.runtimes.registry import open_bundle
 
 _WHERE = {
     "Bundle": "dmformer.bundle:Bundle",
     "BenchOptions": "dmformer.pipeline.requests:BenchOptions",
     "BenchSettings": "dmformer.evaluation.latency.settings:Settings",
+    "Checkpoint": "dmformer.model.checkpoint:Checkpoint",
     "Classifier": "dmformer.prediction.classifier:Classifier",
     "CoreMlOptions": "dmformer.pipeline.option_groups:CoreMlOptions",
+    "DMFormer": "dmformer.model.network:DMFormer",
     "EmbedOptions": "dmformer.pipeline.requests:EmbedOptions",
     "EngineOptions": "dmformer.pipeline.option_groups:EngineOptions",
     "ExportOptions": "dmformer.pipeline.options:ExportOptions",
     "Int8Options": "dmformer.pipeline.options:Int8Options",
+    "ModelConfig": "dmformer.model.config:ModelConfig",
     "Predictor": "dmformer.prediction.predictor:Predictor",
+    "Preprocessing": "dmformer.preprocessing:Preprocessing",
     "PreprocessingOptions": "dmformer.pipeline.option_groups:PreprocessingOptions",
     "ToleranceOptions": "dmformer.pipeline.option_groups:ToleranceOptions",
     "VerifyOptions": "dmformer.pipeline.requests:VerifyOptions",
@@ -52,6 +59,7 @@ _WHERE = {
     "export": "dmformer.pipeline.export:export_bundle",
     "load_checkpoint": "dmformer.model.checkpoint:load_checkpoint",
     "open_bundle": "dmformer.runtimes.registry:open_bundle",
+    "preset": "dmformer.model.config:preset",
     "save_checkpoint": "dmformer.model.checkpoint:save_checkpoint",
     "verify": "dmformer.pipeline.verifying:verify",
 }
@@ -60,13 +68,17 @@ __all__ = [
     "BenchOptions",
     "BenchSettings",
     "Bundle",
+    "Checkpoint",
     "Classifier",
     "CoreMlOptions",
+    "DMFormer",
     "EmbedOptions",
     "EngineOptions",
     "ExportOptions",
     "Int8Options",
+    "ModelConfig",
     "Predictor",
+    "Preprocessing",
     "PreprocessingOptions",
     "ToleranceOptions",
     "VerifyOptions",
@@ -77,6 +89,7 @@ __all__ = [
     "export",
     "load_checkpoint",
     "open_bundle",
+    "preset",
     "save_checkpoint",
     "verify",
 ]

@@ -1,4 +1,4 @@
-"""Put a trained state into ``dmformer/assets``: the checkpoint, the test set and 512 calibration images.
+"""Put a trained state into ``demo/dmformer_demo``: the checkpoint, the test set and 512 calibration images.
 
 Run by ``make train`` after ``train_fashion_mnist.py``. The calibration images are spread evenly over the
 training set; none of them is a test image.
@@ -18,24 +18,21 @@ import torch
 from dmformer import assets
 from dmformer.data.idx import read_idx
 from dmformer.model.checkpoint import Checkpoint, save_checkpoint
-from dmformer.model.config import PRESETS
+from dmformer.model.config import preset
+from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.classification import LinearHead
 
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 MEAN, STD, SIZE = 0.2860, 0.3530, 32
 CALIBRATION_IMAGES = 512
+FOLDER = Path(__file__).parent.parent / "demo" / "dmformer_demo"
 
 
 def checkpoint_of(state: dict[str, torch.Tensor]) -> Checkpoint:
-    return Checkpoint(
-        config=PRESETS["tiny"].model_copy(update={"head": LinearHead(classes=len(LABELS))}),
-        state={name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")},
-        preprocessing=Preprocessing(size=(SIZE, SIZE), resize="exact", mean=(MEAN,) * 3, std=(STD,) * 3),
-        labels=LABELS,
-        name="dmformer-tiny-fashion-mnist",
-        digest="0" * 64,  # of the file, which is only being written here
-    )
+    model = DMFormer(preset("tiny", classes=len(LABELS)))
+    model.load_state_dict(state)
+    preprocessing = Preprocessing(size=(SIZE, SIZE), resize="exact", mean=(MEAN,) * 3, std=(STD,) * 3)
+    return Checkpoint.from_model(model, preprocessing, LABELS, "dmformer-tiny-fashion-mnist")
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -50,14 +47,14 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path("build/dmformer-tiny-fashion-mnist.pt"))
     arguments = parser.parse_args()
     state = torch.load(arguments.state, weights_only=True, map_location="cpu")
-    save_checkpoint(checkpoint_of(state), assets.CHECKPOINT)
-    for name in (assets.TEST_IMAGES.name, assets.TEST_IMAGES.name.replace("images-idx3", "labels-idx1")):
-        shutil.copyfile(arguments.data / name, assets.TEST_IMAGES.with_name(name))
+    save_checkpoint(checkpoint_of(state), FOLDER / assets.CHECKPOINT)
+    for name in ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
+        shutil.copyfile(arguments.data / name, FOLDER / name)
     images = read_idx(arguments.data / "train-images-idx3-ubyte.gz")
     labels = read_idx(arguments.data / "train-labels-idx1-ubyte.gz")
     chosen = np.arange(CALIBRATION_IMAGES) * len(images) // CALIBRATION_IMAGES
-    write_idx(assets.CALIBRATION_IMAGES, images[chosen])
-    write_idx(assets.CALIBRATION_IMAGES.with_name("calibration-labels-idx1-ubyte.gz"), labels[chosen])
+    write_idx(FOLDER / "calibration-images-idx3-ubyte.gz", images[chosen])
+    write_idx(FOLDER / "calibration-labels-idx1-ubyte.gz", labels[chosen])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The data are the four IDX files of Debian's package ``dataset-fashion-mnist`` (M
 resized to 32x32 by the project's own preprocessing and the grey channel is repeated three times.
 
 Run ``python examples/train_fashion_mnist.py --help``; ``make train`` runs it with the recipe that made
-the checkpoint in ``dmformer/assets``. Everything is seeded; PyTorch's threaded sums still make two runs
+the checkpoint in ``demo/dmformer_demo``. Everything is seeded; PyTorch's threaded sums still make two runs
 differ in the last digits.
 """
 
@@ -22,10 +22,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dmformer.model.config import PRESETS
+from dmformer.model.config import preset
 from dmformer.model.layers import DMA
 from dmformer.model.network import DMFormer
-from dmformer.tasks.classification import LinearHead
 
 MEAN, STD = 0.2860, 0.3530
 """Mean and standard deviation of the training images, in units of the full range."""
@@ -181,7 +180,7 @@ def train(data: Path, output: Path, recipe: Recipe, limit: int | None) -> None:
     test_images = resized(read_idx(data / "t10k-images-idx3-ubyte.gz"), recipe.image_size)
     test_labels = torch.from_numpy(read_idx(data / "t10k-labels-idx1-ubyte.gz").astype(np.int64))
 
-    model = DMFormer(PRESETS["tiny"].model_copy(update={"head": LinearHead(classes=10)}))
+    model = DMFormer(preset("tiny", classes=10))
     initialize(model)
     average = copy.deepcopy(model)
     use_matrix_levels(model)

@@ -19,8 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkpoint, save_checkpoint
+from dmformer.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dmformer.model.network import DMFormer
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.precision import Precision

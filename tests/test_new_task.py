@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from dmformer.bundle import Bundle
-from dmformer.model.checkpoint import random_checkpoint, save_checkpoint
+from dmformer.model.checkpoint import save_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.prediction.classifier import Classifier
 from dmformer.prediction.predictor import Predictor
 from dmformer.tasks.registry import TASKS

@@ -1,13 +1,12 @@
 """Checkpoints: trained weights with all that is needed to use them.
 
 `load_checkpoint` reads what trainers write, `save_checkpoint` writes what this project reads back
-without assumptions, `random_checkpoint` stands in where only speed matters.
+without assumptions.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +20,14 @@ from torch import Tensor
 from dmformer import assets
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
-from dmformer.model.config import PRESETS, ModelConfig, check_size
+from dmformer.model.config import ModelConfig
 from dmformer.model.description import (
     Description,
     infer_config,
     read_description,
     read_labels,
 )
-from dmformer.model.inputs import DEFAULT_SIZE, assumption, choose_preprocessing, default_preprocessing
+from dmformer.model.inputs import assumption, choose_preprocessing
 from dmformer.model.network import DMFormer
 from dmformer.model.sidecar import MAX_JSON_BYTES, not_read, read_foreign
 from dmformer.model.state_dicts import (
@@ -67,6 +66,34 @@ class Checkpoint:
     digest: str
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+
+    @classmethod
+    def from_model(
+        cls,
+        model: DMFormer,
+        preprocessing: Preprocessing,
+        labels: Sequence[str] | None = None,
+        name: str = "dmformer",
+    ) -> Checkpoint:
+        """What a trainer has at its end: copies of a network's weights, with how images were prepared for it.
+
+        Args:
+            model: Trained; without wrappers of a trainer or compiler.
+            preprocessing: As in training.
+            labels: Class names in order.
+            name: Fit for a file name.
+
+        Raises:
+            CheckpointError: The weights are not finite.
+            UsageError: Another number of labels than of classes, or preprocessing for other channels.
+        """
+        tensors = {
+            key: value.cpu() for key, value in model.state_dict().items() if key in expected_shapes(model.config)
+        }
+        state, _ = checked_state(tensors, model.config, name)
+        spec, _ = choose_preprocessing(preprocessing, None, model.config, name)
+        named = _labels(labels, Description(), model.config, Path(name))
+        return cls(model.config, state, spec, named, safe_name(name), digest_of(sorted_bytes(state)))
 
     def with_preprocessing(self, spec: Preprocessing, given: Collection[str]) -> Checkpoint:
         """The same with other preprocessing, of which the fields ``given`` are assumed no more."""
@@ -119,7 +146,7 @@ def load_checkpoint(
         CheckpointError: The file is unreadable, hostile, of another network or not finite.
         UsageError: Arguments that do not fit the weights.
     """
-    path = assets.CHECKPOINT if path is None else Path(path)
+    path = assets.checkpoint() if path is None else Path(path)
     weights = read_weights(path)
     notes = list(weights.notes)
     described, foreign, aside = read_description(weights.metadata, path)
@@ -140,7 +167,7 @@ def load_checkpoint(
         state=state,
         preprocessing=prepared,
         labels=_labels(labels, described, config, path),
-        name=_name(described.name or path.stem),
+        name=safe_name(described.name or path.stem),
         digest=_file_digest(path),
         notes=tuple(notes),
         assumed=open_fields,
@@ -169,40 +196,6 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         raise OutputError(f"{path}: configuration and labels take more than 1 MiB", "Shorten the labels.")
     tensors = {name: checkpoint.state[name].contiguous() for name in sorted(checkpoint.state)}
     write_output(path, safetensors.torch.save(tensors, {METADATA_KEY: description}), force=True, option="path")
-
-
-def random_checkpoint(
-    preset: str | ModelConfig, seed: int = 0, size: int | tuple[int, int] = DEFAULT_SIZE, name: str | None = None
-) -> Checkpoint:
-    """Seeded weights whose activations stay in a sane range, with BatchNorm statistics as after training.
-
-    Args:
-        preset: A name in `PRESETS`, or a configuration.
-        seed: Same seed, same weights.
-        size: Input side or (height, width).
-        name: Of the checkpoint; ``dmformer-<preset>`` where None.
-
-    Raises:
-        UsageError: No such preset, or a size that the network cannot take.
-    """
-    if isinstance(preset, str) and preset not in PRESETS:
-        raise UsageError(f"no preset is called {preset!r}", f"Known presets: {', '.join(PRESETS)}.")
-    config = PRESETS[preset] if isinstance(preset, str) else preset
-    sides = (size, size) if isinstance(size, int) else size
-    check_size(sides)
-    generator = torch.Generator().manual_seed(seed)
-    state = {
-        key: _random_tensor(key, shape, config, generator) for key, shape in sorted(expected_shapes(config).items())
-    }
-    return Checkpoint(
-        config=config,
-        state=state,
-        preprocessing=default_preprocessing(sides, config),
-        labels=None,
-        name=_name(name or f"dmformer-{preset if isinstance(preset, str) else 'custom'}"),
-        digest=_digest(sorted_bytes(state)),
-        notes=(f"random weights (seed {seed}): they show speed, never accuracy",),
-    )
 
 
 def _configuration(
@@ -244,39 +237,19 @@ def _labels(
     return labels
 
 
-def _name(text: str) -> str:
+def safe_name(text: str) -> str:
     """A name that is safe as a part of a file name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "dmformer"
 
 
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
-        return _digest(iter(lambda: file.read(2**20), b""))
+        return digest_of(iter(lambda: file.read(2**20), b""))
 
 
-def _digest(chunks: Iterable[bytes]) -> str:
+def digest_of(chunks: Iterable[bytes]) -> str:
+    """SHA-256 of the chunks together, in hex."""
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def _random_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, generator: torch.Generator) -> Tensor:
-    """Variance-preserving weights (He), small biases, and norms away from the identity."""
-    owner, kind = name.rsplit(".", 1)
-    part = owner.rsplit(".", 1)[-1]
-    if kind == "running_var" or (part.startswith("norm") and kind == "weight"):
-        return torch.empty(shape).uniform_(0.7, 1.4, generator=generator)
-    if part.startswith("scale"):
-        return torch.empty(shape).uniform_(0.05, 0.2, generator=generator)
-    noise = torch.empty(shape).normal_(generator=generator)
-    if kind != "weight":
-        return noise * 0.1
-    variance = 1 / math.prod(shape[1:])
-    if ".levels." in name:
-        variance /= len(config.kernels)
-    if part in ("fuse", "conv2"):  # behind a ReLU or GELU, which halves the second moment
-        variance *= 2
-    if not config.layer_scale and name.endswith((".fuse.weight", ".ffn.conv2.weight")):
-        variance *= 0.1**2
-    return noise * math.sqrt(variance)

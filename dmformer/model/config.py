@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
 from dmformer.errors import UsageError
 from dmformer.fields import TensorSpec
 from dmformer.preprocessing import MAX_SIDE
 from dmformer.tasks.base import Head, Task
-from dmformer.tasks.registry import default_head, read_head, task_of, with_head
+from dmformer.tasks.registry import DEFAULT_HEAD, default_head, read_head, task_of, with_head
+from dmformer.texts import first_problem
 
 STAGES = 4
 TOTAL_STRIDE = 32
@@ -123,6 +124,25 @@ PRESETS: dict[str, ModelConfig] = {
 }
 """Named configurations. The names S and L are the paper's, the numbers this project's choice in the
 paper's parameter range; ``tiny`` exists so that a real trained checkpoint fits in the package."""
+
+
+def preset(name: str, classes: int = 1000) -> ModelConfig:
+    """A named configuration with a linear head: what `DMFormer` is made of.
+
+    Args:
+        name: ``tiny``, ``small`` or ``large``.
+        classes: How many the head tells apart, 1 to 1,000,000.
+
+    Raises:
+        UsageError: No such preset, or so many classes cannot be.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"no preset is called {name!r}", f"Known presets: {', '.join(PRESETS)}.")
+    try:
+        head = read_head({"kind": DEFAULT_HEAD, "classes": classes})
+    except ValidationError as error:
+        raise UsageError(f"{classes!r} classes: {first_problem(error)}") from error
+    return PRESETS[name].model_copy(update={"head": head})
 
 
 def check_size(size: tuple[int, int]) -> None:

@@ -113,7 +113,7 @@ def inspect(
         from dmformer.graph.summary import describe_onnx
 
         return OnnxDocument(**describe_onnx(options.path))
-    from dmformer.model.checkpoint import random_checkpoint
+    from dmformer.model.random_weights import random_checkpoint
     from dmformer.pipeline.sources import resolve_checkpoint
 
     checkpoint = random_checkpoint(options.preset) if options.preset else resolve_checkpoint(options.path)

@@ -76,11 +76,12 @@ def find_checkpoint(bundle: Bundle, weights: Path | None) -> Checkpoint | None:
     """The bundle's weights: given, embedded, or random ones that can be drawn again; None where they are not here."""
     if find_spec("torch") is None:
         return None
-    from dmformer.model.checkpoint import load_checkpoint, random_checkpoint
+    from dmformer.model.checkpoint import load_checkpoint
+    from dmformer.model.random_weights import random_checkpoint
 
     source = bundle.manifest.source
     if weights is None and is_of_embedded_checkpoint(bundle):
-        weights = assets.CHECKPOINT
+        weights = assets.checkpoint()
     if weights is not None:
         checkpoint = load_checkpoint(weights, config=source.config)
         if checkpoint.digest != source.sha256:

@@ -46,7 +46,7 @@ def choose_weights(options: WeightsOptions) -> Checkpoint | None:
     if options.preset is not None:
         if options.path is not None:
             raise UsageError("--random-weights excludes a weights file", "leave one of them out")
-        from dmformer.model.checkpoint import random_checkpoint
+        from dmformer.model.random_weights import random_checkpoint
 
         return random_checkpoint(options.preset)
     if options.path is None:

@@ -15,8 +15,8 @@ from dmformer.graph.from_torch import GraphOptions
 from dmformer.graph.onnx_model import make_onnx
 from dmformer.graph.qdq.graph import Graph
 from dmformer.model.canonical import canonicalize
-from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.config import ModelConfig
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.preprocessing import Preprocessing
 from tests.support import TINY
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dmformer.errors import UsageError
-from dmformer.model.checkpoint import Checkpoint, random_checkpoint
+from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.inputs import FIELDS, assumption
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.option_groups import PreprocessingOptions, parse_floats
 from dmformer.pipeline.weights import with_preprocessing
 from dmformer.preprocessing import IMAGENET, Preprocessing

@@ -17,9 +17,10 @@ from dmformer.graph.coreml.package import write_package
 from dmformer.graph.coreml.quantization import weight_codes
 from dmformer.graph.qdq.affine import Range
 from dmformer.model.canonical import canonicalize
-from dmformer.model.checkpoint import Checkpoint, random_checkpoint
+from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.preprocessing import Preprocessing, pixels_of, preprocess
 from dmformer.runtimes.coreml.neural_engine import neural_engine_hints
 from dmformer.runtimes.mlprogram.evaluator import Evaluator

@@ -23,7 +23,7 @@ from dmformer.errors import BundleError
 from dmformer.evaluation.latency.bench import accuracy
 from dmformer.evaluation.tolerances import DEFAULTS, failures
 from dmformer.manifest import Comparison
-from dmformer.model.checkpoint import random_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.summary import summarize

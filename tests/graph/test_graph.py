@@ -21,8 +21,8 @@ from dmformer.graph.from_torch import MAX_OPSET, MIN_OPSET, GraphOptions
 from dmformer.graph.half import MIN_ELEMENTS, compress_weights
 from dmformer.graph.onnx_model import assert_computes, make_onnx
 from dmformer.model.canonical import canonicalize
-from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.network import DMFormer
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.preprocessing import Preprocessing
 from tests.support import CLASSES, ROOT, TINY, Notes, random_batch
 

@@ -37,7 +37,7 @@ from dmformer.graph.qdq.insertion import INT32_LIMIT, guard_bias
 from dmformer.graph.qdq.scheme import CPU_ISAS, scheme_for
 from dmformer.graph.qdq.sites import COMPUTE, STEM, group_of, groups_of, select, site_values
 from dmformer.model.canonical import canonicalize
-from dmformer.model.checkpoint import random_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.preprocessing import Preprocessing
 from dmformer.targets import TARGETS
 from tests.support import TINY, random_batch

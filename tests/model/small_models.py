@@ -9,8 +9,9 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dmformer.model.checkpoint import Checkpoint, random_checkpoint
+from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.config import ModelConfig
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.tasks.classification import LinearHead
 
 State = dict[str, Tensor]

@@ -9,10 +9,10 @@ import torch
 from pydantic import ValidationError
 
 from dmformer.errors import UsageError
-from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.config import PRESETS
 from dmformer.model.layers import DMA
 from dmformer.model.network import DMFormer
+from dmformer.model.random_weights import random_checkpoint
 from tests.model.small_models import images, small_checkpoint, small_config
 
 ODD_ONES: list[dict[str, Any]] = [

@@ -14,10 +14,10 @@ from torch import nn
 from dmformer.errors import ExportError
 from dmformer.model import canonical
 from dmformer.model.canonical import assert_equal, blocks, canonicalize
-from dmformer.model.checkpoint import random_checkpoint
 from dmformer.model.config import ModelConfig
 from dmformer.model.layers import Block, LayerScale
 from dmformer.model.network import DMFormer
+from dmformer.model.random_weights import random_checkpoint
 from tests.model.small_models import configs, images, small_checkpoint, small_config
 
 

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.model.canonical import assert_equal, canonicalize
-from dmformer.model.checkpoint import Checkpoint, load_checkpoint, random_checkpoint, save_checkpoint
+from dmformer.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dmformer.model.config import PRESETS, ModelConfig
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.model.state_dicts import expected_shapes
 from dmformer.preprocessing import Preprocessing
 from tests.model.small_models import configs, images, nested, small_checkpoint, small_config

@@ -16,8 +16,9 @@ from torch import Tensor
 from dmformer.bundle import Bundle
 from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.canonical import assert_equal, canonicalize
-from dmformer.model.checkpoint import load_checkpoint, random_checkpoint, save_checkpoint
+from dmformer.model.checkpoint import load_checkpoint, save_checkpoint
 from dmformer.model.config import ModelConfig
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.verification import Evidence, verify_bundle

@@ -205,5 +205,5 @@ def test_golden_samples_are_spread_and_carry_what_is_needed(exported: Exported, 
 
 def test_the_embedded_checkpoint_is_known_by_its_bytes(exported: Exported) -> None:
     assert not is_of_embedded_checkpoint(Bundle.load(exported("onnxruntime")))
-    assert assets.CHECKPOINT.stat().st_size <= 10_000_000
+    assert assets.checkpoint().stat().st_size <= 10_000_000
     assert json.loads(json.dumps(sorted(dmformer.__all__))) == sorted(dir(dmformer))

@@ -16,7 +16,7 @@ from dmformer.bundle import Bundle
 from dmformer.data.idx import read_idx
 from dmformer.errors import DataError, UsageError
 from dmformer.graph.qdq.scheme import CPU_ISAS as EMITTER_ISAS
-from dmformer.model.checkpoint import random_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline import trial
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.layer_errors import errors_of
@@ -41,7 +41,7 @@ def _short_timings(monkeypatch: pytest.MonkeyPatch) -> None:
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images without labels, to calibrate with: like the golden samples of an export without data."""
     path = tmp_path_factory.mktemp("calibration") / "images.npz"
-    np.savez(path, images=read_idx(assets.CALIBRATION_IMAGES)[:COUNT])
+    np.savez(path, images=read_idx(assets.calibration_images())[:COUNT])
     return path
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dmformer.errors import CheckpointError
-from dmformer.model.checkpoint import random_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.reference import infer
 from tests.model.small_models import small_config
 

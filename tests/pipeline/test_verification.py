@@ -14,7 +14,8 @@ import pytest
 from dmformer.bundle import Bundle
 from dmformer.errors import CheckpointError, DataError, DmformerError, UsageError
 from dmformer.manifest import Tolerance
-from dmformer.model.checkpoint import random_checkpoint, save_checkpoint
+from dmformer.model.checkpoint import save_checkpoint
+from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.verification import Evidence, verify_bundle
 from dmformer.progress import Silent, foretold
 from dmformer.summary import summarize

@@ -94,7 +94,7 @@ def test_a_grey_array_is_one_image_for_models_of_three_channels_and_of_one(
         head=LinearHead(classes=10),
         in_channels=1,
     )
-    from dmformer.model.checkpoint import random_checkpoint
+    from dmformer.model.random_weights import random_checkpoint
 
     options = ExportOptions(golden_images=1, output=tmp_path)
     path = export_bundles(random_checkpoint(config, size=32), options)[0].bundle.path

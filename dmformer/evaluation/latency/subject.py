@@ -82,7 +82,8 @@ def open_pytorch(candidate: Candidate, settings: Settings) -> Subject:
     started = time.perf_counter()
     import torch
 
-    from dmformer.model.checkpoint import load_checkpoint, random_checkpoint
+    from dmformer.model.checkpoint import load_checkpoint
+    from dmformer.model.random_weights import random_checkpoint
 
     imported = time.perf_counter()
     config = load_bundle(candidate).manifest.source.config
