@@ -86,8 +86,8 @@ def main() -> None:
     parser.add_argument("bundles", nargs="*", type=Path)
     parser.add_argument("--max-images", type=int)
     given = parser.parse_args()
-    checkpoint = load_checkpoint(assets.CHECKPOINT)
-    dataset = open_dataset(assets.TEST_IMAGES, checkpoint.labels)
+    checkpoint = load_checkpoint(assets.checkpoint())
+    dataset = open_dataset(assets.test_images(), checkpoint.labels)
     if given.max_images is not None:
         dataset = dataset.select(list(range(given.max_images)))
     with tempfile.TemporaryDirectory() as scratch:

@@ -75,7 +75,7 @@ def measure(name: str, checkpoint: Checkpoint, batch: int, scratch: Path) -> Non
 
 
 def main() -> None:
-    tiny = load_checkpoint(assets.CHECKPOINT)
+    tiny = load_checkpoint(assets.checkpoint())
     height, width = tiny.preprocessing.size
     with tempfile.TemporaryDirectory() as scratch:
         measure("small", random_checkpoint("small"), 1, Path(scratch))

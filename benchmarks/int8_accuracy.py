@@ -53,8 +53,8 @@ def row(reference: NDArray[np.float32], outputs: NDArray[np.float32], labels: ND
 def main() -> None:
     checkpoint = resolve_checkpoint(None)
     graphs = graphs_of(checkpoint, dynamic=True)
-    images, _ = tensors(assets.CALIBRATION_IMAGES, checkpoint, CALIBRATION_IMAGES)
-    test, labels = tensors(assets.TEST_IMAGES, checkpoint)
+    images, _ = tensors(assets.calibration_images(), checkpoint, CALIBRATION_IMAGES)
+    test, labels = tensors(assets.test_images(), checkpoint)
     reference = logits_of(opened("onnxruntime", graphs.plain), test, RUN_BATCH)
     print(f"{'runtime':<12}{'recipe':<52}{'top-1':>7}{'agreement':>11}{'SQNR dB':>9}")
     float_top1 = float((reference.argmax(1) == labels).mean() * 100)

@@ -42,8 +42,8 @@ def rescaled(checkpoint: Checkpoint, sigma: float, seed: int = 0) -> Checkpoint:
 
 def main() -> None:
     original = resolve_checkpoint(None)
-    images, _ = tensors(assets.CALIBRATION_IMAGES, original, CALIBRATION_IMAGES)
-    test, labels = tensors(assets.TEST_IMAGES, original)
+    images, _ = tensors(assets.calibration_images(), original, CALIBRATION_IMAGES)
+    test, labels = tensors(assets.test_images(), original)
     print(f"{'sigma':<7}{'runtime':<12}{'recipe':<52}{'top-1':>7}{'agreement':>11}{'SQNR dB':>9}")
     for sigma in SIGMAS:
         graphs = graphs_of(rescaled(original, sigma), dynamic=True)

@@ -74,7 +74,7 @@ def embedded(scratch: Path, images: int | None) -> None:
 def small(scratch: Path) -> None:
     weights = random_checkpoint("small")
     # Named calibration images are scanned for float16's range too: random weights have none of their own.
-    outcome = twin(weights, "fp16", scratch, None, Int8Options(calibration=assets.CALIBRATION_IMAGES, images=32))
+    outcome = twin(weights, "fp16", scratch, None, Int8Options(calibration=assets.calibration_images(), images=32))
     logits = outcome.bundle.golden().outputs
     spread = float(logits.max() - logits.min())
     error = largest(outcome).max_abs_error or 0.0

@@ -49,7 +49,7 @@ def work(images: int, folder: Path) -> None:
     checkpoint = random_checkpoint(PRESETS["tiny"].model_copy(update={"head": head}), size=SIZE, name="dense")
     network, spec = checkpoint.build(), checkpoint.preprocessing
     bundle = export_bundles(checkpoint, ExportOptions(output=folder))[0].bundle
-    dataset = open_dataset(assets.TEST_IMAGES).select(range(images))
+    dataset = open_dataset(assets.test_images()).select(range(images))
     peaks = [peak()]
     started = time.perf_counter()
     reference = reference_outputs(network, dataset, spec, folder / "reference.f32", Silent())

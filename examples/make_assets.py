@@ -1,4 +1,4 @@
-"""Put a trained state into ``dmformer/assets``: the checkpoint, the test set and 512 calibration images.
+"""Put a trained state into ``demo/dmformer_demo``: the checkpoint, the test set and 512 calibration images.
 
 Run by ``make train`` after ``train_fashion_mnist.py``. The calibration images are spread evenly over the
 training set; none of them is a test image.
@@ -25,6 +25,7 @@ from dmformer.preprocessing import Preprocessing
 LABELS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 MEAN, STD, SIZE = 0.2860, 0.3530, 32
 CALIBRATION_IMAGES = 512
+FOLDER = Path(__file__).parent.parent / "demo" / "dmformer_demo"
 
 
 def checkpoint_of(state: dict[str, torch.Tensor]) -> Checkpoint:
@@ -46,14 +47,14 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path("build/dmformer-tiny-fashion-mnist.pt"))
     arguments = parser.parse_args()
     state = torch.load(arguments.state, weights_only=True, map_location="cpu")
-    save_checkpoint(checkpoint_of(state), assets.CHECKPOINT)
-    for name in (assets.TEST_IMAGES.name, assets.TEST_IMAGES.name.replace("images-idx3", "labels-idx1")):
-        shutil.copyfile(arguments.data / name, assets.TEST_IMAGES.with_name(name))
+    save_checkpoint(checkpoint_of(state), FOLDER / assets.CHECKPOINT)
+    for name in ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
+        shutil.copyfile(arguments.data / name, FOLDER / name)
     images = read_idx(arguments.data / "train-images-idx3-ubyte.gz")
     labels = read_idx(arguments.data / "train-labels-idx1-ubyte.gz")
     chosen = np.arange(CALIBRATION_IMAGES) * len(images) // CALIBRATION_IMAGES
-    write_idx(assets.CALIBRATION_IMAGES, images[chosen])
-    write_idx(assets.CALIBRATION_IMAGES.with_name("calibration-labels-idx1-ubyte.gz"), labels[chosen])
+    write_idx(FOLDER / "calibration-images-idx3-ubyte.gz", images[chosen])
+    write_idx(FOLDER / "calibration-labels-idx1-ubyte.gz", labels[chosen])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The data are the four IDX files of Debian's package ``dataset-fashion-mnist`` (M
 resized to 32x32 by the project's own preprocessing and the grey channel is repeated three times.
 
 Run ``python examples/train_fashion_mnist.py --help``; ``make train`` runs it with the recipe that made
-the checkpoint in ``dmformer/assets``. Everything is seeded; PyTorch's threaded sums still make two runs
+the checkpoint in ``demo/dmformer_demo``. Everything is seeded; PyTorch's threaded sums still make two runs
 differ in the last digits.
 """
 

@@ -19,11 +19,11 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if TEMPLATES not in path.p
 KNOWN = frozenset(FILES)
 T = TypeVar("T")
 ROOMS = (
-    "", "data", "assets", "tasks", "model", "graph", "calibration", "runtimes", "prediction", "evaluation",
+    "", "data", "tasks", "model", "graph", "calibration", "runtimes", "prediction", "evaluation",
     "devices", "embedding", "pipeline", "cli",
 )  # fmt: skip
 """A room imports from itself and from those before it; the modules in the package's root are the first."""
-FIRST = {"", "data", "assets", "tasks"}
+FIRST = {"", "data", "tasks"}
 """These are one floor: images are read by the same few modules that preprocessing, tasks and bundles are made of."""
 
 ALLOWED = {

@@ -146,7 +146,7 @@ def load_checkpoint(
         CheckpointError: The file is unreadable, hostile, of another network or not finite.
         UsageError: Arguments that do not fit the weights.
     """
-    path = assets.CHECKPOINT if path is None else Path(path)
+    path = assets.checkpoint() if path is None else Path(path)
     weights = read_weights(path)
     notes = list(weights.notes)
     described, foreign, aside = read_description(weights.metadata, path)

@@ -145,7 +145,7 @@ def images_to_scan(
     """
     source = data
     if options.calibration is not None or embedded:
-        source = open_unlabelled(options.calibration or assets.CALIBRATION_IMAGES)
+        source = open_unlabelled(options.calibration or assets.calibration_images())
     if source is None:
         return None
     return read_set(_readable_part(source, data, options.images, progress), preprocessing)
@@ -162,7 +162,7 @@ def calibration_source(
         return source
     if embedded:
         progress.say("no calibration images given: using the embedded ones, from Fashion-MNIST's training set")
-        return open_dataset(assets.CALIBRATION_IMAGES)
+        return open_dataset(assets.calibration_images())
     if data is not None:
         progress.say("calibrating on images of --data; give --calibration to keep the two apart")
         return data

@@ -81,7 +81,7 @@ def find_checkpoint(bundle: Bundle, weights: Path | None) -> Checkpoint | None:
 
     source = bundle.manifest.source
     if weights is None and is_of_embedded_checkpoint(bundle):
-        weights = assets.CHECKPOINT
+        weights = assets.checkpoint()
     if weights is not None:
         checkpoint = load_checkpoint(weights, config=source.config)
         if checkpoint.digest != source.sha256:

@@ -133,6 +133,6 @@ def weights_to_measure(bundle: Bundle, weights: Path | None, progress: Progress)
             raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
         return weights
     if is_of_embedded_checkpoint(bundle):
-        return assets.CHECKPOINT
+        return assets.checkpoint()
     progress.say(f"{bundle.manifest.name}: PyTorch runs with random weights of the same shapes, which are as fast")
     return None

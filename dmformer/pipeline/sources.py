@@ -1,4 +1,4 @@
-"""Weights and images to work with: what the user gave, or what is embedded in the package."""
+"""Weights and images to work with: what the user gave, or what is embedded."""
 
 from __future__ import annotations
 
@@ -63,10 +63,12 @@ def open_sources(
         notes.append(f"verifying on {max_images} images, spread evenly over the set")
     samples = dataset
     if samples is None:
-        samples = open_dataset(assets.TEST_IMAGES)
-        notes.append("no data given: the golden samples are embedded Fashion-MNIST images; accuracy is not measured")
+        samples = open_dataset(assets.test_images())
+        notes.append(
+            "no data given: the golden samples are pictures of another kind (Fashion-MNIST), without their labels"
+        )
     elif not samples.labelled:
-        notes.append(f"{samples.name} has no labels: golden samples are taken from it; accuracy is not measured")
+        notes.append(f"{samples.name} has no labels: golden samples are taken from it")
     labelled = dataset if dataset is not None and dataset.labelled else None
     return Sources(checkpoint, samples, labelled, embedded, tuple(notes))
 
@@ -84,7 +86,7 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
     """The images to verify on, checked against the model's classes, and a note where they were not named."""
     if data is None and not embedded:
         return None, None
-    dataset = open_dataset(data or assets.TEST_IMAGES, checkpoint.labels)
+    dataset = open_dataset(data or assets.test_images(), checkpoint.labels)
     checkpoint.config.task.check(dataset, checkpoint.config.classes)
     if data is not None:
         return dataset, None
@@ -98,4 +100,4 @@ def is_of_embedded_checkpoint(bundle: Bundle) -> bool:
 
 def is_embedded(digest: str) -> bool:
     """Whether this is the SHA-256 of the checkpoint that this package embeds."""
-    return assets.CHECKPOINT.is_file() and digest == sha256_of(assets.CHECKPOINT)
+    return assets.installed() and digest == sha256_of(assets.checkpoint())

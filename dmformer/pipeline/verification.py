@@ -70,7 +70,7 @@ def choose_dataset(bundle: Bundle, options: Evidence, progress: Progress) -> Dat
             raise UsageError("--weights was given without images to run them on", "give --data, or leave it out")
         progress.say("no data given: verifying on the golden samples alone")
         return None
-    dataset = open_dataset(options.data or assets.TEST_IMAGES, bundle.manifest.labels)
+    dataset = open_dataset(options.data or assets.test_images(), bundle.manifest.labels)
     bundle.manifest.task.check(dataset, bundle.manifest.source.config.classes)
     for note in dataset.notes:
         progress.say(note)
@@ -88,7 +88,7 @@ def weights_of_bundle(bundle: Bundle, options: Evidence, dataset: Dataset | None
             raise MissingBackendError("--weights needs torch, which is not installed", "pip install 'dmformer[export]'")
         return options.weights
     if is_of_embedded_checkpoint(bundle) and find_spec("torch") is not None:
-        return assets.CHECKPOINT
+        return assets.checkpoint()
     if dataset is not None:
         if not dataset.labelled:
             raise DataError(

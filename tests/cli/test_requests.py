@@ -92,4 +92,4 @@ def test_what_a_command_does_is_said_in_python_too() -> None:
 
 
 def test_the_embedded_checkpoint_is_read_where_none_is_named() -> None:
-    assert dmformer.load_checkpoint().digest == sha256_of(assets.CHECKPOINT)
+    assert dmformer.load_checkpoint().digest == sha256_of(assets.checkpoint())

@@ -62,7 +62,7 @@ def test_the_self_test_passes_and_measures(project: Path) -> None:
 
 @needs_compiler
 def test_top1_is_python_s_on_a_thousand_images(bundle: Bundle, project: Path, tmp_path: Path) -> None:
-    dataset = open_dataset(assets.TEST_IMAGES).select(range(IMAGES))
+    dataset = open_dataset(assets.test_images()).select(range(IMAGES))
     with open_engine(bundle, SessionOptions(threads=1)) as engine:
         expected = logits_on(engine, dataset).argmax(1)
     paths = [tmp_path / f"{index}.png" for index in range(IMAGES)]
@@ -250,7 +250,7 @@ def test_an_engine_that_takes_pixels_answers_as_python_does(tmp_path: Path) -> N
     done = execute(programs / "self-test", "--threads", "1", "--bench", "0.1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("preprocessing: ok: 8 images, worst difference 0.000")
-    dataset = open_dataset(assets.TEST_IMAGES).select(range(100))
+    dataset = open_dataset(assets.test_images()).select(range(100))
     with open_engine(made, SessionOptions(threads=1)) as engine:
         expected = logits_on(engine, dataset).argmax(1)
     paths = [tmp_path / f"{index}.png" for index in range(100)]

@@ -134,7 +134,7 @@ def test_top_1_is_dmformer_s_on_the_embedded_test_set(tmp_path: Path) -> None:
     options = ExportOptions(golden_images=8, max_images=100, output=tmp_path)
     bundle = export_bundles(None, options)[0].bundle
     project = made(bundle.path, tmp_path)
-    dataset = subset(open_dataset(assets.TEST_IMAGES), 300)
+    dataset = subset(open_dataset(assets.test_images()), 300)
     folder = tmp_path / "images"
     folder.mkdir()
     for index in range(len(dataset)):

@@ -84,7 +84,7 @@ CLASSIFY = """
 
 
 def test_top1_is_python_s_on_a_hundred_images(bundle: Bundle, site: Path, chromium: Browser) -> None:
-    dataset = open_dataset(assets.TEST_IMAGES).select(range(IMAGES))
+    dataset = open_dataset(assets.test_images()).select(range(IMAGES))
     with open_engine(bundle, SessionOptions(threads=1)) as engine:
         logits = logits_on(engine, dataset).astype(float)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

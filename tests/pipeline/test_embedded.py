@@ -30,13 +30,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def measured(bundle: Bundle) -> Comparison:
-    proof = verify(bundle, dataset=open_dataset(assets.TEST_IMAGES), options=SessionOptions(threads=1))
+    proof = verify(bundle, dataset=open_dataset(assets.test_images()), options=SessionOptions(threads=1))
     return proof.comparisons[1]
 
 
 def test_it_is_small_and_of_ten_named_classes() -> None:
-    checkpoint = load_checkpoint(assets.CHECKPOINT)
-    assert assets.CHECKPOINT.stat().st_size <= 10_000_000
+    checkpoint = load_checkpoint(assets.checkpoint())
+    assert assets.checkpoint().stat().st_size <= 10_000_000
     assert sum(tensor.numel() for tensor in checkpoint.state.values()) <= 2_500_000
     assert checkpoint.labels is not None
     assert len(checkpoint.labels) == checkpoint.config.classes == 10
@@ -60,12 +60,12 @@ def test_verifying_it_again_takes_the_embedded_images_and_weights(bundle: Bundle
 
 
 def test_calibration_images_are_none_of_the_test_images() -> None:
-    calibration, test = open_dataset(assets.CALIBRATION_IMAGES), open_dataset(assets.TEST_IMAGES)
+    calibration, test = open_dataset(assets.calibration_images()), open_dataset(assets.test_images())
     assert len(calibration) == 512
     assert len(test) == 10_000
     assert not set(calibration.content_hashes()) & set(test.content_hashes())
 
 
 def test_its_files_are_where_the_package_says() -> None:
-    paths: list[Path] = [assets.CHECKPOINT, assets.TEST_IMAGES, assets.CALIBRATION_IMAGES]
+    paths: list[Path] = [assets.checkpoint(), assets.test_images(), assets.calibration_images()]
     assert all(path.is_file() for path in paths)

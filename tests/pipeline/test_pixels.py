@@ -56,7 +56,7 @@ def both(weights: Path | None, options: ExportOptions, images: list[np.ndarray])
 
 def test_pixels_give_the_classes_of_tensors_on_real_images(tmp_path: Path) -> None:
     options = ExportOptions(targets=CPU, dynamic=True, max_images=40, golden_images=4, output=tmp_path)
-    dataset = open_dataset(assets.TEST_IMAGES)
+    dataset = open_dataset(assets.test_images())
     for found in both(None, options, [dataset.load(index * 7).image for index in range(300)]):
         assert found.agreement == 1.0
         assert found.sqnr_db is None or found.sqnr_db > 100

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmformer.assets import CALIBRATION_IMAGES
+from dmformer import assets
 from dmformer.bundle import Bundle
 from dmformer.data.open import open_dataset
 from dmformer.evaluation.layers.engine import asked_for, engine_line, parts_of_engine
@@ -48,7 +48,16 @@ def test_scanned_images_are_read_in_small_batches(weights: Path, tmp_path: Path)
 
 @needs_rtx
 def test_int8_tells_what_became_of_each_part(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ("--calibration", CALIBRATION_IMAGES, "--images", "16", "--max-drop", "100", "--min-agreement", "0.5")
+    options = (
+        "--calibration",
+        assets.calibration_images(),
+        "--images",
+        "16",
+        "--max-drop",
+        "100",
+        "--min-agreement",
+        "0.5",
+    )
     code, _, err = invoke(capsys, "export", weights, "-t", "tensorrt-rtx", "--int8", *options, "-o", tmp_path)
     assert code == 0, err
     told = next(line for line in err.splitlines() if "computes in" in line)
