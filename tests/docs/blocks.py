@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shlex
@@ -65,7 +64,7 @@ def words_of(command: str) -> list[str] | None:
     words = shlex.split(command, comments=True)
     if words[:1] != ["dmformer"] or OF_A_SHELL.search(" ".join(words)):
         return None
-    return [name for word in words[1:] for name in sorted(glob.glob(word)) or [word]]
+    return [name for word in words[1:] for name in sorted(map(str, Path().glob(word))) or [word]]
 
 
 def run_program(arguments: Iterable[str]) -> str:

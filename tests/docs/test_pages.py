@@ -7,14 +7,14 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from dmformer.model.checkpoint import Checkpoint
+from dmformer import assets, load_checkpoint
+from dmformer.data.idx import read_idx
 from tests.docs.blocks import Block, blocks_of, run_program, words_of
-from tests.support import ROOT, invoke, random_images
+from tests.support import ROOT, invoke
 
 ELSEWHERE = {
     "docs/benchmarking.md": "tests/bench/test_docs.py",
@@ -29,30 +29,33 @@ ELSEWHERE = {
 """Pages that have a test of their own."""
 FROM_NOTHING = {"docs/your-weights.md"}
 """Pages that make all that they use."""
-SHORT = ["--duration", "0.05", "--launches", "1", "--warmup", "0", "--threads", "1", "--no-layers", "--against", "none"]
-"""What makes a measurement short."""
+SHORT = {
+    "bench": "--duration 0.05 --launches 1 --warmup 0 --threads 1 --no-layers --against none",
+    "--int8": "--images 32",
+}
+"""What is added to a command, or to an option, so that it takes little time."""
 PAGES = [str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]]
 WITH_BLOCKS = [page for page in PAGES if any(block.reason is None for block in blocks_of(ROOT / page))]
 
 
 @pytest.fixture
-def desk(tmp_path: Path, checkpoint: Checkpoint) -> Path:
-    """What a reader has: weights, labelled pictures, others to calibrate with, a photo, and the repository's examples."""
+def desk(tmp_path: Path) -> Path:
+    """What a reader has: weights, labelled pictures, others to calibrate with, a photo, the repository's examples.
+
+    The weights are the embedded ones, as a trainer leaves them, with their description beside them.
+    """
+    checkpoint = load_checkpoint()
     torch.save(dict(checkpoint.state), tmp_path / "best.pt")
-    shown = {
-        "model": checkpoint.config.model_dump(mode="json"),
-        "preprocessing": checkpoint.preprocessing.model_dump(mode="json"),
-    }
-    (tmp_path / "config.json").write_text(json.dumps({**shown, "labels": checkpoint.labels}))
-    images = random_images(24)
-    for index, image in enumerate(images):
-        folder = tmp_path / "val" / f"class {index % checkpoint.config.classes}"
+    config, preprocessing = (each.model_dump(mode="json") for each in (checkpoint.config, checkpoint.preprocessing))
+    described = {"model": config, "preprocessing": preprocessing, "labels": checkpoint.labels}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    images = assets.test_images()
+    pictures, labels = read_idx(images), read_idx(images.with_name("t10k-labels-idx1-ubyte.gz"))
+    for index in range(64):
+        folder = tmp_path / ("val" if index < 32 else "photos") / str(labels[index])
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(folder / f"{index}.png")
-    (tmp_path / "photos").mkdir()
-    for index, image in enumerate(images):
-        Image.fromarray(np.flip(image)).save(tmp_path / "photos" / f"{index}.png")
-    Image.fromarray(images[0]).save(tmp_path / "photo.jpg")
+        Image.fromarray(pictures[index]).save(folder / f"{index}.png")
+    Image.fromarray(pictures[0]).save(tmp_path / "photo.jpg")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "empty").mkdir()
     return tmp_path
@@ -69,7 +72,8 @@ def run_block(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
             if words is None:
                 run_program(["bash", "-euo", "pipefail", "-c", command])
             else:
-                code, _, stderr = invoke(capsys, *words, *(SHORT if words[0] == "bench" else ()))
+                shorter = [option for word in words for option in SHORT.get(word, "").split()]
+                code, _, stderr = invoke(capsys, *words, *shorter)
                 assert code == 0, (command, stderr)
 
 
