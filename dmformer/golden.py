@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dmformer.data.npz import Archive, ArchiveError, opened
 from dmformer.errors import BundleError
+from dmformer.texts import brief
 
 GOLDEN_FILE = "golden.npz"
 MAX_GOLDEN_BYTES = 1 << 30
@@ -43,6 +44,10 @@ class Golden:
     outputs: NDArray[np.float32]
     targets: tuple[int | NDArray[np.integer] | None, ...]
     names: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        shapes = {"tensors": self.tensors.shape, "outputs": self.outputs.shape}
+        return brief("Golden", {"images": len(self.images), **shapes})
 
     def save(self, path: Path, manifest: str | None = None) -> None:
         """Writes the samples as an npz whose bytes depend on nothing but the samples and the manifest's digest."""
