@@ -82,3 +82,5 @@ def print_summaries(records: Sequence[dict[str, Any]]) -> None:
         out.print(f"  {escaped(facts)}\n    -> [bold]{escaped(record['path'])}[/bold]")
         for failure in record["failures"]:
             out.print(f"    [red]✗[/red] {escaped(failure)}")
+        for note in record["notes"]:
+            out.print(f"    [dim]•[/dim] {escaped(note)}")

@@ -27,10 +27,13 @@ def fits_here(bundle: Bundle) -> None:
 
     Raises:
         MissingBackendError: Its runtime is not installed; the hint is the install command.
-        EngineError: It was made for another GPU, or its INT8 for another CPU.
+        EngineError: It was made for another GPU or version of the library, its INT8 for another CPU, or its engine is
+            still to be built.
     """
-    require(get_runtime(bundle.manifest.target).missing())
+    runtime = get_runtime(bundle.manifest.target)
+    require(runtime.missing())
     check_machine(bundle)
+    runtime.check_bundle(bundle)
 
 
 def open_bundle(bundle: Bundle | Path | str, options: SessionOptions | None = None) -> Session:

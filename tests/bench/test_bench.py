@@ -17,7 +17,7 @@ from PIL import Image
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineCrashError, EngineError, MissingBackendError, UsageError
 from dmformer.evaluation.latency.bench import bench
-from dmformer.evaluation.latency.candidates import Candidate, candidates_of
+from dmformer.evaluation.latency.candidates import Candidate, candidates_of, runnable
 from dmformer.evaluation.latency.document import Document, read_document
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.worker import start_worker
@@ -104,6 +104,16 @@ def test_what_cannot_run_here_is_left_out_and_said(
     assert [found["name"] for found in document["results"]] == [exported("onnxruntime").name]
     assert "foreign: left out" in document["notes"][0]
     assert "Abacus 9000" in document["notes"][0]
+
+
+def test_what_fell_below_its_tolerance_is_left_out_beside_others_and_measured_alone(copied: Path) -> None:
+    good = Bundle.load(copied)
+    edit_manifest(copied, lambda manifest: manifest["proof"].update(passed=False))
+    below = Bundle.load(copied)
+    fitting, lines = runnable([good, below])
+    assert (fitting, len(lines)) == ([good], 1)
+    assert "left out: it fell below its tolerance" in lines[0]
+    assert runnable([below]) == ([below], [])
 
 
 def test_what_is_no_bundle_beside_them_is_left_out_and_said(
