@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from dmformer.data.npz import Archive, ArchiveError, opened
 from dmformer.errors import BundleError
+from dmformer.texts import brief
 
 GOLDEN_FILE = "golden.npz"
 MAX_GOLDEN_BYTES = 1 << 30
 _MAX_SAMPLES = 1 << 15
 _OUTPUTS, _LABELS, _IMAGE, _TARGET = "logits", "labels", "image_", "target_"
 _ARRAYS = ("tensors", _OUTPUTS, _LABELS, "names")
-_MANIFEST = "manifest"
+_MANIFEST, _STRANGE = "manifest", "of_another_kind"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Golden:
         outputs: The FP32 PyTorch outputs, float32 ``[N, ...]``.
         targets: What is right for each: the index of a class, an array where every place has one, or None.
         names: Where each image came from.
+        strange: Whether they are no images of the model's kind: nobody gave such.
     """
 
     images: tuple[NDArray[np.uint8], ...]
@@ -43,6 +45,16 @@ class Golden:
     outputs: NDArray[np.float32]
     targets: tuple[int | NDArray[np.integer] | None, ...]
     names: tuple[str, ...]
+    strange: bool = False
+
+    @property
+    def title(self) -> str:
+        """What the images are."""
+        return "golden samples, pictures of another kind" if self.strange else "golden samples"
+
+    def __repr__(self) -> str:
+        shapes = {"tensors": self.tensors.shape, "outputs": self.outputs.shape}
+        return brief("Golden", {"images": len(self.images), **shapes})
 
     def save(self, path: Path, manifest: str | None = None) -> None:
         """Writes the samples as an npz whose bytes depend on nothing but the samples and the manifest's digest."""
@@ -56,6 +68,8 @@ class Golden:
         arrays.update({f"{_TARGET}{index:03d}": target for index, target in self._places.items()})
         if manifest is not None:
             arrays[_MANIFEST] = np.array([manifest])
+        if self.strange:
+            arrays[_STRANGE] = np.array([True])
         np.savez(path, allow_pickle=False, **arrays)
 
     @classmethod
@@ -76,6 +90,7 @@ class Golden:
                     outputs=arrays[_OUTPUTS],
                     targets=_targets(arrays),
                     names=tuple(str(name) for name in arrays["names"].reshape(-1)),
+                    strange=_STRANGE in archive.headers,
                 )
         except ArchiveError as error:
             raise BundleError(
@@ -96,7 +111,7 @@ class Golden:
 
     def digest(self) -> str:
         """SHA-256 of the samples, which is the same beside any manifest."""
-        digest = hashlib.sha256(repr(self.names).encode())
+        digest = hashlib.sha256(repr((self.names, self.strange) if self.strange else self.names).encode())
         arrays: tuple[NDArray[Any], ...] = (
             *self.images,
             self.tensors,

@@ -125,15 +125,19 @@ class Tolerance(Strict):
         min_agreement: Smallest allowed share of equal decisions, 0 to 1.
         min_sqnr_db: Smallest allowed signal to quantization noise ratio in dB.
         max_drop: Largest allowed loss of the task's headline figure in its unit, where the right answers are known.
-        on_few_images: Whether the last and `min_agreement` hold for the largest set even where it has so few decisions
-            that one is more than chance allows: they do where somebody asked for them.
+        on_few_images: Which of `min_agreement` and `max_drop` somebody asked for: on the largest set they hold as they
+            are, however small it is; others leave small sets room for chance. True, of earlier versions, means both.
     """
 
     max_abs_error: Annotated[float, Field(gt=0)] | None = None
     min_agreement: Annotated[float, Field(ge=0, le=1)] | None = None
     min_sqnr_db: float | None = None
     max_drop: float | None = None
-    on_few_images: bool = False
+    on_few_images: tuple[Literal["min_agreement", "max_drop"], ...] | bool = False
+
+    def is_asked(self, name: str) -> bool:
+        """Whether somebody asked for ``min_agreement`` or ``max_drop``."""
+        return self.on_few_images if isinstance(self.on_few_images, bool) else name in self.on_few_images
 
 
 class Comparison(Strict):
@@ -171,6 +175,8 @@ class Proof(Strict):
             every tensor as the engine does, in ONNX Runtime.
         executes: What the engine computed in where it was run, as the runtime reports it there; None says what
             `PrecisionRecord` does.
+        notes: What a reader must know of it, a line each: what was not run or not measured and why, and what was within
+            chance alone.
     """
 
     by: Literal["engine", "twin"] = "engine"
@@ -179,6 +185,7 @@ class Proof(Strict):
     tolerance: Tolerance
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
     failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Manifest(Strict):

@@ -21,8 +21,8 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
     """The figures of a bundle on the images that it was compared on, the golden samples where there were no others.
 
     Returns:
-        Keys ``target, precision, named, executes, path, task, verified, verified_by, failures, data, images, figures,
-        agreement, sqnr_db, max_abs_error, engine_bytes``.
+        Keys ``target, precision, named, executes, path, task, verified, verified_by, failures, notes, data, images,
+        figures, agreement, sqnr_db, max_abs_error, engine_bytes``.
         Figures are those of the task by key, each with what the engine and the reference reached in its unit; 0 to 1
         for agreement; None for what was not measured.
     """
@@ -38,6 +38,7 @@ def summarize(bundle: Bundle, proof: Proof) -> dict[str, Any]:
         "verified": proof.passed,
         "verified_by": proof.by,
         "failures": list(proof.failures),
+        "notes": list(proof.notes),
         "data": shown.data,
         "images": shown.images,
         "figures": {key: score.model_dump() for key, score in shown.figures.items()},

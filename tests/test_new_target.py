@@ -34,7 +34,7 @@ def test_one_file_and_one_row_are_enough(
     command("verify", bundle)
     picture = tmp_path / "picture.png"
     Image.fromarray(random_images(1)[0]).save(picture)
-    assert "class " in command("predict", picture, "--bundle", bundle, "--json")[0]
+    assert "class " in command("predict", bundle, picture, "--json")[0]
     assert abacus in command("inspect", bundle)[1]
     assert f"--target {abacus}" in command("doctor")[1]
 

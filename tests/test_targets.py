@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -18,6 +19,8 @@ from typer.core import TyperGroup
 from dmformer.cli.app import app
 from dmformer.errors import UsageError
 from dmformer.pipeline.maker import Maker, get_maker
+from dmformer.pipeline.settling import choose_targets, left_out
+from dmformer.runtimes import registry
 from dmformer.runtimes.base import Runtime
 from dmformer.runtimes.inspection.base import Inspector
 from dmformer.runtimes.registry import get_runtime
@@ -84,6 +87,19 @@ def test_the_commands_know_them(capsys: Capture) -> None:
     with pytest.raises(UsageError) as caught:
         get_target("tpu")
     assert all(name in str(caught.value.hint) for name in TARGETS)
+
+
+@pytest.mark.parametrize("absent", TARGETS)
+def test_all_says_which_targets_it_leaves_out_and_why(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def runtime(name: str) -> SimpleNamespace:
+        reason = f"it is not here: {TARGETS[name].install}" if name == absent else None
+        return SimpleNamespace(missing=lambda: reason, missing_for_export=lambda: None)
+
+    monkeypatch.setattr(registry, "get_runtime", runtime)
+    assert left_out(["all"]) == {absent: f"it is not here: {TARGETS[absent].install}"}
+    assert choose_targets(["all"]) == tuple(name for name in TARGETS if name != absent)
+    assert absent in choose_targets(["all", absent]), "who names it means it"
+    assert left_out([absent]) == {}
 
 
 def test_every_target_keeps_the_contract() -> None:

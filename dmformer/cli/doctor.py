@@ -8,7 +8,7 @@ from dmformer.cli.declare import Command
 from dmformer.pipeline.requests import DoctorOptions
 
 if TYPE_CHECKING:
-    from dmformer.pipeline.doctor import DoctorDocument
+    from dmformer.pipeline.doctor import DoctorDocument, TargetState
 
 
 def show(document: DoctorDocument) -> None:
@@ -31,8 +31,7 @@ def show(document: DoctorDocument) -> None:
     install = "" if export.ready else export.install
     grid.add_row("export (weights to ONNX)", _state(export.ready, lacking), escaped(install))
     for name, target in document.targets.items():
-        reason, _, command = (target.missing or "").partition(": ")
-        grid.add_row(f"--target {escaped(name)}", _state(not reason, reason), escaped(command))
+        grid.add_row(f"--target {escaped(name)}", *_can(target, export.ready))
     out.print(grid)
     versions = ", ".join(f"{name} {version}" for name, version in document.packages.items())
     out.print(f"packages: {escaped(versions)}")
@@ -45,6 +44,17 @@ def _cores(document: DoctorDocument) -> str:
     if usable == total:
         return f"{usable} cores"
     return f"{usable} of {total} cores" + (f" (this group's quota is {limit:g})" if limit is not None else "")
+
+
+def _can(target: TargetState, exports: bool) -> tuple[str, str]:
+    """What can be done here of a target, and the command that installs what the rest needs."""
+    from dmformer.cli.output import escaped
+
+    makes, runs = exports and target.missing_for_export is None, target.missing is None
+    reason, _, command = (target.missing or target.missing_for_export or "").partition(": ")
+    if exports and makes != runs:
+        reason = f"{'made' if makes else 'run'} here, not {'run' if makes else 'made'}: {reason}"
+    return _state(not reason, reason), escaped(command)
 
 
 def _state(ready: bool, otherwise: str) -> str:

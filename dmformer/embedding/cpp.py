@@ -67,9 +67,9 @@ class Cpp:
         return f"""{IMAGES}
 
 In an application: `add_subdirectory`, or `cmake --install build --prefix DIR` and `find_package({package})`; then
-`target_link_libraries(application {package}::{package})`, `#include "{package}/classifier.hpp"` and
-`{package}::Classifier`. Projects with different names go into one program. Nothing holds the path of this folder: what
-is installed may be moved, and has its engine in `lib/{package}/engine`.
+`target_link_libraries(application {package}::{package})`. The headers are in `include/{package}`, their
+namespace is `{package}`: projects with different names go into one program. What is installed may be moved; its engine
+is in `lib/{package}/engine`.
 
 {NOTES[variant_of(bundle.manifest.target)]}"""
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
-from dmformer.evaluation.tolerances import ENOUGH_DECISIONS
+from dmformer.evaluation.tolerances import with_room
 from dmformer.evaluation.verify import PREPROCESSING_ERROR, exported_tolerance, fitting_golden
 from dmformer.golden import Golden
 
@@ -51,7 +51,7 @@ def golden_files(bundle: Bundle) -> dict[str, bytes]:
         "shape": list(taken.shape[1:]),
         "output": list(golden.outputs.shape[1:]),
         "classes": golden.outputs.shape[1],
-        "tolerance": tolerance_of(bundle, len(golden.images)),
+        "tolerance": tolerance_of(bundle, bundle.manifest.task.decisions(golden.outputs).size),
         "samples": [_entry(golden, index, ending) for index in range(len(golden.images))],
     }
     files = {"golden.json": (json.dumps(document, indent=2) + "\n").encode()}
@@ -62,15 +62,14 @@ def golden_files(bundle: Bundle) -> dict[str, bytes]:
     return files
 
 
-def tolerance_of(bundle: Bundle, images: int) -> dict[str, Any]:
+def tolerance_of(bundle: Bundle, decisions: int) -> dict[str, Any]:
     """What a self-test judges by: what the bundle was exported with.
 
     Args:
         bundle: Its proof names the tolerance; where it has none yet, its precision does.
-        images: Golden samples; a share of few images is not judged unless somebody asked for it.
+        decisions: Of the golden samples; what nobody asked for leaves few of them room for chance.
     """
     tolerance = exported_tolerance(bundle)
-    judged = images >= ENOUGH_DECISIONS or tolerance.on_few_images
     manifest = bundle.manifest
     # One step of 8 bits, in units of what the engine takes.
     steps = [1.0] * manifest.preprocessing.channels
@@ -80,7 +79,7 @@ def tolerance_of(bundle: Bundle, images: int) -> dict[str, Any]:
         "tensor": [step * ROUNDING for step in steps],
         "max_abs_error": tolerance.max_abs_error,
         "min_sqnr_db": tolerance.min_sqnr_db,
-        "min_agreement": tolerance.min_agreement if judged else None,
+        "min_agreement": with_room(tolerance, decisions, True).min_agreement,
     }
 
 

@@ -82,7 +82,7 @@ def find_flips(bundle: Bundle, reference: ReferenceOutputs | None, progress: Pro
         if reference is None:
             golden = bundle.golden()
             count.add(golden.outputs, engine.run_tensors(golden.tensors), golden.targets)
-            return count.flips("golden samples", lambda index: golden.images[index])
+            return count.flips(golden.title, lambda index: golden.images[index])
         images = reference.images
         for batch in batches_for(engine, images, progress):
             outputs = engine.run_tensors(batch.tensor)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ValidationError
 
+from dmformer.chance import most_by_chance
 from dmformer.errors import UsageError
 from dmformer.manifest import Comparison, Tolerance
 from dmformer.precision import Precision
@@ -17,10 +20,12 @@ DEFAULTS: dict[Precision, Tolerance] = {
 """This project's choice. FP16 leaves room for bfloat16 arithmetic, which is what CPUs execute it in."""
 
 ENOUGH_DECISIONS = 200
-"""Shares are judged from this many decisions up: of 32, one flip alone is 3 %. One that the user asked for is judged on
-the largest set in any case."""
+"""With fewer, a default floor leaves room for chance, as of 32 one flip alone is 3 %: an engine that is just good
+enough falls below what is left with a probability of `dmformer.chance.CHANCE` at most. This project's choice."""
 
-SHARES = ("min_agreement", "max_drop")
+SHARES: tuple[Literal["min_agreement", "max_drop"], ...] = ("min_agreement", "max_drop")
+ROUNDING = 1e-9
+"""Of a difference of two figures."""
 
 
 def with_overrides(base: Tolerance, **overrides: float | None) -> Tolerance:
@@ -30,9 +35,9 @@ def with_overrides(base: Tolerance, **overrides: float | None) -> Tolerance:
         UsageError: A value is no number, or out of range.
     """
     changed = {name: value for name, value in overrides.items() if value is not None}
-    on_few = base.on_few_images or not changed.keys().isdisjoint(SHARES)
+    on_few = tuple(name for name in SHARES if name in changed or base.is_asked(name))
     try:
-        return Tolerance.model_validate({**base.model_dump(), **changed, "on_few_images": on_few})
+        return Tolerance.model_validate({**base.model_dump(), **changed, "on_few_images": on_few or False})
     except ValidationError as error:
         first = error.errors()[0]
         name = first["loc"][0]
@@ -48,10 +53,38 @@ def failures(comparison: Comparison, tolerance: Tolerance, headline: Figure, is_
         headline: The figure of the task whose loss is bounded.
         is_largest: Whether it is the largest set, on which what somebody asked for holds however small it is.
     """
+    allowed = with_room(tolerance, comparison.decisions or comparison.images, is_largest)
     problems = [_error(comparison, tolerance), _noise(comparison, tolerance)]
-    if (comparison.decisions or comparison.images) >= ENOUGH_DECISIONS or (is_largest and tolerance.on_few_images):
-        problems += [_agreement(comparison, tolerance), _drop(comparison, tolerance, headline)]
+    for problem, left in zip(
+        _shares(comparison, allowed, headline), _room(comparison, tolerance, allowed), strict=True
+    ):
+        problems.append(problem and problem + left)
     return [f"{comparison.data}: {problem}" for problem in problems if problem]
+
+
+def within_chance(comparison: Comparison, tolerance: Tolerance, headline: Figure, is_largest: bool) -> list[str]:
+    """In words, what is below a floor but no further than chance may take so few images; as `failures`."""
+    allowed = with_room(tolerance, comparison.decisions or comparison.images, is_largest)
+    below = zip(_shares(comparison, tolerance, headline), _shares(comparison, allowed, headline), strict=True)
+    many = f"{comparison.data}: of {comparison.images} images that may be chance; verify on more"
+    return [f"{nominal} ({many})" for nominal, problem in below if nominal and not problem]
+
+
+def with_room(tolerance: Tolerance, decisions: int, is_largest: bool) -> Tolerance:
+    """What must hold on a set of so many decisions, with room for chance where they are few; as `failures`."""
+    if decisions >= ENOUGH_DECISIONS:
+        return tolerance
+    changed = {}
+    if (floor := tolerance.min_agreement) is not None and not (is_largest and tolerance.is_asked("min_agreement")):
+        changed["min_agreement"] = min(floor, (decisions - misses(decisions, 1 - floor)) / decisions)
+    if (points := tolerance.max_drop) is not None and not (is_largest and tolerance.is_asked("max_drop")):
+        changed["max_drop"] = max(points, misses(decisions, points / 100) / decisions * 100)
+    return tolerance.model_copy(update=changed)
+
+
+def misses(count: int, share: float) -> int:
+    """How many of ``count`` decisions may be missed where ``share`` of all may be: one at least."""
+    return max(1, most_by_chance(count, share))
 
 
 def _error(comparison: Comparison, tolerance: Tolerance) -> str | None:
@@ -69,15 +102,21 @@ def _noise(comparison: Comparison, tolerance: Tolerance) -> str | None:
     return f"SQNR {measured:.1f} dB is below {floor:.1f} dB"
 
 
-def _agreement(comparison: Comparison, tolerance: Tolerance) -> str | None:
-    floor, measured = tolerance.min_agreement, comparison.agreement
-    if floor is None or measured is None or measured >= floor:
-        return None
-    return f"agreement {measured:.2%} is below {floor:.2%}"
+def _room(comparison: Comparison, asked: Tolerance, allowed: Tolerance) -> tuple[str, str]:
+    """What was asked for where chance was left room: of the agreement, and of the drop."""
+    few = f" before chance of {comparison.images} images is allowed for)"
+    floor, drop = asked.min_agreement, asked.max_drop
+    return (
+        f" ({floor:.2%}{few}" if floor is not None and floor != allowed.min_agreement else "",
+        f" ({drop:.2f}{few}" if drop is not None and drop != allowed.max_drop else "",
+    )
 
 
-def _drop(comparison: Comparison, tolerance: Tolerance, headline: Figure) -> str | None:
-    score = comparison.figures.get(headline.key)
-    if tolerance.max_drop is None or score is None or score.drop is None or score.drop <= tolerance.max_drop:
-        return None
-    return f"{headline.title} fell by {score.drop:.2f} points, allowed are {tolerance.max_drop:.2f}"
+def _shares(comparison: Comparison, tolerance: Tolerance, headline: Figure) -> tuple[str | None, str | None]:
+    floor, measured, score = tolerance.min_agreement, comparison.agreement, comparison.figures.get(headline.key)
+    agreement = drop = None
+    if floor is not None and measured is not None and measured < floor:
+        agreement = f"agreement {measured:.2%} is below {floor:.2%}"
+    if tolerance.max_drop is not None and score is not None and (score.drop or 0.0) > tolerance.max_drop + ROUNDING:
+        drop = f"{headline.title} fell by {score.drop:.2f} points, allowed are {tolerance.max_drop:.2f}"
+    return agreement, drop

@@ -16,7 +16,7 @@ from dmformer.errors import BundleError
 from dmformer.evaluation.batches import watched_batches
 from dmformer.evaluation.metrics import Measured
 from dmformer.evaluation.reference import ReferenceOutputs
-from dmformer.evaluation.tolerances import DEFAULTS, failures
+from dmformer.evaluation.tolerances import DEFAULTS, failures, within_chance
 from dmformer.fields import Score
 from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import Comparison, Manifest, Proof, Tolerance
@@ -65,15 +65,18 @@ def verify(
             comparisons.append(compare_outputs(engine, reference, progress or Silent()))
         if dataset is not None:
             comparisons.append(compare_targets(bundle, engine, dataset, progress or Silent()))
-    largest = max(comparisons, key=lambda comparison: comparison.images)
+    largest, headline = max(comparisons, key=lambda comparison: comparison.images), bundle.manifest.task.headline
+    notes = [] if comparisons[-1].figures else [f"{headline.title} is not measured: give labelled images with --data"]
     for comparison in comparisons:
-        problems += failures(comparison, limits, bundle.manifest.task.headline, comparison is largest)
+        problems += failures(comparison, limits, headline, comparison is largest)
+        notes += within_chance(comparison, limits, headline, comparison is largest)
     return Proof(
         executes=executes,
         passed=not problems,
         tolerance=limits,
         comparisons=tuple(comparisons),
         failures=tuple(problems),
+        notes=tuple(notes),
     )
 
 
@@ -142,7 +145,7 @@ def compare_golden(engine: Engine, golden: Golden) -> Comparison:
     """The engine on the golden tensors."""
     figures = measured(engine.manifest)
     figures.add(golden.outputs, engine.run_tensors(golden.tensors), golden.targets)
-    return figures.comparison("golden samples", golden.digest())
+    return figures.comparison(golden.title, golden.digest())
 
 
 def compare_outputs(engine: Engine, reference: ReferenceOutputs, progress: Progress) -> Comparison:
@@ -163,7 +166,7 @@ def compare_targets(bundle: Bundle, engine: Engine, dataset: Dataset, progress: 
         figures.add(None, engine.run_tensors(batch.tensor), batch.targets)
         indices.extend(batch.indices)
     # Beside a reference, the reference has said it.
-    if remark := figures.engine.remark(dataset, indices):
+    if remark := figures.engine.remark(dataset, indices, "the engine"):
         progress.say(remark)
     comparison = figures.comparison(dataset.name, dataset.digest())
     proven = next((one.figures for one in earlier(bundle) if one.data_sha256 == comparison.data_sha256), {})

@@ -43,7 +43,7 @@ def with_sizes(
         for height, width in progress.track(sizes, "verifying the other sizes", len(sizes)):
             spec = prepared.checkpoint.preprocessing.resized_to((height, width))
             tensors = np.stack([preprocess(image, spec) for image in golden.images[:SAMPLES]])
-            name, digest = f"golden samples at {height}x{width}", hashlib.sha256(tensors.tobytes()).hexdigest()
+            name, digest = f"{golden.title} at {height}x{width}", hashlib.sha256(tensors.tobytes()).hexdigest()
             figures = measured(bundle.manifest)
             figures.add(infer(reference, tensors), engine.run_tensors(tensors), golden.targets[:SAMPLES])
             comparisons.append(figures.comparison(name, digest))

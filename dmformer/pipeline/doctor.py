@@ -11,6 +11,7 @@ from dmformer.documents import Document, schema
 from dmformer.fields import Strict
 from dmformer.pipeline.requests import DoctorOptions
 from dmformer.progress import Progress
+from dmformer.runtimes.base import Runtime
 from dmformer.runtimes.registry import get_runtime
 from dmformer.targets import TARGETS
 from dmformer.version import __version__
@@ -25,9 +26,15 @@ class ExportState(Strict):
 
 
 class TargetState(Strict):
-    """Why a target cannot run here, and the install command behind a colon; None where it can."""
+    """What of a target cannot be done here: why, and the install command behind a colon; None where it can.
+
+    Attributes:
+        missing: Run its engines.
+        missing_for_export: Make its bundles, once weights can be exported.
+    """
 
     missing: str | None
+    missing_for_export: str | None
 
 
 class DoctorDocument(Document):
@@ -69,6 +76,11 @@ def examine(options: DoctorOptions | None = None, progress: Progress | None = No
         memory_bytes=host.memory_bytes(),
         gpu=host.nvidia_gpu(),
         export=ExportState(ready=not missing, missing=missing),
-        targets={name: TargetState(missing=get_runtime(name).missing()) for name in TARGETS},
+        targets={name: state_of(get_runtime(name)) for name in TARGETS},
         packages=host.library_versions(*host.EXPORT_PACKAGES, "numpy", "pillow", "pydantic"),
     )
+
+
+def state_of(runtime: Runtime) -> TargetState:
+    """What can be done here of a runtime's target."""
+    return TargetState(missing=runtime.unable_to_run(), missing_for_export=runtime.missing_for_export())

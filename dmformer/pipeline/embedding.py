@@ -26,7 +26,7 @@ class EmbedDocument(Document):
 
 
 def embed(options: EmbedOptions, progress: Progress | None = None) -> EmbedDocument:
-    """Writes a project around an engine. This is ``dmformer.embed``.
+    """Writes a project around an engine.
 
     Raises:
         DmformerError: See `dmformer.embedding.project.embed`.

@@ -7,8 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmformer.bundle import Bundle
-from dmformer.errors import MissingBackendError, RejectedError, UsageError
+from dmformer.errors import MissingBackendError, UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.fields import check_elements
 from dmformer.golden import Golden
@@ -16,13 +15,12 @@ from dmformer.host import EXPORT_PACKAGES
 from dmformer.pipeline.maker import get_maker
 from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.settling import choose_targets
+from dmformer.pipeline.settling import choose_targets, left_out
 from dmformer.pipeline.sources import Sources, open_sources
 from dmformer.pipeline.weights import weights_for
 from dmformer.progress import Progress, Silent
 from dmformer.scratch import scratch_directory
 from dmformer.staging import check_destination, check_parents
-from dmformer.targets import DEFAULT
 
 if TYPE_CHECKING:
     import onnx
@@ -35,32 +33,6 @@ if TYPE_CHECKING:
 
 CANONICAL_ERROR = 1e-4
 """Largest allowed relative difference between the canonical and the reference network in float32."""
-
-
-def export_bundle(
-    weights: Checkpoint | Path | str | None = None, target: str = DEFAULT, options: ExportOptions | None = None
-) -> Bundle:
-    """Exports, builds and verifies one engine. This is ``dmformer.export``.
-
-    Args:
-        weights: A checkpoint, the path of one, or None for what the options name: the embedded one, if nothing.
-        target: A name in `dmformer.targets.TARGETS`.
-        options: Everything else; its ``targets`` are ignored.
-
-    Returns:
-        The verified bundle.
-
-    Raises:
-        RejectedError: The engine fell below its tolerance; the bundle is kept under a name ending in ``.rejected``.
-        DmformerError: See `dmformer.errors`.
-    """
-    single = replace(options or ExportOptions(), targets=(target,))
-    outcome = export_bundles(weights, single)[0]
-    if not outcome.proof.passed:
-        raise RejectedError(
-            f"{outcome.bundle.path}: {'; '.join(outcome.proof.failures)}", "choose another precision or tolerance"
-        )
-    return outcome.bundle
 
 
 def export_bundles(
@@ -79,6 +51,8 @@ def export_bundles(
         DmformerError: See `dmformer.errors`.
     """
     watch = progress or Silent()
+    for target, reason in left_out(options.targets).items():
+        watch.say(f"--target all leaves out {target}: {reason}")
     options = replace(options, targets=choose_targets(options.targets))
     check_options(options)
     check_parents(options.output / "bundle")
@@ -151,7 +125,8 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     reference = checkpoint.build()
     # Damaged images of a labelled set are named when the reference answers all of it.
     told = Silent() if sources.dataset is not None else progress
-    golden = make_golden(reference, sources.samples, options.golden_images, checkpoint.preprocessing, told)
+    strange = options.data is None and not sources.embedded
+    golden = make_golden(reference, sources.samples, options.golden_images, checkpoint.preprocessing, told, strange)
     graph = make_graph(checkpoint, reference, golden, options, progress)
 
     @cache
@@ -216,16 +191,17 @@ def make(target: str, destination: Path, prepared: Prepared, options: ExportOpti
 
 
 def tell_int8(outcomes: list[Outcome], prepared: Prepared, progress: Progress) -> None:
-    """Says whether INT8 was worth it, and how far engines of different runtimes agree with each other."""
+    """Says whether INT8 was worth it, and how far the engines that run here agree with each other."""
     for outcome in outcomes:
         if outcome.verdict is not None:
             progress.say(outcome.verdict.line)
-    if prepared.calibration is None or len(outcomes) < 2:
+    ran = [outcome.bundle for outcome in outcomes if outcome.proof.by == "engine"]
+    if prepared.calibration is None or len(ran) < 2:
         return
     from dmformer.evaluation.agreement import cross_agreement
     from dmformer.pipeline.int8_export import search_images
 
     tensors = search_images(prepared).tensors
-    shares = cross_agreement([outcome.bundle for outcome in outcomes], tensors)
+    shares = cross_agreement(ran, tensors)
     for pair, share in shares.items():
         progress.say(f"{pair}: agreement {share:.2%} on {len(tensors)} images")

@@ -31,9 +31,11 @@ MAX_GOLDEN_SIDE = 512
 
 
 def make_golden(
-    reference: DMFormer, samples: Dataset, count: int, preprocessing: Preprocessing, progress: Progress
+    reference: DMFormer, samples: Dataset, count: int, preprocessing: Preprocessing, progress: Progress, strange: bool
 ) -> Golden:
     """Golden samples from real images, spread evenly over a dataset; says which of them cannot be read.
+
+    Of strange ones, which are not of the model's kind, no answer is right.
 
     Raises:
         DataError: None of the images can be read.
@@ -53,8 +55,9 @@ def make_golden(
         progress.say(f"golden samples: {log.summary()}")
     images = tuple(_shrunk(sample.image) for sample in kept)
     tensors = np.stack([preprocess(image, preprocessing) for image in images])
-    targets = tuple(task.target(sample, preprocessing) for sample in kept)
-    return Golden(images, tensors, infer(reference, tensors), targets, tuple(sample.name for sample in kept))
+    targets = tuple(None if strange else task.target(sample, preprocessing) for sample in kept)
+    names = tuple(sample.name for sample in kept)
+    return Golden(images, tensors, infer(reference, tensors), targets, names, strange)
 
 
 def most_golden(reference: DMFormer, preprocessing: Preprocessing) -> int:
@@ -117,6 +120,6 @@ def reference_outputs(
             spool.write(outputs.tobytes())
             indices.extend(batch.indices)
             shape = outputs.shape[1:]
-    if remark := tally.remark(dataset, indices):
+    if remark := tally.remark(dataset, indices, "PyTorch itself"):
         progress.say(remark)
     return ReferenceOutputs(dataset, tuple(indices), file, shape)

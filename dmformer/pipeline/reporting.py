@@ -8,6 +8,7 @@ from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.evaluation.flips import find_flips
 from dmformer.evaluation.latency.bench import accuracy
+from dmformer.evaluation.latency.candidates import bundles_among, runnable
 from dmformer.evaluation.latency.document import Document, read_document
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.report.material import Examined, Material
@@ -32,7 +33,10 @@ def gather(options: ReportOptions, progress: Progress) -> Material:
             "there is nothing to report", "dmformer bench build/* -o bench.json, then name bench.json here"
         )
     documents = tuple(read_document(path) for path in options.inputs if not path.is_dir())
-    bundles = [Bundle.load(path) for path in options.inputs if path.is_dir()]
+    paths, left_out = bundles_among([path for path in options.inputs if path.is_dir()])
+    bundles, unable = runnable([Bundle.load(path) for path in paths])
+    for line in (*left_out, *unable):
+        progress.say(line)
     with scratch_directory() as scratch:
         references = References(options, scratch, progress)
         examined = tuple(examine(bundle, references.of(bundle), progress) for bundle in bundles)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ PANELS = {NVIDIA: "engines for NVIDIA's libraries", COREML: "Core ML packages"}
 
 
 def settled(given: Iterable[Leaf], options: ExportOptions) -> ExportOptions:
-    """The options with all targets named and the precision chosen.
+    """The options with the precision chosen.
 
     Args:
         given: Those that somebody gave: nobody gave the others.
@@ -28,25 +28,33 @@ def settled(given: Iterable[Leaf], options: ExportOptions) -> ExportOptions:
         UsageError: No such target, precisions that exclude each other, or an option that none of the targets reads.
     """
     given = tuple(given)
-    options = replace(options, targets=choose_targets(options.targets))
-    options = replace(options, precision=choose_precision(given, options))
-    for panel, (why, hint) in unread(options).items():
+    chosen = replace(options, targets=choose_targets(options.targets))
+    chosen = replace(chosen, precision=choose_precision(given, chosen))
+    for panel, (why, hint) in unread(chosen).items():
         refuse_idle(given, {panel}, why, hint)
-    return options
+    # What ``all`` leaves out is said where the work begins.
+    return replace(options, precision=chosen.precision)
 
 
 def choose_targets(names: Iterable[str]) -> tuple[str, ...]:
-    """The targets without repetition; ``all`` stands for every runtime that is installed."""
-    from dmformer.runtimes.registry import get_runtime
-
+    """The targets without repetition; ``all`` stands for every runtime that is installed, besides those named."""
     names = tuple(dict.fromkeys(names))
+    absent = left_out(names)
     if "all" in names:
-        runtimes = {name: get_runtime(name) for name in TARGETS}
-        # What opens a package need not be what builds it.
-        return tuple(name for name, one in runtimes.items() if not one.missing() and not one.missing_for_export())
+        return tuple(name for name in TARGETS if name not in absent)
     for name in names:
         get_target(name)
     return names
+
+
+def left_out(names: Collection[str]) -> dict[str, str]:
+    """The targets that ``all`` does not stand for here, and why, with the install command."""
+    from dmformer.runtimes.registry import get_runtime
+
+    runtimes = {name: get_runtime(name) for name in TARGETS if "all" in names and name not in names}
+    # What opens a package need not be what builds it.
+    reasons = {name: one.missing_for_export() or one.missing() for name, one in runtimes.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def choose_precision(given: Iterable[Leaf], options: ExportOptions) -> Precision:

@@ -64,9 +64,11 @@ def open_sources(
     samples = dataset
     if samples is None:
         samples = open_dataset(assets.test_images())
-        notes.append("no data given: the golden samples are embedded Fashion-MNIST images; accuracy is not measured")
+        notes.append(
+            "no data given: the golden samples are pictures of another kind (Fashion-MNIST), without their labels"
+        )
     elif not samples.labelled:
-        notes.append(f"{samples.name} has no labels: golden samples are taken from it; accuracy is not measured")
+        notes.append(f"{samples.name} has no labels: golden samples are taken from it")
     labelled = dataset if dataset is not None and dataset.labelled else None
     return Sources(checkpoint, samples, labelled, embedded, tuple(notes))
 

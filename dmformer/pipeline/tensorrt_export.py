@@ -116,8 +116,8 @@ def proven(
     if reason is None:
         opening = SessionOptions(device=options.device)
         return verify(bundle, prepared.reference(), tolerance=options.required(), options=opening, progress=progress)
-    progress.say(f"verified through its twin in ONNX Runtime: {reason.partition(': ')[0]}")
-    return twin_proof(bundle.manifest, typed, prepared, options, progress)
+    proof = twin_proof(bundle.manifest, typed, prepared, options, progress)
+    return proof.model_copy(update={"notes": (f"the engine itself was not run: {reason}", *proof.notes)})
 
 
 def twin_proof(

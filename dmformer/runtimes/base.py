@@ -155,6 +155,14 @@ class Runtime(ABC):
         """Why no bundle can be made here, as `missing`."""
         return self.missing()
 
+    def unable_to_run(self) -> str | None:
+        """Why no engine can be run here, as `missing`."""
+        return self.missing()
+
+    def check_bundle(self, bundle: Bundle) -> None:
+        """Raises `EngineError` for a bundle whose engine the library, which is here, would not open; opens nothing."""
+        return
+
     def check_device(self, device: str) -> None:
         """Raises `UsageError` for a device that no engine can be tried on here."""
         only_cpu(SessionOptions(device=device), self.target.name)

@@ -103,12 +103,13 @@ class Tally(ABC):
     def figures(self) -> dict[str, float]:
         """The figures that could be counted, by their keys; empty where a target was not known."""
 
-    def remark(self, dataset: Dataset, indices: Sequence[int]) -> str | None:
-        """What the answers tell about the set itself, in a line for the user.
+    def remark(self, dataset: Dataset, indices: Sequence[int], who: str) -> str | None:
+        """What the answers tell about the set, or about what is made of its images, in a line for the user.
 
         Args:
             dataset: The images that were counted.
             indices: Which of them, in the order in which they were added.
+            who: Gave the answers.
         """
         return None
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dmformer.chance import most_by_chance
 from dmformer.data.dataset import Dataset, Sample
 from dmformer.data.folders import better_order
 from dmformer.errors import DataError
@@ -17,6 +18,8 @@ from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.base import Figure, Head, HeadLayer, Outputs, Tally, Task
 
 TOP = 5
+FEW = 20
+"""With fewer images, those whose answers are wrong may be the hard ones."""
 
 
 class LinearHead(Head):
@@ -36,11 +39,19 @@ class LinearHead(Head):
 
 @dataclass(frozen=True)
 class Guess:
-    """One class for one image: its index, its label (the index as text where there is none) and its probability."""
+    """One class for one image.
+
+    Attributes:
+        index: Of the class.
+        label: Its name; the index as text where there is none.
+        probability: 0 to 1.
+        logit: What the engine gave, of which the probability is the softmax.
+    """
 
     index: int
     label: str
     probability: float
+    logit: float
 
 
 class Classification(Task):
@@ -69,8 +80,11 @@ class Classification(Task):
         self, outputs: Outputs, names: Sequence[str], sizes: Sequence[tuple[int, int]], most: int
     ) -> list[tuple[Guess, ...]]:
         return [
-            tuple(Guess(int(index), names[index], float(row[index])) for index in np.argsort(-row)[:most])
-            for row in softmax(outputs)
+            tuple(
+                Guess(int(index), names[index], float(shares[index]), float(row[index]))
+                for index in np.argsort(-shares)[:most]
+            )
+            for row, shares in zip(outputs, softmax(outputs), strict=True)
         ]
 
     def document(self, answer: tuple[Guess, ...]) -> dict[str, Any]:
@@ -84,6 +98,7 @@ class TopTally(Tally):
     """Counts images whose class is among the largest one or five logits."""
 
     def __init__(self, classes: int) -> None:
+        self._classes = classes
         self._ranks = {key: rank for key, rank in (("top1", 1), ("top5", TOP)) if rank < classes}
         self._right = dict.fromkeys(self._ranks, 0)
         self._known = True
@@ -101,8 +116,14 @@ class TopTally(Tally):
         images = len(self._decisions)
         return {key: right / images * 100 for key, right in self._right.items()} if self._known and images else {}
 
-    def remark(self, dataset: Dataset, indices: Sequence[int]) -> str | None:
-        return better_order(dataset, indices, np.array(self._decisions, np.int64))
+    def remark(self, dataset: Dataset, indices: Sequence[int], who: str) -> str | None:
+        if order := better_order(dataset, indices, np.array(self._decisions, np.int64)):
+            return order
+        images, right = len(self._decisions), self._right.get("top1", 0)
+        if not self._known or images < FEW or right > most_by_chance(images, 1 / self._classes):
+            return None
+        share = f"{right / images:.1%} of {images:,} images of {dataset.name}"
+        return f"{who} answers like chance ({share}): look at --mean, --std, --resize-to and the labels"
 
 
 def check_labels(dataset: Dataset, classes: int) -> None:

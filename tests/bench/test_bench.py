@@ -17,18 +17,18 @@ from PIL import Image
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineCrashError, EngineError, MissingBackendError, UsageError
 from dmformer.evaluation.latency.bench import bench
-from dmformer.evaluation.latency.candidates import Candidate, candidates_of
+from dmformer.evaluation.latency.candidates import Candidate, candidates_of, runnable
 from dmformer.evaluation.latency.document import Document, read_document
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.worker import start_worker
 from tests.conftest import Exported
 from tests.support import edit_manifest, invoke, one_line, random_images
 
-BRIEF = Settings(duration_s=0.05, launches=1, warmup_s=0, threads=1)
+BRIEF = BenchSettings(duration_s=0.05, launches=1, warmup_s=0, threads=1)
 
 
 def measured(
-    paths: list[Path], settings: Settings = BRIEF, batches: list[int] | None = None, layers: bool = False
+    paths: list[Path], settings: BenchSettings = BRIEF, batches: list[int] | None = None, layers: bool = False
 ) -> Document:
     bundles = [Bundle.load(path) for path in paths]
     return bench(candidates_of(bundles, batches or []), {str(b.path): b for b in bundles}, settings, layers=layers)
@@ -104,6 +104,16 @@ def test_what_cannot_run_here_is_left_out_and_said(
     assert [found["name"] for found in document["results"]] == [exported("onnxruntime").name]
     assert "foreign: left out" in document["notes"][0]
     assert "Abacus 9000" in document["notes"][0]
+
+
+def test_what_fell_below_its_tolerance_is_left_out_beside_others_and_measured_alone(copied: Path) -> None:
+    good = Bundle.load(copied)
+    edit_manifest(copied, lambda manifest: manifest["proof"].update(passed=False))
+    below = Bundle.load(copied)
+    fitting, lines = runnable([good, below])
+    assert (fitting, len(lines)) == ([good], 1)
+    assert "left out: it fell below its tolerance" in lines[0]
+    assert runnable([below]) == ([below], [])
 
 
 def test_what_is_no_bundle_beside_them_is_left_out_and_said(
@@ -216,4 +226,4 @@ def test_pytorch_is_optional(exported: Exported, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("wrong", [{"duration_s": math.inf}, {"duration_s": math.nan}, {"warmup_s": math.inf}])
 def test_durations_that_never_end_are_refused_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="numbers of seconds"):
-        Settings(**wrong)
+        BenchSettings(**wrong)

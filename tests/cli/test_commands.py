@@ -17,6 +17,8 @@ import dmformer
 from dmformer import telemetry
 from dmformer.bundle import Bundle
 from dmformer.cli import output
+from dmformer.cli.doctor import _can
+from dmformer.pipeline.doctor import TargetState
 from dmformer.pipeline.trial import opened
 from dmformer.targets import TARGETS as ROWS
 from tests.support import TARGETS, invoke, names, one_line, random_images, run, world
@@ -221,3 +223,21 @@ def test_reading_commands_leave_no_trace(exported: Exported, weights: Path, tmp_
     for arguments in (("verify", tmp_path / "bundle"), ("inspect", tmp_path / "bundle"), ("inspect", weights)):
         assert invoke(capsys, *arguments)[0] == 0
     assert world(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("exports", "made", "run", "state"),
+    [
+        (True, True, True, "ready"),
+        (True, True, False, "made here, not run: it is not installed"),
+        (True, False, True, "run here, not made: it is not installed"),
+        (True, False, False, "it is not installed"),
+        (False, True, False, "it is not installed"),
+        (False, True, True, "ready"),
+    ],
+)
+def test_doctor_tells_what_can_be_made_from_what_can_be_run(exports: bool, made: bool, run: bool, state: str) -> None:
+    reason = "it is not installed: pip install 'dmformer[it]'"
+    target = TargetState(missing=None if run else reason, missing_for_export=None if made else reason)
+    shown, install = _can(target, exports)
+    assert state in shown and (install == r"pip install 'dmformer\[it]'") is (state != "ready")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from dmformer.chance import CHANCE, most_by_chance
 from dmformer.errors import UsageError
-from dmformer.evaluation.tolerances import DEFAULTS, ENOUGH_DECISIONS, failures, with_overrides
+from dmformer.evaluation.tolerances import DEFAULTS, ENOUGH_DECISIONS, failures, with_overrides, within_chance
 from dmformer.manifest import Comparison, Tolerance
+from dmformer.precision import Precision
 from dmformer.tasks.base import Figure
 
 TOP1 = Figure("top1", "top-1")
+FLOORS = {"fp32": 0.999, "fp16": 0.98, "int8": 0.97}
 
 
 def comparison(**changes: Any) -> Comparison:
@@ -62,13 +66,62 @@ def test_what_was_not_measured_is_not_judged() -> None:
     assert failures(unknown, DEFAULTS["fp32"], TOP1) == []
 
 
-def test_shares_of_few_images_are_judged_where_somebody_asked_for_them_and_on_the_largest_set_only() -> None:
-    few = comparison(images=ENOUGH_DECISIONS - 1, agreement=0.5, sqnr_db=100, max_abs_error=0)
-    assert failures(few, DEFAULTS["fp32"], TOP1, is_largest=True) == []
-    asked = with_overrides(DEFAULTS["fp32"], min_agreement=0.9)
-    assert len(failures(few, asked, TOP1, is_largest=True)) == 2
-    assert failures(few, asked, TOP1) == []
+@pytest.mark.parametrize(
+    ("precision", "images", "equal", "passes"),
+    [
+        ("int8", 100, 93, False),
+        ("int8", 100, 94, True),
+        ("int8", 400, 362, False),  # 90.5 %
+        ("int8", 32, 29, True),
+        ("int8", 32, 28, False),
+        ("fp32", 32, 31, True),
+        ("fp32", 32, 30, False),
+        ("fp16", 6, 5, True),
+        ("fp16", 6, 4, False),
+        ("int8", 200, 193, False),  # the first set that leaves no room
+    ],
+)
+def test_the_default_floor_of_agreement_leaves_few_images_room_for_chance_and_no_more(
+    precision: Precision, images: int, equal: int, passes: bool
+) -> None:
+    few = comparison(images=images, agreement=equal / images, sqnr_db=100, max_abs_error=0, figures={})
+    for is_largest in (True, False):
+        found = failures(few, DEFAULTS[precision], TOP1, is_largest)
+        assert (not found) is passes, found
+        said = within_chance(few, DEFAULTS[precision], TOP1, is_largest)
+        assert bool(said) is (passes and equal / images < FLOORS[precision]), said
+        assert images >= 200 or all(f"{images} images" in line for line in (*found, *said)), "what was allowed is said"
+
+
+@pytest.mark.parametrize(
+    ("images", "lost", "passes"), [(100, 2, True), (100, 3, False), (32, 1, True), (400, 3, False)]
+)
+def test_the_default_floor_of_the_headline_likewise(images: int, lost: int, passes: bool) -> None:
+    scores = {"top1": {"engine": 80 - 100 * lost / images, "reference": 80}}
+    few = comparison(images=images, agreement=1, sqnr_db=100, max_abs_error=0, figures=scores)
+    found = failures(few, DEFAULTS["int8"], TOP1, is_largest=True)
+    assert (not found) is passes, found
+    assert passes or "top-1 fell by" in found[0]
+
+
+def test_what_somebody_asked_for_leaves_no_room_on_the_largest_set() -> None:
+    few = comparison(images=32, agreement=30 / 32, sqnr_db=100, max_abs_error=0)
+    asked = with_overrides(DEFAULTS["int8"], min_agreement=0.97)
+    assert failures(few, asked, TOP1, is_largest=True) == ["images: agreement 93.75% is below 97.00%"]
+    assert failures(few, asked, TOP1) == [], "beside a larger set, chance has its room"
+    assert with_overrides(asked, max_drop=0.1).on_few_images == ("min_agreement", "max_drop")
     assert not with_overrides(DEFAULTS["fp32"], min_sqnr_db=3).on_few_images
+    both = Tolerance(min_agreement=0.9, max_drop=1, on_few_images=True)
+    assert both.is_asked("min_agreement") and both.is_asked("max_drop"), "as earlier versions wrote it"
+
+
+@pytest.mark.parametrize(("count", "share"), [(32, 0.03), (199, 0.001), (150, 0.3), (10_000, 0.1)])
+def test_chance_is_the_exact_binomial(count: int, share: float) -> None:
+    drawn = np.random.default_rng(0).binomial(count, share, 200_000)
+    most = most_by_chance(count, share)
+    assert (drawn > most).mean() <= CHANCE + 0.002
+    assert (drawn > most - 1).mean() > CHANCE - 0.002, "and no more than needed"
+    assert (most_by_chance(count, 0), most_by_chance(count, 1)) == (0, count)
 
 
 def test_decisions_are_counted_not_images() -> None:

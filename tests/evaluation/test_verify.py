@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +25,7 @@ from dmformer.pipeline.reference import infer, reference_outputs
 from dmformer.progress import Silent
 from dmformer.runtimes.base import Array, Execution, Session
 from dmformer.runtimes.engine import open_engine
-from tests.support import TARGETS, engine_of, random_batch, random_images
+from tests.support import TARGETS, engine_of, invoke, random_batch, random_images
 
 Exported = Callable[..., Path]
 
@@ -82,8 +83,8 @@ def test_an_engine_that_answers_something_else_fails(exported: Exported, tmp_pat
     other = with_golden(bundle, replace(golden, outputs=golden.outputs[::-1].copy()), tmp_path / "other")
     proof = verify(other)
     assert not proof.passed
-    assert len(proof.failures) == 2
-    assert proof.failures[0].startswith("golden samples: max abs error")
+    assert len(proof.failures) == 3
+    assert proof.failures[0].startswith("golden samples, pictures of another kind: max abs error")
     loose = Tolerance(max_abs_error=1e6, min_sqnr_db=-200)
     assert verify(other, tolerance=loose).passed
     judged = verify(other, tolerance=Tolerance(min_agreement=1.0, on_few_images=True))
@@ -181,3 +182,15 @@ def test_rows_of_unreadable_images_are_left_out_on_both_sides(
     proof = verify(bundle, outputs)
     assert proof.passed, proof.failures
     assert proof.comparisons[1].images == 5
+
+
+def test_without_images_of_the_model_s_kind_nothing_is_said_of_its_accuracy(
+    exported: Exported, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = exported("onnxruntime")
+    assert Bundle.load(path).golden().strange and "top1" not in (path / "manifest.json").read_text()
+    code, out, err = invoke(capsys, "verify", path, "--json")
+    record = json.loads(out)
+    assert (code, record["figures"], record["data"]) == (0, {}, "golden samples, pictures of another kind")
+    assert record["notes"] == ["top-1 is not measured: give labelled images with --data"]
+    assert "6 images of golden samples, pictures of another kind" in err and record["notes"][0] in err

@@ -45,7 +45,7 @@ def test_golden_samples_without_labels_say_which_images_are_damaged(checkpoint: 
     (tmp_path / "02.png").write_bytes(b"damaged")
     notes = Notes()
     samples = open_unlabelled(tmp_path)
-    golden = make_golden(checkpoint.build(), samples, 4, checkpoint.preprocessing, notes)
+    golden = make_golden(checkpoint.build(), samples, 4, checkpoint.preprocessing, notes, strange=False)
     assert golden.names == ("00.png", "01.png", "03.png")
     (said,) = notes.said
     assert said.startswith("golden samples: skipped 1 unreadable images: 02.png (")
@@ -109,7 +109,7 @@ def test_an_int8_export_goes_on_without_the_damaged_image(
     assert err.count("skipped 1 unreadable") == 1
     assert err.count("07.png (") == 1
     (bundle,) = json.loads(out)["bundles"]
-    assert bundle["data"] == ("images" if option == "--data" else "golden samples")
+    assert bundle["data"].startswith("images" if option == "--data" else "golden samples")
     assert option != "--data" or bundle["images"] == 19
     ranges = tmp_path / "ranges.json"
     code, _, err = invoke(capsys, "calibrate", weights, "--calibration", folder, "--images", "20", "-o", ranges)

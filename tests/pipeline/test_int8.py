@@ -24,6 +24,8 @@ from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.pipeline.options import CPU_ISAS, ExportOptions, Int8Options
 from dmformer.pipeline.studies import study_sensitivity, write_ranges
 from dmformer.progress import Silent
+from dmformer.runtimes.tensorrt.runtime import TensorRt
+from dmformer.summary import summarize
 from tests.support import LOOSE, TINY, Notes, random_images, snapshot
 
 COUNT = 16
@@ -65,10 +67,15 @@ def operators(bundle: Bundle) -> list[str]:
     return [node.op_type for node in onnx.load(bundle.path / "model.onnx").graph.node]
 
 
-def test_both_runtimes_from_one_calibration(weights: Path, images: Path, tmp_path: Path) -> None:
+def test_both_runtimes_from_one_calibration_beside_one_that_cannot_run_here(
+    weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TensorRt, "missing", lambda self: "TensorRT is not installed: pip install tensorrt")
     notes = Notes()
-    chosen = options(tmp_path / "out", images, targets=("onnxruntime", "openvino"))
-    first, second = export_bundles(weights, chosen, notes)
+    chosen = options(tmp_path / "out", images, targets=("onnxruntime", "tensorrt", "openvino"))
+    first, absent, second = export_bundles(weights, chosen, notes)
+    assert absent.proof.notes[0].startswith("the engine itself was not run: TensorRT is not installed")
+    assert summarize(absent.bundle, absent.proof)["notes"] == list(absent.proof.notes)
     assert first.proof.passed and second.proof.passed
     assert "QuantizeLinear" in operators(first.bundle)
     groups = first.bundle.manifest.precision.groups
@@ -76,7 +83,7 @@ def test_both_runtimes_from_one_calibration(weights: Path, images: Path, tmp_pat
     assert groups["stages.0.0.dma.expand"] == "int8"
     assert first.verdict is not None and min(first.verdict.int8_ms, first.verdict.fp32_ms) > 0
     assert "onnxruntime INT8 here: " in "\n".join(notes.said)
-    assert any(line.startswith("onnxruntime ~ openvino: agreement") for line in notes.said)
+    assert [line.partition(":")[0] for line in notes.said if " ~ " in line] == ["onnxruntime ~ openvino"]
     for outcome in (first, second):
         assert_channels_are_told_from_errors(outcome.bundle, weights)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -13,16 +14,18 @@ from typer.main import get_command
 from dmformer.bundle import Bundle
 from dmformer.cli.app import app
 from dmformer.errors import EngineError, UsageError
+from dmformer.evaluation.latency.candidates import runnable
 from dmformer.evaluation.tolerances import DEFAULTS
 from dmformer.evaluation.verify import verify
 from dmformer.pipeline.option_groups import NVIDIA
 from dmformer.pipeline.twins import twin_bundle
 from dmformer.runtimes.registry import open_bundle
+from dmformer.runtimes.tensorrt import runtime, session
 from dmformer.runtimes.tensorrt.bundles import instructions, plan_in, tensorrt_family
 from dmformer.runtimes.tensorrt.gpu import gpus
 from dmformer.runtimes.tensorrt.runtime import TensorRt
 from tests.conftest import Exported
-from tests.support import invoke, one_line, snapshot
+from tests.support import invoke, one_line, snapshot, with_fields
 from tests.tensorrt.helpers import ORIN, needs_rtx
 
 
@@ -38,6 +41,24 @@ def test_its_engine_cannot_be_opened(buildable: Bundle, monkeypatch: pytest.Monk
     with pytest.raises(EngineError, match="its engine is not built yet") as caught:
         open_bundle(buildable)
     assert caught.value.hint == f"build it on this machine: dmformer build {buildable.path}"
+
+
+@pytest.mark.parametrize("reason", ["not built yet", "no NVIDIA GPU", "was built by TensorRT", "not installed"])
+def test_a_bundle_that_cannot_run_here_is_left_out_of_a_measurement(
+    reason: str, buildable: Bundle, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, absent = Bundle.load(exported("onnxruntime")), reason == "not installed"
+    monkeypatch.setattr(TensorRt, "missing", lambda self: "TensorRT is not installed: pip" if absent else None)
+    monkeypatch.setattr(session, "gpus", lambda: () if reason == "no NVIDIA GPU" else (ORIN,))
+    monkeypatch.setattr(runtime, "load", lambda library: SimpleNamespace(version="10.9.0"))
+    if reason != "not built yet":
+        entry = next(iter(buildable.manifest.files.values()))
+        files = {**buildable.manifest.files, "model.engine": entry.model_copy(update={"role": "engine"})}
+        other = buildable.manifest.runtime.model_copy(update={"version": "10.3.0"})
+        buildable = with_fields(buildable, files=files, runtime=other)
+    fitting, (line,) = runnable([plain, buildable])
+    assert fitting == [plain]
+    assert line.startswith(f"{buildable.path.name}: left out: ") and reason in line
 
 
 def test_the_instructions_name_both_ways(buildable: Bundle) -> None:

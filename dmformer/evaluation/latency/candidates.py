@@ -51,28 +51,32 @@ def bundles_among(paths: list[Path]) -> tuple[list[Path], list[str]]:
 
 
 def runnable(bundles: list[Bundle]) -> tuple[list[Bundle], list[str]]:
-    """The bundles that can run here, and why each of the others cannot, in a line each.
+    """The bundles that can run here and held their tolerance, and why each of the others is left out, in a line each.
 
-    So that a folder with bundles for several machines can be measured on each of them.
+    So that a folder with bundles for several machines can be measured on each of them. Those below their tolerance are
+    measured where nothing else would be.
 
     Raises:
         DmformerError: None can; what the first one lacks.
     """
     fitting: list[Bundle] = []
+    below: list[Bundle] = []
     lines: list[str] = []
     first: EngineError | MissingBackendError | None = None
     for bundle in bundles:
         try:
             fits_here(bundle)
-            fitting.append(bundle)
+            (fitting if bundle.manifest.proof is None or bundle.manifest.proof.passed else below).append(bundle)
         except (EngineError, MissingBackendError) as error:
             first = first or error
             lines.append(f"{bundle.path.name}: left out: {error.message}" + (f" ({error.hint})" if error.hint else ""))
-    if first is not None and not fitting:
+    if first is not None and not fitting + below:
         if len(bundles) == 1:
             raise first
         raise type(first)(f"none of the {len(bundles)} bundles can run here: {first.message}", first.hint)
-    return fitting, lines
+    if fitting:
+        lines += [f"{one.path.name}: left out: it fell below its tolerance; alone it is measured" for one in below]
+    return fitting or below, lines
 
 
 def candidates_of(bundles: list[Bundle], batches: list[int]) -> list[Candidate]:

@@ -17,7 +17,7 @@ from dmformer.runtimes.tensorrt.loading import Loaded, load, missing
 from dmformer.runtimes.tensorrt.opening import deserialize
 from dmformer.runtimes.tensorrt.plan import PLAN_FILE, BuildPlan, make_plan
 from dmformer.runtimes.tensorrt.session import TensorRtSession, choose_gpu
-from dmformer.runtimes.tensorrt.stamp import make_stamp, rebuild_command
+from dmformer.runtimes.tensorrt.stamp import check_stamp, make_stamp, rebuild_command
 from dmformer.runtimes.tensorrt.timing_cache import TimingCache, default_cache
 
 if TYPE_CHECKING:
@@ -48,8 +48,12 @@ class TensorRtFamily(Runtime):
         return self.missing() or (self.unable_to_run() if self.library.needs_gpu else None)
 
     def unable_to_run(self) -> str | None:
-        """Why an engine cannot be run here; None where it can."""
         return self.missing() or (None if gpus() else "this machine has no NVIDIA GPU that its driver can use")
+
+    def check_bundle(self, bundle: Bundle) -> None:
+        if bundle.manifest.file_with_role("engine") is None:
+            raise EngineError(f"{bundle.path}: its engine is not built yet", rebuild_command(bundle))
+        check_stamp(bundle, self.library, load(self.library).version, choose_gpu("cuda")[1])
 
     def check_device(self, device: str) -> None:
         """See `Runtime.check_device`; ``cpu``, the default of every command, leaves the choice to the library."""
@@ -103,13 +107,7 @@ class TensorRtFamily(Runtime):
         cuda_runtime()
 
     def open(self, bundle: Bundle, options: SessionOptions) -> Session:
-        """Opens an engine on a GPU.
-
-        Raises:
-            EngineError: The engine was not built yet, or this machine cannot open it.
-        """
-        if bundle.manifest.file_with_role("engine") is None:
-            raise EngineError(f"{bundle.path}: its engine is not built yet", rebuild_command(bundle))
+        """Opens an engine on a GPU; raises `EngineError` where this machine cannot."""
         return TensorRtSession(load(self.library), bundle, options)
 
 
