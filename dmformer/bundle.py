@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -21,7 +21,10 @@ from dmformer.manifest import FIRST_SCHEMA, SCHEMA, FileEntry, Manifest, Proof
 from dmformer.reading import read_json
 from dmformer.staging import MANIFEST_FILE, PARTIAL
 from dmformer.tasks import version_1
-from dmformer.texts import first_problem, problem_in
+from dmformer.texts import brief, first_problem, problem_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 AGAIN = "export the bundle again"
 MAX_MANIFEST_BYTES = 16 << 20
@@ -40,8 +43,13 @@ class Bundle:
     path: Path
     manifest: Manifest
 
+    def __repr__(self) -> str:
+        about = self.manifest
+        facts = {"path": str(self.path), "target": about.target, "precision": about.precision.named}
+        return brief(type(self).__name__, {**facts, "verified": about.proof is not None and about.proof.passed})
+
     @classmethod
-    def load(cls, path: Path | str) -> Bundle:
+    def load(cls, path: Path | str) -> Self:
         """Reads and checks a bundle.
 
         Raises:
@@ -76,7 +84,7 @@ class Bundle:
         return {name: entry.role for name, entry in self.manifest.files.items() if entry.role != "golden"}
 
     def golden(self) -> Golden:
-        """The golden samples."""
+        """The golden samples: a few dozen images with PyTorch's answers."""
         return Golden.load(self.file("golden"))
 
     def with_proof(self, proof: Proof) -> Bundle:

@@ -1,10 +1,8 @@
 """From an image to the tensor that the model takes: the one way, used in every room and on every device.
 
-`Preprocessing` is the parameters, as data that travels in a bundle's manifest; `preprocess` applies them. It has two
-steps: `fit` gives pixels of the model's size, which is what an engine with embedded preprocessing takes, and the
-normalization makes a tensor of them. All need NumPy and Pillow only. Resizing is Pillow's (with antialiasing), the
-rounding of sizes and crops that of torchvision's ``Resize`` and ``CenterCrop`` on Pillow images, as in a usual training
-pipeline.
+`Preprocessing` is the parameters, as data that travels in a manifest; `preprocess` applies them in two steps: `fit`
+gives pixels of the model's size, which engines with embedded preprocessing take, and normalization makes a tensor.
+Resizing is Pillow's, with antialiasing; sizes and crops are rounded as by torchvision's ``Resize`` and ``CenterCrop``.
 """
 
 from __future__ import annotations
@@ -63,6 +61,11 @@ class Preprocessing(BaseModel):
         std: Divides per channel after that; at least 0.003; as long as ``mean``.
         channel_order: Order of the tensor's channels; ``"grey"`` has one, the others three.
         fill: Padding of the letterbox in every channel, 0 to 255.
+
+    Example:
+        >>> import dmformer
+        >>> dmformer.Preprocessing(size=(224, 224), resize_to=256).shape
+        (3, 224, 224)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

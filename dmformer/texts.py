@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 MAX_TEXT = 1024
 MESSAGE = 1000
 """Characters of an error message or hint: names of files may be long, quoted contents endless."""
+MAX_FACT, MAX_FACTS = 60, 320
+"""Characters of one fact, and of all, where something shows itself: this project's choice."""
 MAX_DEPTH = 32
 """Of a document that is read: far more than any of ours has."""
 
@@ -31,6 +34,16 @@ def plain(text: str, most: int = MAX_TEXT) -> str:
     """Text that is safe to print on a line, of at most so many characters; the rest is replaced."""
     short = text if len(text) <= most else text[: most - 1] + "\u2026"
     return short if is_plain(short) else "".join("\ufffd" if unsafe(char) else char for char in short)
+
+
+def brief(name: str, facts: Mapping[str, object]) -> str:
+    """What a ``repr`` shows of something large: each of its facts shortened, and no more of them than fit."""
+    shown = [f"{key}={_cut(repr(value), MAX_FACT)}" for key, value in facts.items()]
+    return f"{name}({_cut(', '.join(shown), MAX_FACTS)})"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def printable(text: str) -> str:

@@ -39,7 +39,7 @@ from dmformer.model.state_dicts import (
     sorted_bytes,
 )
 from dmformer.preprocessing import Preprocessing
-from dmformer.texts import first_problem, is_plain
+from dmformer.texts import brief, first_problem, is_plain
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ class Checkpoint:
         digest: SHA-256 (hex) of the file's bytes; of names, shapes and values for random weights.
         notes: What was assumed or inferred, in words for the user.
         assumed: Fields of ``preprocessing`` that nobody gave; ``notes`` says them in words.
+
+    Example:
+        >>> import dmformer
+        >>> checkpoint = dmformer.load_checkpoint("shapes.safetensors")
+        >>> checkpoint.name, checkpoint.labels[:2], checkpoint.preprocessing.size
+        ('shapes', ('circle', 'square'), (32, 32))
     """
 
     config: ModelConfig
@@ -66,6 +72,11 @@ class Checkpoint:
     digest: str
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        parameters = sum(tensor.numel() for tensor in self.state.values())
+        facts = {"name": self.name, "size": self.preprocessing.size, "classes": self.config.classes}
+        return brief("Checkpoint", {**facts, "parameters": parameters, "digest": self.digest[:12]})
 
     @classmethod
     def from_model(
@@ -96,7 +107,12 @@ class Checkpoint:
         return cls(model.config, state, spec, named, safe_name(name), digest_of(sorted_bytes(state)))
 
     def with_preprocessing(self, spec: Preprocessing, given: Collection[str]) -> Checkpoint:
-        """The same with other preprocessing, of which the fields ``given`` are assumed no more."""
+        """The same with other preprocessing.
+
+        Args:
+            spec: How an image becomes the network's input.
+            given: Its fields that are assumed no more.
+        """
         left = tuple(name for name in self.assumed if name not in given)
         before = assumption(self.preprocessing, self.assumed)
         notes = (*(note for note in self.notes if note not in before), *assumption(spec, left))
@@ -142,9 +158,17 @@ def load_checkpoint(
         preprocessing: How training prepared images.
         labels: Class names in order, or a path (also as ``str``) to a text file of one per line or a JSON list.
 
+    Returns:
+        The weights, checked, with all that is needed to use them.
+
     Raises:
         CheckpointError: The file is unreadable, hostile, of another network or not finite.
         UsageError: Arguments that do not fit the weights.
+
+    Example:
+        >>> import dmformer
+        >>> dmformer.load_checkpoint("shapes.safetensors").config.classes
+        10
     """
     path = assets.checkpoint() if path is None else Path(path)
     weights = read_weights(path)
@@ -180,8 +204,17 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     The same checkpoint gives the same bytes. The file appears whole or not at all, and an existing
     one is replaced only by a whole one.
 
+    Args:
+        checkpoint: The weights, with preprocessing and labels.
+        path: The file; its name ends in ``.safetensors``.
+
     Raises:
         OutputError: Another suffix, or the file cannot be written there.
+
+    Example:
+        >>> import dmformer
+        >>> checkpoint = dmformer.load_checkpoint("shapes.safetensors")
+        >>> dmformer.save_checkpoint(checkpoint, "copy.safetensors")
     """
     path = Path(path)
     if path.suffix != ".safetensors":

@@ -31,7 +31,7 @@ Against = Literal["auto", "pytorch", "pytorch-compile", "none"]
 
 
 def bench(options: BenchOptions, progress: Progress | None = None) -> Document:
-    """Measures bundles side by side, each in processes of its own, against PyTorch. This is ``dmformer.bench``.
+    """Measures bundles side by side, each in processes of its own, against PyTorch.
 
     Raises:
         OutputError: The document could not be kept.

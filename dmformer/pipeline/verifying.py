@@ -41,7 +41,7 @@ class VerifyDocument(Summarized):
 
 
 def verify(options: VerifyOptions, progress: Progress | None = None) -> VerifyDocument:
-    """Checks that a bundle is whole and that its engine answers like PyTorch. This is ``dmformer.verify``.
+    """Checks that a bundle is whole and that its engine answers like PyTorch.
 
     Raises:
         DmformerError: See `dmformer.pipeline.verification.verify_bundle`.

@@ -25,7 +25,7 @@ PACED_FRAMES = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchSettings:
     """The choices of one measurement.
 
     Attributes:
@@ -40,6 +40,11 @@ class Settings:
         image: An image file to feed; None takes the bundle's golden samples.
         device: The runtime's name of a device.
         seed: Of the order in which candidates start and take their slices.
+
+    Example:
+        >>> import dmformer
+        >>> dmformer.BenchSettings(duration_s=10, streams=4).scenario
+        'throughput, 4 streams'
     """
 
     duration_s: Annotated[float, Option("--duration", "Measured seconds for each candidate.", min=0.05)] = 3.0
@@ -95,4 +100,5 @@ class Settings:
         return max(2, -(-self.iterations // (self.launches * self.rounds)))
 
     def to_json(self) -> dict[str, Any]:
+        """The choices as a JSON object, by their names."""
         return asdict(self)
