@@ -71,7 +71,7 @@ def export(
         UsageError: Arguments that do not go together.
         DmformerError: See `dmformer.errors`.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.export("shapes.safetensors", "onnxruntime", data="val.npz", half=True)
         Bundle(path='build/shapes-onnxruntime-fp16', target='onnxruntime', precision='fp16', verified=True)
