@@ -144,7 +144,9 @@ def bench(
     return document
 
 
-def embed(bundle: Bundled, lang: str, output: Path | str, *, force: bool = False) -> EmbedDocument:
+def embed(
+    bundle: Bundled, lang: str, output: Path | str, *, force: bool = False, name: str | None = None
+) -> EmbedDocument:
     """Writes a small project around a bundle's engine, in an application's language, that tests itself.
 
     Args:
@@ -152,6 +154,7 @@ def embed(bundle: Bundled, lang: str, output: Path | str, *, force: bool = False
         lang: ``python``, ``cpp``, ``web`` or ``swift``.
         output: The directory to make.
         force: Replace a project there to which nothing was added.
+        name: Of the project: the page's title, C++'s namespace; None takes that of ``output``.
 
     Returns:
         Where it is, what it holds, and what to type there next.
@@ -166,7 +169,7 @@ def embed(bundle: Bundled, lang: str, output: Path | str, *, force: bool = False
         >>> dmformer.embed("build/shapes-onnxruntime-fp32", "python", "project").language
         'python'
     """
-    return embedding.embed(EmbedOptions(path_of(bundle), lang, Path(output), force))
+    return embedding.embed(EmbedOptions(path_of(bundle), lang, Path(output), force, name))
 
 
 class Bundle(checked.Bundle):

@@ -31,7 +31,7 @@ def embed(options: EmbedOptions, progress: Progress | None = None) -> EmbedDocum
     Raises:
         DmformerError: See `dmformer.embedding.project.embed`.
     """
-    project = write_project(Bundle.load(options.bundle), options.lang, options.output, options.force)
+    project = write_project(Bundle.load(options.bundle), options.lang, options.output, options.force, options.name)
     return EmbedDocument(
         path=str(project.path),
         language=project.language,

@@ -23,12 +23,14 @@ class EmbedOptions:
         lang: One of `dmformer.embedding.languages.LANGUAGES`.
         output: The directory to make.
         force: Replace a project there to which nothing was added.
+        name: Of the project: the page's title, C++'s namespace; None takes that of ``output``.
     """
 
     bundle: Bundled
     lang: Annotated[str, Option("--lang -l", "Language of the application.")]
     output: Annotated[Path, Option("--output -o", "Directory to make.")]
     force: Annotated[bool, Option("--force", "Replace a project at --output.")] = False
+    name: Annotated[str | None, Option("--name", "Name: page title, namespace. Default: that of --output.")] = None
 
 
 @dataclass(frozen=True)
