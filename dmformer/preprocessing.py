@@ -62,7 +62,7 @@ class Preprocessing(BaseModel):
         channel_order: Order of the tensor's channels; ``"grey"`` has one, the others three.
         fill: Padding of the letterbox in every channel, 0 to 255.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.Preprocessing(size=(224, 224), resize_to=256).shape
         (3, 224, 224)

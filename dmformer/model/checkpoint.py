@@ -57,7 +57,7 @@ class Checkpoint:
         notes: What was assumed or inferred, in words for the user.
         assumed: Fields of ``preprocessing`` that nobody gave; ``notes`` says them in words.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> checkpoint = dmformer.load_checkpoint("shapes.safetensors")
         >>> checkpoint.name, checkpoint.labels[:2], checkpoint.preprocessing.size
@@ -165,7 +165,7 @@ def load_checkpoint(
         CheckpointError: The file is unreadable, hostile, of another network or not finite.
         UsageError: Arguments that do not fit the weights.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.load_checkpoint("shapes.safetensors").config.classes
         10
@@ -211,7 +211,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     Raises:
         OutputError: Another suffix, or the file cannot be written there.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> checkpoint = dmformer.load_checkpoint("shapes.safetensors")
         >>> dmformer.save_checkpoint(checkpoint, "copy.safetensors")

@@ -54,7 +54,7 @@ class ModelConfig(BaseModel):
         layer_scale: Whether each residual branch ends in a learned per-channel factor (this project's
             choice). The canonical form has none.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.ModelConfig(widths=(32, 64, 160, 256), depths=(3, 3, 5, 2)).classes
         1000
@@ -149,7 +149,7 @@ def preset(name: str, classes: int = 1000) -> ModelConfig:
     Raises:
         UsageError: No such preset, or so many classes cannot be.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.preset("tiny", classes=5).widths
         (32, 64, 128, 192)

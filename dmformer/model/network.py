@@ -43,7 +43,7 @@ class DMFormer(nn.Module):
     Args:
         config: The network's complete description.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> import torch
         >>> network = dmformer.DMFormer(dmformer.preset("tiny", classes=5)).eval()

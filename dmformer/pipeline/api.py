@@ -61,7 +61,7 @@ def verify(
         DataError: The images cannot be used.
         DmformerError: See `dmformer.errors`.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.verify("build/shapes-onnxruntime-fp32").verified
         True
@@ -119,7 +119,7 @@ def bench(
         OutputError: The document could not be kept.
         DmformerError: See `dmformer.errors`.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> brief = dmformer.BenchSettings(duration_s=0.05, launches=1, warmup_s=0)
         >>> measured = dmformer.bench("build/shapes-onnxruntime-fp32", against="none", settings=brief, layers=False)
@@ -164,7 +164,7 @@ def embed(
         OutputError: ``output`` exists, or cannot be written.
         DmformerError: See `dmformer.errors`.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.embed("build/shapes-onnxruntime-fp32", "python", "project").language
         'python'
@@ -179,7 +179,7 @@ class Bundle(checked.Bundle):
         path: Its directory.
         manifest: Its manifest.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> bundle = dmformer.Bundle.load("build/shapes-onnxruntime-fp32")
         >>> bundle.manifest.labels[:2]

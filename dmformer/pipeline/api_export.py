@@ -15,7 +15,7 @@ from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import settled
 from dmformer.progress import Progress
-from dmformer.targets import DEFAULT
+from dmformer.targets import DEFAULT, get_target
 from dmformer.terminal import shown
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def export(
         UsageError: Arguments that do not go together.
         DmformerError: See `dmformer.errors`.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.export("shapes.safetensors", "onnxruntime", data="val.npz", half=True)
         Bundle(path='build/shapes-onnxruntime-fp16', target='onnxruntime', precision='fp16', verified=True)
@@ -81,7 +81,7 @@ def export(
     words: dict[str, Any] = dict(data=data, calibration=calibration, labels=labels, device=device, output=output)
     words |= dict(int8=int8 or None, half=half or None, batch=batch, dynamic=dynamic, simplify=simplify, opset=opset)
     words |= dict(force=force, imgsz=[imgsz] if isinstance(imgsz, int) else imgsz and list(imgsz))
-    request = asked(replace(options or ExportOptions(), targets=(target,)), words, options is not None)
+    request = asked(replace(options or ExportOptions(), targets=(get_target(target).name,)), words, options is not None)
     outcome = export_bundles(weights, request, progress or shown())[0]
     if not outcome.proof.passed:
         raise RejectedError(

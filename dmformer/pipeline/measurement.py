@@ -38,6 +38,8 @@ def bench(options: BenchOptions, progress: Progress | None = None) -> Document:
         DmformerError: See `choose_candidates` and `dmformer.evaluation.latency.bench.bench`.
     """
     watch = progress or Silent()
+    if options.against == "none" and options.weights is not None:
+        raise UsageError("--weights does nothing without --against pytorch", "add it, or leave --weights out")
     settings = options.settings
     if options.output is not None:
         inputs = [*options.bundles, *(Path(path) for path in (options.weights, settings.image) if path)]

@@ -67,7 +67,7 @@ class WeightsOptions:
         preset: ``tiny``, ``small`` or ``large``, with `random_weights`.
         random_weights: Seeded random weights, where only speed matters.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.ExportOptions(weights=dmformer.WeightsOptions(preset="small", random_weights=True))
         ExportOptions(weights.preset='small', weights.random_weights=True)
@@ -106,7 +106,7 @@ class PreprocessingOptions:
         interpolation: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
         channel_order: ``rgb``, ``bgr`` or ``grey``.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.ExportOptions(preprocessing=dmformer.PreprocessingOptions(resize="exact"))
         ExportOptions(preprocessing.resize='exact')
@@ -143,7 +143,7 @@ class EngineOptions:
         dla_core: Of the deep learning accelerator.
         timing_cache: File in which the builder keeps timings; None takes the user's own.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.ExportOptions(build=dmformer.EngineOptions(max_batch=8), dynamic=True)
         ExportOptions(dynamic=True, build.max_batch=8)
@@ -195,7 +195,7 @@ class CoreMlOptions:
         author: Goes into the package's metadata.
         license: Goes into the package's metadata.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.ExportOptions(coreml=dmformer.CoreMlOptions(compute_units="cpu-and-ne"))
         ExportOptions(coreml.compute_units='cpu-and-ne')
@@ -245,7 +245,7 @@ class ToleranceOptions:
         min_sqnr: Smallest signal to quantization noise ratio, dB.
         max_drop: Largest loss of top-1, percentage points.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.ExportOptions(tolerance=dmformer.ToleranceOptions(max_drop=0.5))
         ExportOptions(tolerance.max_drop=0.5)

@@ -61,7 +61,7 @@ class Int8Options:
         use_cache: Look for ranges in the cache, and keep them there.
         cache: Its directory; None takes the user's.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.ExportOptions(precision="int8", int8=dmformer.Int8Options(images=512))
         ExportOptions(precision='int8', int8.images=512)
@@ -131,7 +131,7 @@ class ExportOptions:
         tolerance: What must hold, over the precision's default.
         golden_images: How many samples travel in the bundle.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.ExportOptions(precision="int8", batch=8)
         ExportOptions(precision='int8', batch=8)

@@ -18,7 +18,7 @@ class Classifier(Predictor):
     Attributes:
         classes: Number of classes.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> with dmformer.Classifier("build/shapes-onnxruntime-fp32") as classifier:
         ...     best = classifier.predict("photo.png", top_k=1)[0][0]
@@ -76,7 +76,7 @@ def load(
         BundleError: The bundle is damaged.
         MissingBackendError: Its runtime is not installed; the hint is the install command.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> with dmformer.load("build/shapes-onnxruntime-fp32") as model:
         ...     guesses = model.predict("photo.png")[0]

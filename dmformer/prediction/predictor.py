@@ -43,7 +43,7 @@ class Predictor:
         task: What the engine is for; its answers are those of `predict`.
         execution: What the engine runs on and computes in on this machine, as its runtime reports it.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> with dmformer.Predictor("build/shapes-onnxruntime-fp32") as predictor:
         ...     answers = predictor.predict(["photo.png", "photo.png"])

@@ -51,7 +51,7 @@ def open_bundle(bundle: Bundle | Path | str, options: SessionOptions | None = No
         MissingBackendError: Its runtime is not installed; the hint is the install command.
         EngineError: It was made for another machine, or is no engine of this manifest.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> import numpy as np
         >>> with dmformer.open_bundle("build/shapes-onnxruntime-fp32") as session:

@@ -81,6 +81,7 @@ def test_a_precision_that_nobody_chose_is_the_target_s() -> None:
         ({"imgsz": (32, 32, 32)}, "--imgsz was given 3 times"),
         ({"imgsz": 33}, "not divisible by 32"),
         ({"target": "tensorflow"}, "tensorflow"),
+        ({"target": "all"}, "'all'"),
     ],
 )
 def test_what_cannot_be_is_refused_as_on_the_command_line(words: dict[str, Any], message: str, weights: Path) -> None:
@@ -100,6 +101,14 @@ def test_what_is_given_becomes_the_bundle(weights: Path, labelled: Path) -> None
         dmformer.export(weights, imgsz=(64, 32), data=labelled, batch=2, output="here")
     again = dmformer.export(weights, imgsz=(64, 32), data=labelled, batch=2, output="here", force=True)
     assert again.manifest.labels != bundle.manifest.labels
+
+
+def test_what_would_do_nothing_is_refused(exported: Exported) -> None:
+    bundle = dmformer.Bundle.load(exported("onnxruntime"))
+    with pytest.raises(UsageError, match="--reference does nothing without --per-layer"):
+        bundle.verify(reference=bundle.path)
+    with pytest.raises(UsageError, match="--weights does nothing without --against pytorch"):
+        bundle.bench(against="none", weights="best.pt")
 
 
 def test_a_bundle_verifies_itself_and_stays_one(exported: Exported) -> None:

@@ -41,7 +41,7 @@ class BenchSettings:
         device: The runtime's name of a device.
         seed: Of the order in which candidates start and take their slices.
 
-    Example:
+    Examples:
         >>> import dmformer
         >>> dmformer.BenchSettings(duration_s=10, streams=4).scenario
         'throughput, 4 streams'
