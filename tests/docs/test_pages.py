@@ -19,8 +19,8 @@ from tests.support import ROOT, invoke
 ELSEWHERE = {
     "docs/benchmarking.md": "tests/bench/test_docs.py",
     "docs/coreml.md": "tests/coreml/test_page.py",
-    "docs/embed-cpp.md": "tests/embedding/test_cpp.py",
-    "docs/embed-python.md": "tests/embedding/test_python_documents.py",
+    "docs/embed-cpp.md": "tests/embedding/test_cpp_applications.py",
+    "docs/embed-python.md": "tests/embedding/test_python.py",
     "docs/embed-swift.md": "tests/embedding/test_swift.py",
     "docs/embed-web.md": "tests/embedding/test_web_documents.py",
     "docs/new-target.md": "tests/test_new_target.py",

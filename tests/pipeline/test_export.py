@@ -161,7 +161,7 @@ def test_a_command_may_be_repeated_beside_another_target_and_makes_the_same(weig
     again = export_bundles(weights, options(tmp_path, targets=("onnx", "onnxruntime")))
     assert before.items() <= world(tmp_path)["folder"].items()
     (again[1].bundle.path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="does not list: notes.txt"):
+    with pytest.raises(OutputError, match=r"does not list: notes\.txt"):
         export_bundles(weights, options(tmp_path))
 
 
