@@ -43,7 +43,10 @@ from bundle to bundle. One thread is used, unless the server sends `Cross-Origin
 `Cross-Origin-Embedder-Policy: require-corp`, without which browsers give no shared memory.
 
 PNG is decoded by `png.js`, JPEG by the browser. Browsers from 2023 on have what is needed: WebAssembly with SIMD,
-`DecompressionStream`, `OffscreenCanvas`."""
+`DecompressionStream`, `OffscreenCanvas`.
+
+Loaded once by HTTPS or from localhost, the page also opens without a network: a service worker keeps its files by the
+hashes in `files.js`. After a change to a file, `npm run list` writes them anew."""
 
 
 def parameters(bundle: Bundle, title: str) -> str:
