@@ -110,6 +110,8 @@ def test_help_shows_what_is_called() -> None:
     for name, function in PUBLIC.items():
         assert "args" not in inspect.signature(function).parameters, name
         assert not hasattr(function, "__wrapped__"), name
+        assert "Option(" not in str(inspect.signature(function)), name
+    assert "batch: int = 1" in str(inspect.signature(dmformer.ExportOptions))
 
 
 def test_names_are_complete() -> None:
