@@ -119,7 +119,10 @@ class Checkpoint:
         return replace(self, preprocessing=spec, notes=notes, assumed=left)
 
     def with_labels(self, labels: Sequence[str] | Path) -> Checkpoint:
-        """The same with other class names, in order, or of a file as `load_checkpoint` reads.
+        """The same with other class names.
+
+        Args:
+            labels: In order, or a file of them as `load_checkpoint` reads.
 
         Raises:
             UsageError: Another number of labels than of classes, or control characters in one.
