@@ -276,6 +276,9 @@ class ToleranceOptions:
     def over(self, base: Tolerance) -> Tolerance:
         """What must hold: the base with what is not None.
 
+        Args:
+            base: What a precision is held to, or what a bundle was exported with.
+
         Raises:
             UsageError: A value is no number, or out of range.
         """

@@ -57,8 +57,7 @@ def fields_of(owner: type) -> list[str]:
 def test_every_parameter_is_told_and_no_other(name: str) -> None:
     said, signature = sections(FUNCTIONS[name].__doc__ or ""), inspect.signature(FUNCTIONS[name])
     taken = [one for one in signature.parameters if one != "self"]
-    if taken[1:] or (taken and "." not in name):  # A method of one obvious argument may say it in its sentence.
-        assert entries(said.get("Args", "")) == taken
+    assert entries(said.get("Args", "")) == taken
     assert len(said[""].strip()) > 20
     if signature.return_annotation not in (None, "None") and "." not in name:
         assert "Returns" in said
