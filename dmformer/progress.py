@@ -47,11 +47,12 @@ def foretold(
         progress: Told once.
         clock: Seconds.
     """
-    start, told = clock(), False
-    for done, item in enumerate(items, 1):
+    start, told = 0.0, False
+    for done, item in enumerate(items):
         yield item
-        taken = clock() - start
-        if not told and taken >= MEASURED_S:
+        if done == 0:
+            start = clock()  # The first takes longer: libraries are loaded, memory is made ready.
+        elif not told and (taken := clock() - start) >= MEASURED_S:
             told, whole = True, taken / done * total
             if whole >= LONG_S:
                 progress.say(f"{what}: about {_duration(whole)}; --max-images takes fewer images")

@@ -83,7 +83,7 @@ def judge_int8(
 def accuracy_words(comparison: Comparison, headline: Figure) -> str:
     """How an engine compares with the reference, as ``top-1 -0.12 points, agreement 99.10%``."""
     score = comparison.figures.get(headline.key)
-    lost = f"{headline.title} {-score.drop:+.2f} points, " if score is not None and score.drop is not None else ""
+    lost = f"{headline.title} {0 - score.drop:+.2f} points, " if score is not None and score.drop is not None else ""
     return f"{lost}agreement {comparison.agreement:.2%}" if comparison.agreement is not None else lost
 
 
