@@ -52,6 +52,9 @@ class Bundle:
     def load(cls, path: Path | str) -> Self:
         """Reads and checks a bundle.
 
+        Args:
+            path: Its directory.
+
         Raises:
             BundleError: Not a bundle, unfinished, of a newer schema, a file missing or changed, or a path that leaves
                 the directory.
@@ -68,7 +71,10 @@ class Bundle:
         return bundle
 
     def file(self, role: str) -> Path:
-        """The path of the file with ``role``.
+        """The path of one of its files.
+
+        Args:
+            role: As the manifest names it: ``engine``, ``weights``, ``golden``.
 
         Raises:
             BundleError: The manifest names none.
@@ -88,7 +94,11 @@ class Bundle:
         return Golden.load(self.file("golden"))
 
     def with_proof(self, proof: Proof) -> Bundle:
-        """The same bundle with an accuracy proof in its manifest, on disk too."""
+        """The same bundle with an accuracy proof in its manifest, on disk too.
+
+        Args:
+            proof: What replaces the one before.
+        """
         updated = self.manifest.model_copy(update={"proof": proof})
         return assemble(self.path, updated, self.golden(), self.roles)
 

@@ -126,9 +126,10 @@ class Preprocessing(BaseModel):
         return self.resize_to if self.resize_to is not None else round(max(self.size) / _IMAGENET_CROP_RATIO)
 
     def resized_to(self, size: int | tuple[int, int]) -> Preprocessing:
-        """The same for another input size: one side of a square, or (height, width).
+        """The same for another input size; a given ``resize_to`` is scaled by the ratio of the longer sides.
 
-        A ``resize_to`` that was given is scaled by the ratio of the longer sides.
+        Args:
+            size: One side of a square, or (height, width).
 
         Raises:
             UsageError: A side is not from 1 to 8192.
@@ -141,9 +142,7 @@ class Preprocessing(BaseModel):
                 values["resize_to"] = max(longer, round(self.resize_to * longer / max(self.size)))
             return Preprocessing.model_validate(values)
         except ValidationError as error:
-            raise UsageError(
-                f"input size {height_width} is not possible", f"Give a height and a width from 1 to {MAX_SIDE}."
-            ) from error
+            raise UsageError(f"input size {height_width} is impossible", f"give sides from 1 to {MAX_SIDE}") from error
 
 
 IMAGENET = Preprocessing(size=(224, 224))

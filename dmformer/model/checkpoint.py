@@ -118,6 +118,17 @@ class Checkpoint:
         notes = (*(note for note in self.notes if note not in before), *assumption(spec, left))
         return replace(self, preprocessing=spec, notes=notes, assumed=left)
 
+    def with_labels(self, labels: Sequence[str] | Path) -> Checkpoint:
+        """The same with other class names.
+
+        Args:
+            labels: In order, or a file of them as `load_checkpoint` reads.
+
+        Raises:
+            UsageError: Another number of labels than of classes, or control characters in one.
+        """
+        return replace(self, labels=_labels(labels, Description(), self.config, Path(self.name)))
+
     def build(self) -> DMFormer:
         """The network with copies of these weights: float32, eval mode, no gradients.
 

@@ -115,11 +115,19 @@ class ModelConfig(BaseModel):
         return self.norm == "none" and not self.layer_scale
 
     def ffn_width(self, stage: int) -> int:
-        """Hidden channels of the FFN in ``stage`` (0 to 3)."""
+        """Hidden channels of the FFN.
+
+        Args:
+            stage: 0 to 3.
+        """
         return max(1, round(self.widths[stage] * self.ffn_ratios[stage]))
 
     def gate_width(self, stage: int) -> int:
-        """Hidden channels of the gate in ``stage`` (0 to 3)."""
+        """Hidden channels of the gate.
+
+        Args:
+            stage: 0 to 3.
+        """
         return max(1, self.widths[stage] // self.gate_reduction)
 
     def canonical(self) -> ModelConfig:

@@ -189,8 +189,11 @@ class Bundle(checked.Bundle):
     """
 
     verify = verify
+    """`dmformer.verify` of this bundle."""
     bench = bench
+    """`dmformer.bench` of this bundle."""
     embed = embed
+    """`dmformer.embed` of this bundle."""
 
 
 def path_of(bundle: Bundled) -> Path:

@@ -11,9 +11,10 @@ from dmformer.errors import RejectedError
 from dmformer.options import Leaf, changed, given_in, leaves, values
 from dmformer.pipeline.api import Bundle
 from dmformer.pipeline.export import export_bundles
-from dmformer.pipeline.option_groups import Size
+from dmformer.pipeline.option_groups import Size, WeightsOptions
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import settled
+from dmformer.pipeline.weights import choose_weights
 from dmformer.progress import Progress
 from dmformer.targets import DEFAULT, get_target
 from dmformer.terminal import shown
@@ -77,7 +78,8 @@ def export(
         Bundle(path='build/shapes-onnxruntime-fp16', target='onnxruntime', precision='fp16', verified=True)
     """
     if labels is not None and not isinstance(labels, str | Path):
-        weights, labels = _named(weights, labels), None
+        weights, labels = _named(weights, labels, options.weights if options else WeightsOptions()), None
+        options = replace(options, weights=WeightsOptions()) if options else None
     words: dict[str, Any] = dict(data=data, calibration=calibration, labels=labels, device=device, output=output)
     words |= dict(int8=int8 or None, half=half or None, batch=batch, dynamic=dynamic, simplify=simplify, opset=opset)
     words |= dict(force=force, imgsz=[imgsz] if isinstance(imgsz, int) else imgsz and list(imgsz))
@@ -112,9 +114,10 @@ def asked(options: ExportOptions, words: dict[str, Any], chosen: bool) -> Export
     return settled((*before, *given), changed(options, places))
 
 
-def _named(weights: Checkpoint | Path | str | None, labels: Sequence[str]) -> Checkpoint:
+def _named(weights: Checkpoint | Path | str | None, labels: Sequence[str], options: WeightsOptions) -> Checkpoint:
     from dmformer.model.checkpoint import Checkpoint, load_checkpoint
 
-    if isinstance(weights, Checkpoint):
-        return replace(weights, labels=tuple(labels))
-    return load_checkpoint(weights, labels=labels)
+    if not isinstance(weights, Checkpoint):
+        described = options if weights is None else replace(options, path=Path(weights))
+        weights = choose_weights(described) or load_checkpoint()
+    return weights.with_labels(labels)

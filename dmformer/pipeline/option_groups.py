@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dmformer.errors import UsageError
 from dmformer.options import Option
+from dmformer.signatures import Plain
 
 if TYPE_CHECKING:
     from dmformer.manifest import Tolerance
@@ -73,6 +74,8 @@ class WeightsOptions:
         ExportOptions(weights.preset='small', weights.random_weights=True)
     """
 
+    __signature__ = Plain()
+
     path: Annotated[
         Path | None,
         Option("weights", "Trained weights: .safetensors, .pt or .pth. Default: the embedded checkpoint."),
@@ -112,6 +115,8 @@ class PreprocessingOptions:
         ExportOptions(preprocessing.resize='exact')
     """
 
+    __signature__ = Plain()
+
     mean: Annotated[tuple[float, ...] | None, _numbers("--mean", "0.485,0.456,0.406")] = None
     std: Annotated[tuple[float, ...] | None, _numbers("--std", "0.229,0.224,0.225")] = None
     resize: Annotated[str | None, Option("--resize", "exact, shorter or letterbox.", PREPROCESSING)] = None
@@ -148,6 +153,8 @@ class EngineOptions:
         >>> dmformer.ExportOptions(build=dmformer.EngineOptions(max_batch=8), dynamic=True)
         ExportOptions(dynamic=True, build.max_batch=8)
     """
+
+    __signature__ = Plain()
 
     workspace_gib: Annotated[
         float | None, _nvidia("--workspace", "GiB of scratch memory for the builder.", "the library's choice")
@@ -201,6 +208,8 @@ class CoreMlOptions:
         ExportOptions(coreml.compute_units='cpu-and-ne')
     """
 
+    __signature__ = Plain()
+
     int8: Annotated[
         Literal["w8a8", "w8a16"],
         Option("--w8a16", "INT8 for weights only (iOS 16); --int8 alone is W8A8 (iOS 17).", COREML, const="w8a16"),
@@ -251,6 +260,8 @@ class ToleranceOptions:
         ExportOptions(tolerance.max_drop=0.5)
     """
 
+    __signature__ = Plain()
+
     max_error: Annotated[
         float | None, _tolerance("--max-error", "Largest difference of a logit, relative to the largest logit.")
     ] = None
@@ -264,6 +275,9 @@ class ToleranceOptions:
 
     def over(self, base: Tolerance) -> Tolerance:
         """What must hold: the base with what is not None.
+
+        Args:
+            base: What a precision is held to, or what a bundle was exported with.
 
         Raises:
             UsageError: A value is no number, or out of range.

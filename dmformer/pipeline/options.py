@@ -18,6 +18,7 @@ from dmformer.pipeline.option_groups import (
     parse_size,
 )
 from dmformer.precision import Precision
+from dmformer.signatures import Plain
 from dmformer.targets import DEFAULT, TARGETS
 from dmformer.texts import brief
 
@@ -66,6 +67,8 @@ class Int8Options:
         >>> dmformer.ExportOptions(precision="int8", int8=dmformer.Int8Options(images=512))
         ExportOptions(precision='int8', int8.images=512)
     """
+
+    __signature__ = Plain()
 
     calibration: Annotated[
         Path | None,
@@ -136,6 +139,8 @@ class ExportOptions:
         >>> dmformer.ExportOptions(precision="int8", batch=8)
         ExportOptions(precision='int8', batch=8)
     """
+
+    __signature__ = Plain()
 
     targets: Annotated[
         tuple[str, ...],

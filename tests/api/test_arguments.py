@@ -78,10 +78,11 @@ def test_a_precision_that_nobody_chose_is_the_target_s() -> None:
     [
         ({"int8": True, "half": True}, "exclude each other"),
         ({"calibration": "photos"}, "--calibration does nothing without --int8"),
-        ({"imgsz": (32, 32, 32)}, "--imgsz was given 3 times"),
+        ({"imgsz": (32, 32, 32)}, "--imgsz was given 3"),
         ({"imgsz": 33}, "not divisible by 32"),
         ({"target": "tensorflow"}, "tensorflow"),
         ({"target": "all"}, "'all'"),
+        ({"labels": ["one"]}, "1 labels for 10 classes"),
     ],
 )
 def test_what_cannot_be_is_refused_as_on_the_command_line(words: dict[str, Any], message: str, weights: Path) -> None:
@@ -91,16 +92,15 @@ def test_what_cannot_be_is_refused_as_on_the_command_line(words: dict[str, Any],
 
 def test_what_is_given_becomes_the_bundle(weights: Path, labelled: Path) -> None:
     names = [f"shape {index}" for index in range(CLASSES)]
-    bundle = dmformer.export(weights, imgsz=(64, 32), labels=names, data=labelled, batch=2, output="here")
+    options = dmformer.ExportOptions(weights=dmformer.WeightsOptions(path=weights), batch=2)
+    bundle = dmformer.export(None, "onnx", options, imgsz=(64, 32), labels=names, data=labelled, output="here")
     assert bundle.path.parent == Path("here")
     assert bundle.manifest.input.shape == (2, 3, 64, 32)
     with dmformer.load(bundle) as model:
         assert model.labels == tuple(names)
         assert isinstance(model, dmformer.Classifier)
     with pytest.raises(DmformerError, match="exists"):
-        dmformer.export(weights, imgsz=(64, 32), data=labelled, batch=2, output="here")
-    again = dmformer.export(weights, imgsz=(64, 32), data=labelled, batch=2, output="here", force=True)
-    assert again.manifest.labels != bundle.manifest.labels
+        dmformer.export(weights, "onnx", imgsz=(64, 32), data=labelled, batch=2, output="here")
 
 
 def test_what_would_do_nothing_is_refused(exported: Exported) -> None:

@@ -57,8 +57,7 @@ def fields_of(owner: type) -> list[str]:
 def test_every_parameter_is_told_and_no_other(name: str) -> None:
     said, signature = sections(FUNCTIONS[name].__doc__ or ""), inspect.signature(FUNCTIONS[name])
     taken = [one for one in signature.parameters if one != "self"]
-    if taken[1:] or (taken and "." not in name):  # A method of one obvious argument may say it in its sentence.
-        assert entries(said.get("Args", "")) == taken
+    assert entries(said.get("Args", "")) == taken
     assert len(said[""].strip()) > 20
     if signature.return_annotation not in (None, "None") and "." not in name:
         assert "Returns" in said
@@ -110,6 +109,8 @@ def test_help_shows_what_is_called() -> None:
     for name, function in PUBLIC.items():
         assert "args" not in inspect.signature(function).parameters, name
         assert not hasattr(function, "__wrapped__"), name
+        assert "Option(" not in str(inspect.signature(function)), name
+    assert "batch: int = 1" in str(inspect.signature(dmformer.ExportOptions))
 
 
 def test_names_are_complete() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from dmformer.common_options import Device, Threads
 from dmformer.errors import UsageError
 from dmformer.options import Option
+from dmformer.signatures import Plain
 
 Boundary = Literal["engine", "preprocess", "file"]
 BOUNDARIES: dict[Boundary, str] = {
@@ -46,6 +47,8 @@ class BenchSettings:
         >>> dmformer.BenchSettings(duration_s=10, streams=4).scenario
         'throughput, 4 streams'
     """
+
+    __signature__ = Plain()
 
     duration_s: Annotated[float, Option("--duration", "Measured seconds for each candidate.", min=0.05)] = 3.0
     iterations: Annotated[int, Option("--iterations", "Measured calls at least; whichever takes longer.", min=0)] = 0
