@@ -20,6 +20,7 @@ from torch import Tensor
 from dmformer import assets
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
+from dmformer.model.class_names import choose_names
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import (
     Description,
@@ -131,7 +132,8 @@ def load_checkpoint(
 
     Configuration, preprocessing and labels are each taken from the argument, else the file's metadata,
     else ``config.json`` beside the file; a configuration that nobody gives is inferred from the shapes.
-    Of another program's ``config.json``, labels and images' sizes are taken where they are plain.
+    Of another program's ``config.json``, labels and images' sizes are taken where they are plain; likewise labels that
+    a trainer wrote into the file (``names``, ``classes``, ``class_names``, ``class_to_idx``, also under ``args``).
     Every assumption is in the result's ``notes``.
 
     Args:
@@ -154,9 +156,13 @@ def load_checkpoint(
     state, casts = checked_state(weights.tensors, config, str(path))
     notes += [*aside, *assumed, *casts]
     prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
+    if labels is None and described.labels is None:
+        named, said = choose_names(weights.names, config.classes)
+        described, notes = described.model_copy(update={"labels": named}), [*notes, *said]
     if foreign is not None:
-        theirs = read_foreign(foreign, config).without(labels is not None, preprocessing is not None)
-        described = described.model_copy(update={"labels": theirs.labels})
+        own = labels is not None or described.labels is not None
+        theirs = read_foreign(foreign, config).without(own, preprocessing is not None)
+        described = described.model_copy(update={"labels": described.labels or theirs.labels})
         if theirs.preprocessing is not None:
             prepared, open_fields = theirs.preprocessing, theirs.left
         notes.append(theirs.note)
