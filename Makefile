@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install system demo test lint types types-tensorrt unit docs schema train figures campaign clean
+.PHONY: help install system demo test lint types types-tensorrt unit docs schema train figures campaign release-check clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,12 @@ figures: $(INSTALLED)  ## Print every figure of the README (about half an hour)
 campaign: $(INSTALLED)  ## Hostile inputs and kills, through the command line (about half an hour)
 	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks.kills
+
+release-check:  ## Build both distributions as a release does, and try them on every Python from 3.10 to 3.13 that is here
+	.ci/release build
+	@for version in 3.10 3.11 3.12 3.13; do \
+	  if python$$version --version > /dev/null 2>&1; then .ci/release test python$$version || exit 1; \
+	  else echo "skipped: no python$$version here"; fi; done
 
 clean:  ## Remove what was built
 	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.timing import machine
 from dmformer.evaluation.latency.bench import bench
 from dmformer.evaluation.latency.candidates import candidates_of
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
@@ -27,11 +27,11 @@ def main() -> None:
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--duration", type=float, default=2.0)
-    parser.add_argument("--launches", type=int, default=Settings().launches)
+    parser.add_argument("--launches", type=int, default=BenchSettings().launches)
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
     print(machine())
-    settings = Settings(
+    settings = BenchSettings(
         duration_s=arguments.duration, launches=arguments.launches, threads=arguments.threads, warmup_s=2
     )
     held = 0

@@ -9,97 +9,61 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dmformer.version import __version__
+from dmformer import errors as errors
+from dmformer.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from dmformer.bundle import Bundle
-    from dmformer.evaluation.latency.settings import Settings as BenchSettings
-    from dmformer.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-    from dmformer.model.config import ModelConfig, preset
-    from dmformer.model.network import DMFormer
-    from dmformer.pipeline.embedding import embed
-    from dmformer.pipeline.export import export_bundle as export
-    from dmformer.pipeline.measurement import bench
-    from dmformer.pipeline.option_groups import (
-        CoreMlOptions,
-        EngineOptions,
-        PreprocessingOptions,
-        ToleranceOptions,
-        WeightsOptions,
-    )
-    from dmformer.pipeline.options import ExportOptions, Int8Options
-    from dmformer.pipeline.requests import BenchOptions, EmbedOptions, VerifyOptions
-    from dmformer.pipeline.verifying import verify
-    from dmformer.prediction.classifier import Classifier
-    from dmformer.prediction.predictor import Predictor
-    from dmformer.preprocessing import Preprocessing
-    from dmformer.runtimes.registry import open_bundle
+    from dmformer.evaluation.latency.settings import BenchSettings as BenchSettings
+    from dmformer.model.checkpoint import Checkpoint as Checkpoint
+    from dmformer.model.checkpoint import load_checkpoint as load_checkpoint
+    from dmformer.model.checkpoint import save_checkpoint as save_checkpoint
+    from dmformer.model.config import ModelConfig as ModelConfig
+    from dmformer.model.config import preset as preset
+    from dmformer.model.network import DMFormer as DMFormer
+    from dmformer.pipeline.api import Bundle as Bundle
+    from dmformer.pipeline.api import bench as bench
+    from dmformer.pipeline.api import embed as embed
+    from dmformer.pipeline.api import verify as verify
+    from dmformer.pipeline.api_export import export as export
+    from dmformer.pipeline.option_groups import CoreMlOptions as CoreMlOptions
+    from dmformer.pipeline.option_groups import EngineOptions as EngineOptions
+    from dmformer.pipeline.option_groups import PreprocessingOptions as PreprocessingOptions
+    from dmformer.pipeline.option_groups import ToleranceOptions as ToleranceOptions
+    from dmformer.pipeline.option_groups import WeightsOptions as WeightsOptions
+    from dmformer.pipeline.options import ExportOptions as ExportOptions
+    from dmformer.pipeline.options import Int8Options as Int8Options
+    from dmformer.prediction.classifier import Classifier as Classifier
+    from dmformer.prediction.classifier import load as load
+    from dmformer.prediction.predictor import Predictor as Predictor
+    from dmformer.preprocessing import Preprocessing as Preprocessing
+    from dmformer.runtimes.registry import open_bundle as open_bundle
 
-_WHERE = {
-    "Bundle": "dmformer.bundle:Bundle",
-    "BenchOptions": "dmformer.pipeline.requests:BenchOptions",
-    "BenchSettings": "dmformer.evaluation.latency.settings:Settings",
-    "Checkpoint": "dmformer.model.checkpoint:Checkpoint",
-    "Classifier": "dmformer.prediction.classifier:Classifier",
-    "CoreMlOptions": "dmformer.pipeline.option_groups:CoreMlOptions",
-    "DMFormer": "dmformer.model.network:DMFormer",
-    "EmbedOptions": "dmformer.pipeline.requests:EmbedOptions",
-    "EngineOptions": "dmformer.pipeline.option_groups:EngineOptions",
-    "ExportOptions": "dmformer.pipeline.options:ExportOptions",
-    "Int8Options": "dmformer.pipeline.options:Int8Options",
-    "ModelConfig": "dmformer.model.config:ModelConfig",
-    "Predictor": "dmformer.prediction.predictor:Predictor",
-    "Preprocessing": "dmformer.preprocessing:Preprocessing",
-    "PreprocessingOptions": "dmformer.pipeline.option_groups:PreprocessingOptions",
-    "ToleranceOptions": "dmformer.pipeline.option_groups:ToleranceOptions",
-    "VerifyOptions": "dmformer.pipeline.requests:VerifyOptions",
-    "WeightsOptions": "dmformer.pipeline.option_groups:WeightsOptions",
-    "bench": "dmformer.pipeline.measurement:bench",
-    "embed": "dmformer.pipeline.embedding:embed",
-    "export": "dmformer.pipeline.export:export_bundle",
-    "load_checkpoint": "dmformer.model.checkpoint:load_checkpoint",
-    "open_bundle": "dmformer.runtimes.registry:open_bundle",
-    "preset": "dmformer.model.config:preset",
-    "save_checkpoint": "dmformer.model.checkpoint:save_checkpoint",
-    "verify": "dmformer.pipeline.verifying:verify",
+_NAMES = {
+    "evaluation.latency.settings": "BenchSettings",
+    "model.checkpoint": "Checkpoint load_checkpoint save_checkpoint",
+    "model.config": "ModelConfig preset",
+    "model.network": "DMFormer",
+    "pipeline.api": "Bundle bench embed verify",
+    "pipeline.api_export": "export",
+    "pipeline.option_groups": "CoreMlOptions EngineOptions PreprocessingOptions ToleranceOptions WeightsOptions",
+    "pipeline.options": "ExportOptions Int8Options",
+    "prediction.classifier": "Classifier load",
+    "prediction.predictor": "Predictor",
+    "preprocessing": "Preprocessing",
+    "runtimes.registry": "open_bundle",
 }
+"""What is bound late, by module; a test keeps what types are told above equal to it."""
+_WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-__all__ = [
-    "BenchOptions",
-    "BenchSettings",
-    "Bundle",
-    "Checkpoint",
-    "Classifier",
-    "CoreMlOptions",
-    "DMFormer",
-    "EmbedOptions",
-    "EngineOptions",
-    "ExportOptions",
-    "Int8Options",
-    "ModelConfig",
-    "Predictor",
-    "Preprocessing",
-    "PreprocessingOptions",
-    "ToleranceOptions",
-    "VerifyOptions",
-    "WeightsOptions",
-    "__version__",
-    "bench",
-    "embed",
-    "export",
-    "load_checkpoint",
-    "open_bundle",
-    "preset",
-    "save_checkpoint",
-    "verify",
-]
+__all__ = ["__version__", "errors", *_WHERE]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        module, _, attribute = _WHERE[name].partition(":")
-        return getattr(import_module(module), attribute)
-    raise AttributeError(f"module 'dmformer' has no attribute {name!r}")
+if not TYPE_CHECKING:  # which knows all names, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        if name in _WHERE:
+            return getattr(import_module(f"dmformer.{_WHERE[name]}"), name)
+        raise AttributeError(f"module 'dmformer' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -21,7 +21,10 @@ from dmformer.manifest import FIRST_SCHEMA, SCHEMA, FileEntry, Manifest, Proof
 from dmformer.reading import read_json
 from dmformer.staging import MANIFEST_FILE, PARTIAL
 from dmformer.tasks import version_1
-from dmformer.texts import first_problem, problem_in
+from dmformer.texts import brief, first_problem, problem_in
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 AGAIN = "export the bundle again"
 MAX_MANIFEST_BYTES = 16 << 20
@@ -40,9 +43,17 @@ class Bundle:
     path: Path
     manifest: Manifest
 
+    def __repr__(self) -> str:
+        about = self.manifest
+        facts = {"path": str(self.path), "target": about.target, "precision": about.precision.named}
+        return brief(type(self).__name__, {**facts, "verified": about.proof is not None and about.proof.passed})
+
     @classmethod
-    def load(cls, path: Path | str) -> Bundle:
+    def load(cls, path: Path | str) -> Self:
         """Reads and checks a bundle.
+
+        Args:
+            path: Its directory.
 
         Raises:
             BundleError: Not a bundle, unfinished, of a newer schema, a file missing or changed, or a path that leaves
@@ -60,7 +71,10 @@ class Bundle:
         return bundle
 
     def file(self, role: str) -> Path:
-        """The path of the file with ``role``.
+        """The path of one of its files.
+
+        Args:
+            role: As the manifest names it: ``engine``, ``weights``, ``golden``.
 
         Raises:
             BundleError: The manifest names none.
@@ -76,11 +90,15 @@ class Bundle:
         return {name: entry.role for name, entry in self.manifest.files.items() if entry.role != "golden"}
 
     def golden(self) -> Golden:
-        """The golden samples."""
+        """The golden samples: a few dozen images with PyTorch's answers."""
         return Golden.load(self.file("golden"))
 
     def with_proof(self, proof: Proof) -> Bundle:
-        """The same bundle with an accuracy proof in its manifest, on disk too."""
+        """The same bundle with an accuracy proof in its manifest, on disk too.
+
+        Args:
+            proof: What replaces the one before.
+        """
         updated = self.manifest.model_copy(update={"proof": proof})
         return assemble(self.path, updated, self.golden(), self.roles)
 

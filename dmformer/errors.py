@@ -27,7 +27,7 @@ from __future__ import annotations
 
 
 class DmformerError(Exception):
-    """Base of all errors that dmformer raises on purpose.
+    """Base of all errors that dmformer raises on purpose; as text it is its message, and its hint on a second line.
 
     Args:
         message: What happened, in which file or layer: one line.
@@ -38,6 +38,9 @@ class DmformerError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  how to mend it: {self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[type[DmformerError], tuple[str, str | None]]:
         # So that the error crosses a process boundary with its hint.

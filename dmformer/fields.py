@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dmformer.texts import brief
+
 MAX_ELEMENTS = 1 << 28
 """Of one input: a GiB of float32."""
 
@@ -21,6 +23,9 @@ class Strict(BaseModel):
     """Base of what is read from disk: immutable, no field that this version does not know, every number finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __repr__(self) -> str:
+        return brief(type(self).__name__, dict(self))
 
 
 class TensorSpec(Strict):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dmformer.data.npz import Archive, ArchiveError, opened
 from dmformer.errors import BundleError
+from dmformer.texts import brief
 
 GOLDEN_FILE = "golden.npz"
 MAX_GOLDEN_BYTES = 1 << 30
@@ -50,6 +51,10 @@ class Golden:
     def title(self) -> str:
         """What the images are."""
         return "golden samples, pictures of another kind" if self.strange else "golden samples"
+
+    def __repr__(self) -> str:
+        shapes = {"tensors": self.tensors.shape, "outputs": self.outputs.shape}
+        return brief("Golden", {"images": len(self.images), **shapes})
 
     def save(self, path: Path, manifest: str | None = None) -> None:
         """Writes the samples as an npz whose bytes depend on nothing but the samples and the manifest's digest."""

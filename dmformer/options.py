@@ -175,6 +175,15 @@ def filled(request: type[T], given: Mapping[Place, Any]) -> T:
     return request(**own)
 
 
+def changed(request: T, given: Mapping[Place, Any]) -> T:
+    """The request with these values in their places, and its own elsewhere."""
+    own = {place[0]: value for place, value in given.items() if len(place) == 1}
+    for head in dict.fromkeys(place[0] for place in given if len(place) > 1):
+        group = {place[1:]: value for place, value in given.items() if place[0] == head}
+        own[head] = changed(getattr(request, head), group)
+    return replace(request, **own)  # type: ignore[type-var]
+
+
 def _kind(request: type, name: str) -> type:
     hint = get_type_hints(request)[name]
     assert isinstance(hint, type)  # noqa: S101 - a group is a dataclass
@@ -200,6 +209,21 @@ def written(request: object, leaving_out: Iterable[str] = ()) -> dict[str, Any]:
         elif value == leaf.option.const:
             said[leaf.name] = True
     return said
+
+
+def given_in(request: object) -> Iterator[Leaf]:
+    """The options that a request gives: those that differ from their defaults, and the flag of each choice."""
+    for leaf in leaves(type(request)):
+        value = _of(request, leaf)
+        if value == leaf.option.const if leaf.option.const is not None else value != leaf.default:
+            yield leaf
+
+
+def said_of(request: object) -> dict[str, Any]:
+    """What differs from the defaults, by the names of the fields: what a request shows of itself."""
+    return {
+        ".".join(leaf.place): value for leaf in leaves(type(request)) if (value := _of(request, leaf)) != leaf.default
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -1,10 +1,8 @@
 """From an image to the tensor that the model takes: the one way, used in every room and on every device.
 
-`Preprocessing` is the parameters, as data that travels in a bundle's manifest; `preprocess` applies them. It has two
-steps: `fit` gives pixels of the model's size, which is what an engine with embedded preprocessing takes, and the
-normalization makes a tensor of them. All need NumPy and Pillow only. Resizing is Pillow's (with antialiasing), the
-rounding of sizes and crops that of torchvision's ``Resize`` and ``CenterCrop`` on Pillow images, as in a usual training
-pipeline.
+`Preprocessing` is the parameters, as data that travels in a manifest; `preprocess` applies them in two steps: `fit`
+gives pixels of the model's size, which engines with embedded preprocessing take, and normalization makes a tensor.
+Resizing is Pillow's, with antialiasing; sizes and crops are rounded as by torchvision's ``Resize`` and ``CenterCrop``.
 """
 
 from __future__ import annotations
@@ -63,6 +61,11 @@ class Preprocessing(BaseModel):
         std: Divides per channel after that; at least 0.003; as long as ``mean``.
         channel_order: Order of the tensor's channels; ``"grey"`` has one, the others three.
         fill: Padding of the letterbox in every channel, 0 to 255.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.Preprocessing(size=(224, 224), resize_to=256).shape
+        (3, 224, 224)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -123,9 +126,10 @@ class Preprocessing(BaseModel):
         return self.resize_to if self.resize_to is not None else round(max(self.size) / _IMAGENET_CROP_RATIO)
 
     def resized_to(self, size: int | tuple[int, int]) -> Preprocessing:
-        """The same for another input size: one side of a square, or (height, width).
+        """The same for another input size; a given ``resize_to`` is scaled by the ratio of the longer sides.
 
-        A ``resize_to`` that was given is scaled by the ratio of the longer sides.
+        Args:
+            size: One side of a square, or (height, width).
 
         Raises:
             UsageError: A side is not from 1 to 8192.
@@ -138,9 +142,7 @@ class Preprocessing(BaseModel):
                 values["resize_to"] = max(longer, round(self.resize_to * longer / max(self.size)))
             return Preprocessing.model_validate(values)
         except ValidationError as error:
-            raise UsageError(
-                f"input size {height_width} is not possible", f"Give a height and a width from 1 to {MAX_SIDE}."
-            ) from error
+            raise UsageError(f"input size {height_width} is impossible", f"give sides from 1 to {MAX_SIDE}") from error
 
 
 IMAGENET = Preprocessing(size=(224, 224))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ MESSAGE = 1000
 """Characters of an error message or hint: names of files may be long, quoted contents endless."""
 SHOWN = 5
 """Names in one message; the others are counted."""
+MAX_FACT, MAX_FACTS = 60, 320
+"""Characters of one fact, and of all, where something shows itself: this project's choice."""
 MAX_DEPTH = 32
 """Of a document that is read: far more than any of ours has."""
 
@@ -34,6 +36,16 @@ def plain(text: str, most: int = MAX_TEXT) -> str:
     """Text that is safe to print on a line, of at most so many characters; the rest is replaced."""
     short = text if len(text) <= most else text[: most - 1] + "\u2026"
     return short if is_plain(short) else "".join("\ufffd" if unsafe(char) else char for char in short)
+
+
+def brief(name: str, facts: Mapping[str, object]) -> str:
+    """What a ``repr`` shows of something large: each of its facts shortened, and no more of them than fit."""
+    shown = [f"{key}={_cut(repr(value), MAX_FACT)}" for key, value in facts.items()]
+    return f"{name}({_cut(', '.join(shown), MAX_FACTS)})"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def printable(text: str) -> str:

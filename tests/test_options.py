@@ -89,7 +89,7 @@ def test_the_line_to_type_names_no_directory() -> None:
 def test_options_that_nothing_reads_are_named() -> None:
     typed = [leaf("path"), leaf("--count")]
     refuse_idle(typed, {"Other", "size"}, "is odd", "leave it out")
-    with pytest.raises(UsageError, match=r"^--count does nothing without --all$"):
+    with pytest.raises(UsageError, match=r"^--count does nothing without --all\n"):
         refuse_without(typed, "--all", "Panel")
-    with pytest.raises(UsageError, match=r"^path is odd$"):
+    with pytest.raises(UsageError, match=r"^path is odd\n"):
         refuse_idle(typed, {"path"}, "is odd", "leave it out")

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from dmformer.cli.bench_tables import show
-from dmformer.cli.declare import Command, Given
-from dmformer.options import refuse_without
+from dmformer.cli.declare import Command
 from dmformer.pipeline.requests import BenchOptions
-
-
-def settled(given: Given, options: BenchOptions) -> BenchOptions:
-    """Refuses weights where nothing runs them."""
-    if options.against == "none":
-        refuse_without(given, "--against pytorch", "weights")
-    return options
-
 
 BENCH = Command(
     "bench",
@@ -32,6 +23,5 @@ BENCH = Command(
         ("dmformer bench BUNDLE --boundary file --image street.jpg --fps 30", "a camera, from file to answer"),
         ("dmformer bench build/* -o bench.json && dmformer report report.html bench.json", "a page for the customer"),
     ),
-    settle=settled,
     keep="dmformer.pipeline.measurement:keep",
 )

@@ -105,9 +105,9 @@ class Command:
 
     def deliver(self, request: Any, json: bool) -> int:
         """Runs a request and shows what came of it; the exit code."""
-        from dmformer.cli.output import TerminalProgress
+        from dmformer.terminal import Shown
 
-        document: Document = load(self.run)(request, TerminalProgress())
+        document: Document = load(self.run)(request, Shown())
         if self.talks or not json:
             # The document has stdout for itself.
             with redirect_stdout(sys.stderr if json else sys.stdout):

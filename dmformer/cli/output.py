@@ -1,51 +1,19 @@
-"""What commands print: human text on stderr, one JSON document on stdout, a bar where somebody looks at it."""
+"""What commands print: human text on stderr and one JSON document on stdout."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from dmformer.terminal import console as console  # noqa: PLC0414 - the commands take it from here
 from dmformer.texts import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-T = TypeVar("T")
 BRACKET = re.compile(r"(\\*)\[(?=([a-z#/@][^[]*?\])?)")
 """A bracket, the backslashes before it, and what makes a mark of it (rich/markup.py)."""
-LOG_WIDTH = 160
-"""Columns where nobody looks at a terminal: tables are not cut there."""
-
-
-def console() -> Console:
-    """The terminal, on stderr; a log file is wide."""
-    from rich.console import Console
-
-    width = None if sys.stderr.isatty() else LOG_WIDTH
-    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=width is not None, width=width)
-
-
-class TerminalProgress:
-    """A progress bar on a terminal, and notes as lines; without a terminal the notes alone."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self._console = console()
-        self._quiet = quiet
-
-    def track(self, items: Iterable[T], description: str, total: int) -> Iterator[T]:
-        if self._quiet or not self._console.is_terminal:
-            yield from items
-            return
-        from rich.progress import track
-
-        yield from track(items, escaped(description), total, console=self._console, transient=True)
-
-    def say(self, message: str) -> None:
-        if not self._quiet:
-            self._console.print(f"[dim]•[/dim] {escaped(message)}")
 
 
 def escaped(text: str) -> str:

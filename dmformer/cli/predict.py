@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 def show(document: PredictDocument) -> None:
     """The answers on stdout, an image a block."""
-    from dmformer.cli.output import TerminalProgress
+    from dmformer.terminal import Shown
     from dmformer.texts import printable
 
     for image in document.images:
         typer.echo(printable(image.path))
         for line in image.lines:
             typer.echo(f"  {printable(line)}")
-    TerminalProgress().say(f"{document.target} executes {document.executes} here")
+    Shown().say(f"{document.target} executes {document.executes} here")
 
 
 PREDICT = Command(

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dmformer.cli.declare import Command, Given
-from dmformer.options import refuse_without
+from dmformer.cli.declare import Command
 from dmformer.pipeline.requests import VerifyOptions
 
 if TYPE_CHECKING:
     from dmformer.pipeline.verifying import PerLayer, VerifyDocument
-
-
-def settled(given: Given, options: VerifyOptions) -> VerifyOptions:
-    """Refuses a reference that nothing is compared with."""
-    if not options.per_layer:
-        refuse_without(given, "--per-layer", "reference")
-    return options
 
 
 def show(document: VerifyDocument) -> None:
@@ -67,5 +59,4 @@ VERIFY = Command(
         ("dmformer verify BUNDLE --per-layer", "which layer group loses the accuracy"),
         ("dmformer verify BUNDLE --min-agreement 0.99 --json", "a gate for CI: exit code 1 below it"),
     ),
-    settle=settled,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from dmformer.bundle import Bundle
@@ -12,7 +13,10 @@ from dmformer.preprocessing import Preprocessing
 
 INPUTS = {"float32": "float", "uint8": "std::uint8_t"}
 """C++'s name for what an engine may take."""
-PARAMETERS_FILE = "include/dmformer/preprocessing_parameters.h"
+PARAMETERS_FILE = "include/{}/preprocessing_parameters.h"
+"""Of a package; see `package_name`."""
+NAMED = re.compile(rb'(?<=namespace )dmformer\b|(?<=#include ")dmformer(?=/)|\bdmformer(?=::)|(?<=project\()dmformer\b')
+"""Where the templates have their own name instead of a package's."""
 
 IMAGES = "JPEG and PNG are decoded by libjpeg-turbo and libpng: `apt-get install cmake g++ libjpeg-dev libpng-dev`."
 NOTES = {
@@ -42,10 +46,12 @@ class Cpp:
     inputs = tuple(INPUTS)
     resources = "."
 
-    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+    def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
+        package = package_name(name)
+        files = sources("cpp", bundle, variant_of(bundle.manifest.target))
         return {
-            **sources("cpp", bundle, variant_of(bundle.manifest.target)),
-            PARAMETERS_FILE: parameters(bundle).encode(),
+            **{path.replace("/dmformer/", f"/{package}/"): _renamed(file, package) for path, file in files.items()},
+            PARAMETERS_FILE.format(package): parameters(bundle, package).encode(),
         }
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
@@ -56,11 +62,33 @@ class Cpp:
             Step("build/classify IMAGE", "the classes of a JPEG or PNG"),
         )
 
-    def notes(self, bundle: Bundle) -> str:
-        return f"{IMAGES}\n\n{NOTES[variant_of(bundle.manifest.target)]}"
+    def notes(self, bundle: Bundle, name: str) -> str:
+        package = package_name(name)
+        return f"""{IMAGES}
+
+In an application: `add_subdirectory`, or `cmake --install build --prefix DIR` and `find_package({package})`; then
+`target_link_libraries(application {package}::{package})`. The headers are in `include/{package}`, their
+namespace is `{package}`: projects with different names go into one program. What is installed may be moved; its engine
+is in `lib/{package}/engine`.
+
+{NOTES[variant_of(bundle.manifest.target)]}"""
 
 
-def parameters(bundle: Bundle) -> str:
+def package_name(name: str) -> str:
+    """What C++ and CMake call a project: namespace, folder of headers, package and target, as ``dmformer_my_shoes``.
+
+    The prefix keeps it clear of keywords, macros and CMake's own targets. Letters beyond ASCII become their numbers.
+    """
+    letters = (f"u{ord(c):x}" if c.isalnum() and not c.isascii() else c for c in name.lower())
+    return re.sub("[^a-z0-9]+", "_", f"dmformer {''.join(letters)}").strip("_")
+
+
+def _renamed(file: Content, package: str) -> bytes:
+    content = file if isinstance(file, bytes) else file.read_bytes()
+    return NAMED.sub(package.encode(), content)
+
+
+def parameters(bundle: Bundle, package: str) -> str:
     """The header that is made from the manifest: the only source that differs from bundle to bundle."""
     manifest = bundle.manifest
     labels = manifest.class_names
@@ -74,9 +102,9 @@ def parameters(bundle: Bundle) -> str:
 #include <utility>
 #include <vector>
 
-#include "dmformer/preprocessing.hpp"
+#include "{package}/preprocessing.hpp"
 
-namespace dmformer::parameters {{
+namespace {package}::parameters {{
 
 // What the engine takes: preprocessed tensors [C, H, W], or pixels [H, W, C] that it normalizes itself.
 using Input = {INPUTS[manifest.input.dtype]};
@@ -100,7 +128,7 @@ inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{o
 {machine(manifest)}
 {table(labels)}
 
-}}  // namespace dmformer::parameters
+}}  // namespace {package}::parameters
 """
 
 

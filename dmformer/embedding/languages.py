@@ -73,10 +73,14 @@ class Language(Protocol):
     def resources(self) -> str:
         """The folder of the project that ``engine/`` and ``golden/`` go into, or ``"."``."""
 
-    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+    def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
         """The project's own files, by their path in it: sources, and the generated parameters.
 
         The engine, the golden samples and the README are `dmformer.embedding.project`'s.
+
+        Args:
+            bundle: What the project is made from.
+            name: Of the project, for people; what code calls it is made of that.
 
         Raises:
             UsageError: The bundle is of a kind that the language cannot run.
@@ -85,7 +89,7 @@ class Language(Protocol):
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
         """The commands that build the project, test it and use it on an image."""
 
-    def notes(self, bundle: Bundle) -> str:
+    def notes(self, bundle: Bundle, name: str) -> str:
         """What else the README must say: what is needed, where it was not run. Markdown."""
 
 

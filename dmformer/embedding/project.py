@@ -14,6 +14,7 @@ from dmformer.embedding.readme import readme
 from dmformer.embedding.samples import FOLDER, golden_files
 from dmformer.errors import UsageError
 from dmformer.staging import PROJECT, staged
+from dmformer.texts import plain
 
 SCHEMA = "dmformer.project/1"
 ENGINE_FOLDER = "engine"
@@ -40,7 +41,7 @@ class Project:
     bytes: int
 
 
-def embed(bundle: Bundle, language: str, output: Path, force: bool = False) -> Project:
+def embed(bundle: Bundle, language: str, output: Path, force: bool = False, name: str | None = None) -> Project:
     """Makes a project from a bundle.
 
     Args:
@@ -48,20 +49,23 @@ def embed(bundle: Bundle, language: str, output: Path, force: bool = False) -> P
         language: One of `dmformer.embedding.languages.LANGUAGES`.
         output: The directory to make.
         force: Replace a project there to which nothing was added. Nothing else is ever replaced.
+        name: Of the project; None takes that of ``output``.
 
     Raises:
-        UsageError: No such language, or it cannot run the bundle's target or what its engine takes.
+        UsageError: No such language, it cannot run the bundle's target or what its engine takes, or the bundle fell
+            below its tolerance.
         BundleError: The golden samples are damaged.
         OutputError: ``output`` exists, or cannot be written.
     """
     writer = get_language(language)
     check_target(bundle, writer)
     check_engine(bundle, writer)
+    check_proof(bundle)
     with staged(output, force, PROJECT) as staging:
-        files = project_files(bundle, writer)
-        for name, content in files.items():
-            _write(staging.directory / name, content)
-        size = sum((staging.directory / name).stat().st_size for name in files)
+        files = project_files(bundle, writer, plain(name or output.absolute().name))
+        for file, content in files.items():
+            _write(staging.directory / file, content)
+        size = sum((staging.directory / file).stat().st_size for file in files)
         path = staging.publish()
     return Project(path, writer.name, bundle.manifest.target, writer.steps(bundle), len(files), size)
 
@@ -80,13 +84,24 @@ def check_target(bundle: Bundle, language: Language) -> None:
     )
 
 
-def project_files(bundle: Bundle, language: Language) -> dict[str, Content]:
+def check_proof(bundle: Bundle) -> None:
+    """Raises `UsageError` where the bundle's own proof says that it fell below its tolerance."""
+    proof = bundle.manifest.proof
+    if proof is None or proof.passed:
+        return
+    raise UsageError(
+        f"{bundle.path}: was rejected: {'; '.join(proof.failures) or 'it is below its tolerance'}",
+        "export it in another precision, or with the tolerance that you accept (--min-agreement, --max-drop)",
+    )
+
+
+def project_files(bundle: Bundle, language: Language, name: str) -> dict[str, Content]:
     """Every file of a project, by its path in it, sorted."""
     resources = PurePosixPath(language.resources)
-    files: dict[str, Content] = dict(language.files(bundle))
+    files: dict[str, Content] = dict(language.files(bundle, name))
     files.update({str(resources / ENGINE_FOLDER / name): path for name, path in engine_files(bundle).items()})
     files.update({str(resources / FOLDER / name): data for name, data in golden_files(bundle).items()})
-    files["README.md"] = readme(bundle, language).encode()
+    files["README.md"] = readme(bundle, language, name).encode()
     files[PROJECT.file] = _mark(bundle, language, sorted(files))
     return dict(sorted(files.items()))
 

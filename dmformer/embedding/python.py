@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 from dmformer.bundle import Bundle
@@ -36,7 +37,7 @@ class Python:
     inputs = ("float32", "uint8")
     resources = "."
 
-    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+    def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
         runtime = variant_of(bundle.manifest.target)
         return {
             **sources("python", bundle, runtime),
@@ -52,8 +53,11 @@ class Python:
             Step(f"python {program} photo.jpg", "an image of yours"),
         )
 
-    def notes(self, bundle: Bundle) -> str:
-        return """`preprocessing.py`, `images.py`, `inference.py`, `machine.py` and `engine.py` are what an application
+    def notes(self, bundle: Bundle, name: str) -> str:
+        return """`requirements.txt` takes no newer a runtime than the bundle was proven with, and an older one where
+there is no other for your Python: the self-test says whether it answers alike.
+
+`preprocessing.py`, `images.py`, `inference.py`, `machine.py` and `engine.py` are what an application
 takes over; `parameters.py` is all that differs between two bundles of one runtime. dmformer itself is not needed."""
 
 
@@ -84,9 +88,21 @@ def parameters(bundle: Bundle) -> str:
 
 
 def requirements(bundle: Bundle, runtime: str) -> str:
-    """The runtime in the version that the bundle was built with; NumPy and Pillow in any that dmformer knows."""
+    """What dmformer itself requires, and no newer a runtime than the bundle was built and proven with.
+
+    An older one may be all that there is for the device's Python; the self-test says whether it answers alike.
+    """
     version = bundle.manifest.runtime.version
     same = get_target(bundle.manifest.target).library == get_target(runtime).library
     # A version comes from a file; what is none would be an option of pip.
-    pinned = f"{runtime}=={version}" if same and re.fullmatch(r"\d+(\.\w+)*", version) else runtime
-    return f"numpy>=1.26\npillow>=10.3\n{pinned}\n"
+    newest = f",<={version}" if same and re.fullmatch(r"\d+(\.\w+)*", version) else ""
+    return f"{required('numpy')}\n{required('pillow')}\n{required(runtime)}{newest}\n"
+
+
+def required(package: str) -> str:
+    """A package as this distribution's metadata requires it: ``numpy>=1.26``. A checkout may have none."""
+    try:
+        lines = metadata.requires("dmformer") or ()
+    except metadata.PackageNotFoundError:
+        lines = ()
+    return next((found[0] for line in lines if (found := re.match(rf"{package}(?![\w-])[^;]*", line))), package).strip()

@@ -8,15 +8,15 @@ from dmformer.embedding.languages import Language
 from dmformer.manifest import Manifest
 
 
-def readme(bundle: Bundle, language: Language) -> str:
-    """Short Markdown; names from the manifest are made harmless."""
+def readme(bundle: Bundle, language: Language, name: str) -> str:
+    """Short Markdown; names are made harmless."""
     manifest = bundle.manifest
     runtime = markdown(manifest.runtime.name)
     commands = "\n".join(f"$ {step.command}    # {step.why}" for step in language.steps(bundle))
-    return f"""# {markdown(manifest.name)} in {language.title}
+    return f"""# {markdown(name)} in {language.title}
 
-{manifest.precision.requested.upper()} engine for {runtime}, made by dmformer. It takes images of
-any size and answers with {manifest.task.promise(manifest.source.config.classes)}.
+{manifest.precision.requested.upper()} engine of {markdown(manifest.name)} for {runtime}, made by
+dmformer. It takes images of any size and answers with {manifest.task.promise(manifest.source.config.classes)}.
 
 ```console
 {commands}
@@ -28,7 +28,7 @@ differs.
 
 Preprocessing: {describe(manifest)}
 
-{language.notes(bundle).strip()}
+{language.notes(bundle, name).strip()}
 """
 
 

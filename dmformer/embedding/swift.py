@@ -33,7 +33,7 @@ class Swift:
     inputs = ("float32",)
     resources = RESOURCES
 
-    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+    def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
         return {
             **sources("swift", bundle),
             "Package.swift": package(bundle).encode(),
@@ -47,7 +47,7 @@ class Swift:
             Step("swift test", "the self-test as a test; in Xcode on a device"),
         )
 
-    def notes(self, bundle: Bundle) -> str:
+    def notes(self, bundle: Bundle, name: str) -> str:
         path = shell(f"{RESOURCES}/engine/{package_name(bundle)}")
         return f"""**Not run here**: there was no Mac where dmformer is tested, so these sources were never compiled.
 

@@ -23,8 +23,8 @@ class Web:
     inputs = ("float32", "uint8")
     resources = RESOURCES
 
-    def files(self, bundle: Bundle) -> Mapping[str, Content]:
-        return {**sources("web", bundle), f"{RESOURCES}/parameters.js": parameters(bundle).encode()}
+    def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
+        return {**sources("web", bundle), f"{RESOURCES}/parameters.js": parameters(bundle, name).encode()}
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
         return (
@@ -33,7 +33,7 @@ class Web:
             Step("chromium http://localhost:8000/self-test.html", "compares with PyTorch; the page itself is /"),
         )
 
-    def notes(self, bundle: Bundle) -> str:
+    def notes(self, bundle: Bundle, name: str) -> str:
         return """The folder `site` is all that is served, and static: it has no server code, and the page loads nothing
 from elsewhere (its Content-Security-Policy forbids it), so that it works without a network. Opened from `file://` it
 does not run: browsers load modules and WebAssembly from servers only. Images stay in the browser.
@@ -43,14 +43,18 @@ from bundle to bundle. One thread is used, unless the server sends `Cross-Origin
 `Cross-Origin-Embedder-Policy: require-corp`, without which browsers give no shared memory.
 
 PNG is decoded by `png.js`, JPEG by the browser. Browsers from 2023 on have what is needed: WebAssembly with SIMD,
-`DecompressionStream`, `OffscreenCanvas`."""
+`DecompressionStream`, `OffscreenCanvas`.
+
+Loaded once by HTTPS or from localhost, the page also opens without a network: a service worker keeps its files by the
+hashes in `files.js`. After a change to a file, `npm run list` writes them anew."""
 
 
-def parameters(bundle: Bundle) -> str:
+def parameters(bundle: Bundle, title: str) -> str:
     """The module ``parameters.js``: constants alone, written as JSON in ASCII, so that nothing becomes code."""
     manifest = bundle.manifest
     labels = manifest.class_names
     values: dict[str, Any] = {
+        "TITLE": title,
         "NAME": manifest.name,
         "PRECISION": manifest.precision.requested.upper(),
         "ENGINE_FILE": url(f"engine/{engine_file(bundle)}"),

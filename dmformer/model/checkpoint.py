@@ -40,7 +40,7 @@ from dmformer.model.state_dicts import (
     sorted_bytes,
 )
 from dmformer.preprocessing import Preprocessing
-from dmformer.texts import first_problem, is_plain
+from dmformer.texts import brief, first_problem, is_plain
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,12 @@ class Checkpoint:
         digest: SHA-256 (hex) of the file's bytes; of names, shapes and values for random weights.
         notes: What was assumed or inferred, in words for the user.
         assumed: Fields of ``preprocessing`` that nobody gave; ``notes`` says them in words.
+
+    Examples:
+        >>> import dmformer
+        >>> checkpoint = dmformer.load_checkpoint("shapes.safetensors")
+        >>> checkpoint.name, checkpoint.labels[:2], checkpoint.preprocessing.size
+        ('shapes', ('circle', 'square'), (32, 32))
     """
 
     config: ModelConfig
@@ -67,6 +73,11 @@ class Checkpoint:
     digest: str
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        parameters = sum(tensor.numel() for tensor in self.state.values())
+        facts = {"name": self.name, "size": self.preprocessing.size, "classes": self.config.classes}
+        return brief("Checkpoint", {**facts, "parameters": parameters, "digest": self.digest[:12]})
 
     @classmethod
     def from_model(
@@ -97,11 +108,27 @@ class Checkpoint:
         return cls(model.config, state, spec, named, safe_name(name), digest_of(sorted_bytes(state)))
 
     def with_preprocessing(self, spec: Preprocessing, given: Collection[str]) -> Checkpoint:
-        """The same with other preprocessing, of which the fields ``given`` are assumed no more."""
+        """The same with other preprocessing.
+
+        Args:
+            spec: How an image becomes the network's input.
+            given: Its fields that are assumed no more.
+        """
         left = tuple(name for name in self.assumed if name not in given)
         before = assumption(self.preprocessing, self.assumed)
         notes = (*(note for note in self.notes if note not in before), *assumption(spec, left))
         return replace(self, preprocessing=spec, notes=notes, assumed=left)
+
+    def with_labels(self, labels: Sequence[str] | Path) -> Checkpoint:
+        """The same with other class names.
+
+        Args:
+            labels: In order, or a file of them as `load_checkpoint` reads.
+
+        Raises:
+            UsageError: Another number of labels than of classes, or control characters in one.
+        """
+        return replace(self, labels=_labels(labels, Description(), self.config, Path(self.name)))
 
     def build(self) -> DMFormer:
         """The network with copies of these weights: float32, eval mode, no gradients.
@@ -144,9 +171,17 @@ def load_checkpoint(
         preprocessing: How training prepared images.
         labels: Class names in order, or a path (also as ``str``) to a text file of one per line or a JSON list.
 
+    Returns:
+        The weights, checked, with all that is needed to use them.
+
     Raises:
         CheckpointError: The file is unreadable, hostile, of another network or not finite.
         UsageError: Arguments that do not fit the weights.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.load_checkpoint("shapes.safetensors").config.classes
+        10
     """
     path = assets.checkpoint() if path is None else Path(path)
     weights = read_weights(path)
@@ -186,8 +221,17 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     The same checkpoint gives the same bytes. The file appears whole or not at all, and an existing
     one is replaced only by a whole one.
 
+    Args:
+        checkpoint: The weights, with preprocessing and labels.
+        path: The file; its name ends in ``.safetensors``.
+
     Raises:
         OutputError: Another suffix, or the file cannot be written there.
+
+    Examples:
+        >>> import dmformer
+        >>> checkpoint = dmformer.load_checkpoint("shapes.safetensors")
+        >>> dmformer.save_checkpoint(checkpoint, "copy.safetensors")
     """
     path = Path(path)
     if path.suffix != ".safetensors":

@@ -53,6 +53,11 @@ class ModelConfig(BaseModel):
             canonical form, in which every BatchNorm is folded into its neighbours.
         layer_scale: Whether each residual branch ends in a learned per-channel factor (this project's
             choice). The canonical form has none.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.ModelConfig(widths=(32, 64, 160, 256), depths=(3, 3, 5, 2)).classes
+        1000
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,7 +101,12 @@ class ModelConfig(BaseModel):
         return task_of(self.head)
 
     def output(self, size: tuple[int, int], batch: int | None = None) -> TensorSpec:
-        """What the network gives for images of a size; None leaves the batch open."""
+        """What the network gives.
+
+        Args:
+            size: Height and width of the images.
+            batch: How many; None leaves that open.
+        """
         return self.task.output(self.head, size, batch)
 
     @property
@@ -105,11 +115,19 @@ class ModelConfig(BaseModel):
         return self.norm == "none" and not self.layer_scale
 
     def ffn_width(self, stage: int) -> int:
-        """Hidden channels of the FFN in ``stage`` (0 to 3)."""
+        """Hidden channels of the FFN.
+
+        Args:
+            stage: 0 to 3.
+        """
         return max(1, round(self.widths[stage] * self.ffn_ratios[stage]))
 
     def gate_width(self, stage: int) -> int:
-        """Hidden channels of the gate in ``stage`` (0 to 3)."""
+        """Hidden channels of the gate.
+
+        Args:
+            stage: 0 to 3.
+        """
         return max(1, self.widths[stage] // self.gate_reduction)
 
     def canonical(self) -> ModelConfig:
@@ -133,8 +151,16 @@ def preset(name: str, classes: int = 1000) -> ModelConfig:
         name: ``tiny``, ``small`` or ``large``.
         classes: How many the head tells apart, 1 to 1,000,000.
 
+    Returns:
+        The configuration.
+
     Raises:
         UsageError: No such preset, or so many classes cannot be.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.preset("tiny", classes=5).widths
+        (32, 64, 128, 192)
     """
     if name not in PRESETS:
         raise UsageError(f"no preset is called {name!r}", f"Known presets: {', '.join(PRESETS)}.")

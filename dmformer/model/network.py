@@ -42,6 +42,13 @@ class DMFormer(nn.Module):
 
     Args:
         config: The network's complete description.
+
+    Examples:
+        >>> import dmformer
+        >>> import torch
+        >>> network = dmformer.DMFormer(dmformer.preset("tiny", classes=5)).eval()
+        >>> network(torch.zeros(1, 3, 32, 32)).shape
+        torch.Size([1, 5])
     """
 
     def __init__(self, config: ModelConfig) -> None:

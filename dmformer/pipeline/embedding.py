@@ -26,12 +26,12 @@ class EmbedDocument(Document):
 
 
 def embed(options: EmbedOptions, progress: Progress | None = None) -> EmbedDocument:
-    """Writes a project around an engine. This is ``dmformer.embed``.
+    """Writes a project around an engine.
 
     Raises:
         DmformerError: See `dmformer.embedding.project.embed`.
     """
-    project = write_project(Bundle.load(options.bundle), options.lang, options.output, options.force)
+    project = write_project(Bundle.load(options.bundle), options.lang, options.output, options.force, options.name)
     return EmbedDocument(
         path=str(project.path),
         language=project.language,

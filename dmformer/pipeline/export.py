@@ -7,8 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmformer.bundle import Bundle
-from dmformer.errors import MissingBackendError, RejectedError, UsageError
+from dmformer.errors import MissingBackendError, UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.fields import check_elements
 from dmformer.golden import Golden
@@ -22,7 +21,6 @@ from dmformer.pipeline.weights import weights_for
 from dmformer.progress import Progress, Silent
 from dmformer.scratch import scratch_directory
 from dmformer.staging import check_destination, check_parents
-from dmformer.targets import DEFAULT
 
 if TYPE_CHECKING:
     import onnx
@@ -35,32 +33,6 @@ if TYPE_CHECKING:
 
 CANONICAL_ERROR = 1e-4
 """Largest allowed relative difference between the canonical and the reference network in float32."""
-
-
-def export_bundle(
-    weights: Checkpoint | Path | str | None = None, target: str = DEFAULT, options: ExportOptions | None = None
-) -> Bundle:
-    """Exports, builds and verifies one engine. This is ``dmformer.export``.
-
-    Args:
-        weights: A checkpoint, the path of one, or None for what the options name: the embedded one, if nothing.
-        target: A name in `dmformer.targets.TARGETS`.
-        options: Everything else; its ``targets`` are ignored.
-
-    Returns:
-        The verified bundle.
-
-    Raises:
-        RejectedError: The engine fell below its tolerance; the bundle is kept under a name ending in ``.rejected``.
-        DmformerError: See `dmformer.errors`.
-    """
-    single = replace(options or ExportOptions(), targets=(target,))
-    outcome = export_bundles(weights, single)[0]
-    if not outcome.proof.passed:
-        raise RejectedError(
-            f"{outcome.bundle.path}: {'; '.join(outcome.proof.failures)}", "choose another precision or tolerance"
-        )
-    return outcome.bundle
 
 
 def export_bundles(

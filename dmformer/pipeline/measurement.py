@@ -31,13 +31,15 @@ Against = Literal["auto", "pytorch", "pytorch-compile", "none"]
 
 
 def bench(options: BenchOptions, progress: Progress | None = None) -> Document:
-    """Measures bundles side by side, each in processes of its own, against PyTorch. This is ``dmformer.bench``.
+    """Measures bundles side by side, each in processes of its own, against PyTorch.
 
     Raises:
         OutputError: The document could not be kept.
         DmformerError: See `choose_candidates` and `dmformer.evaluation.latency.bench.bench`.
     """
     watch = progress or Silent()
+    if options.against == "none" and options.weights is not None:
+        raise UsageError("--weights does nothing without --against pytorch", "add it, or leave --weights out")
     settings = options.settings
     if options.output is not None:
         inputs = [*options.bundles, *(Path(path) for path in (options.weights, settings.image) if path)]

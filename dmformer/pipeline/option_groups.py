@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dmformer.errors import UsageError
 from dmformer.options import Option
+from dmformer.signatures import Plain
 
 if TYPE_CHECKING:
     from dmformer.manifest import Tolerance
@@ -66,7 +67,14 @@ class WeightsOptions:
         dilation: Of each level, where the weights do not say; empty keeps theirs.
         preset: ``tiny``, ``small`` or ``large``, with `random_weights`.
         random_weights: Seeded random weights, where only speed matters.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.ExportOptions(weights=dmformer.WeightsOptions(preset="small", random_weights=True))
+        ExportOptions(weights.preset='small', weights.random_weights=True)
     """
+
+    __signature__ = Plain()
 
     path: Annotated[
         Path | None,
@@ -100,7 +108,14 @@ class PreprocessingOptions:
         resize_to: The shorter side before the centre crop.
         interpolation: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
         channel_order: ``rgb``, ``bgr`` or ``grey``.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.ExportOptions(preprocessing=dmformer.PreprocessingOptions(resize="exact"))
+        ExportOptions(preprocessing.resize='exact')
     """
+
+    __signature__ = Plain()
 
     mean: Annotated[tuple[float, ...] | None, _numbers("--mean", "0.485,0.456,0.406")] = None
     std: Annotated[tuple[float, ...] | None, _numbers("--std", "0.229,0.224,0.225")] = None
@@ -125,12 +140,21 @@ class EngineOptions:
     Attributes:
         workspace_gib: GiB of scratch memory for the builder.
         optimization_level: 0 (fast build) to 5 (fast engine).
-        min_batch: Smallest batch of an open one; likewise `opt_batch`, which the builder tunes for, and `max_batch`.
+        min_batch: Smallest batch of an open one.
+        opt_batch: The batch that the builder tunes for.
+        max_batch: Largest batch of an open one.
         portable: For other versions and later GPUs; slower.
         compute_capabilities: GPUs to build for ahead of time, as ``8.6``.
         dla_core: Of the deep learning accelerator.
         timing_cache: File in which the builder keeps timings; None takes the user's own.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.ExportOptions(build=dmformer.EngineOptions(max_batch=8), dynamic=True)
+        ExportOptions(dynamic=True, build.max_batch=8)
     """
+
+    __signature__ = Plain()
 
     workspace_gib: Annotated[
         float | None, _nvidia("--workspace", "GiB of scratch memory for the builder.", "the library's choice")
@@ -175,8 +199,16 @@ class CoreMlOptions:
         sizes: Heights and widths that it takes besides the model's own.
         deployment_target: Oldest system, ``iOS15`` to ``iOS18``; None takes the oldest possible.
         compute_units: ``all``, ``cpu``, ``cpu-and-gpu`` or ``cpu-and-ne``; None means all.
-        author: Goes into the package's metadata; likewise `license`.
+        author: Goes into the package's metadata.
+        license: Goes into the package's metadata.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.ExportOptions(coreml=dmformer.CoreMlOptions(compute_units="cpu-and-ne"))
+        ExportOptions(coreml.compute_units='cpu-and-ne')
     """
+
+    __signature__ = Plain()
 
     int8: Annotated[
         Literal["w8a8", "w8a16"],
@@ -221,7 +253,14 @@ class ToleranceOptions:
         min_agreement: Smallest share of equal top-1, 0 to 1.
         min_sqnr: Smallest signal to quantization noise ratio, dB.
         max_drop: Largest loss of top-1, percentage points.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.ExportOptions(tolerance=dmformer.ToleranceOptions(max_drop=0.5))
+        ExportOptions(tolerance.max_drop=0.5)
     """
+
+    __signature__ = Plain()
 
     max_error: Annotated[
         float | None, _tolerance("--max-error", "Largest difference of a logit, relative to the largest logit.")
@@ -236,6 +275,9 @@ class ToleranceOptions:
 
     def over(self, base: Tolerance) -> Tolerance:
         """What must hold: the base with what is not None.
+
+        Args:
+            base: What a precision is held to, or what a bundle was exported with.
 
         Raises:
             UsageError: A value is no number, or out of range.

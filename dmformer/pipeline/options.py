@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from dmformer.common_options import Data, Device, MaxImages
-from dmformer.options import Option
+from dmformer.options import Option, said_of
 from dmformer.pipeline.option_groups import (
     CoreMlOptions,
     EngineOptions,
@@ -18,7 +18,9 @@ from dmformer.pipeline.option_groups import (
     parse_size,
 )
 from dmformer.precision import Precision
+from dmformer.signatures import Plain
 from dmformer.targets import DEFAULT, TARGETS
+from dmformer.texts import brief
 
 if TYPE_CHECKING:
     from dmformer.manifest import Tolerance
@@ -59,7 +61,14 @@ class Int8Options:
         allow_random: Calibrate on random numbers where there are no images.
         use_cache: Look for ranges in the cache, and keep them there.
         cache: Its directory; None takes the user's.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.ExportOptions(precision="int8", int8=dmformer.Int8Options(images=512))
+        ExportOptions(precision='int8', int8.images=512)
     """
+
+    __signature__ = Plain()
 
     calibration: Annotated[
         Path | None,
@@ -124,7 +133,14 @@ class ExportOptions:
         device: Where the engine is tried and verified: ``cpu``, or for NVIDIA's libraries also ``cuda:1``.
         tolerance: What must hold, over the precision's default.
         golden_images: How many samples travel in the bundle.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.ExportOptions(precision="int8", batch=8)
+        ExportOptions(precision='int8', batch=8)
     """
+
+    __signature__ = Plain()
 
     targets: Annotated[
         tuple[str, ...],
@@ -168,6 +184,9 @@ class ExportOptions:
     device: Device = "cpu"
     tolerance: ToleranceOptions = field(default_factory=ToleranceOptions)
     golden_images: int = GOLDEN_IMAGES
+
+    def __repr__(self) -> str:
+        return brief("ExportOptions", said_of(self))
 
     def required(self) -> Tolerance:
         """What an engine must keep.

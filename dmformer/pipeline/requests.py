@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dmformer.common_options import Bundled, Data, Device, ForceFile, MaxImages, Threads
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.options import Only, Option
 from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, WeightsOptions, parse_size
 from dmformer.pipeline.options import ImageSize, Int8Options
@@ -23,12 +23,14 @@ class EmbedOptions:
         lang: One of `dmformer.embedding.languages.LANGUAGES`.
         output: The directory to make.
         force: Replace a project there to which nothing was added.
+        name: Of the project: the page's title, C++'s namespace; None takes that of ``output``.
     """
 
     bundle: Bundled
     lang: Annotated[str, Option("--lang -l", "Language of the application.")]
     output: Annotated[Path, Option("--output -o", "Directory to make.")]
     force: Annotated[bool, Option("--force", "Replace a project at --output.")] = False
+    name: Annotated[str | None, Option("--name", "Name: page title, namespace. Default: that of --output.")] = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ class BenchOptions:
         tuple[int, ...],
         Option("--batch", "Images in a call; several sizes with commas.", min=1, default="the bundle's"),
     ] = ()
-    settings: Settings = field(default_factory=Settings)
+    settings: BenchSettings = field(default_factory=BenchSettings)
     layers: Annotated[
         bool,
         Option("--layers/--no-layers", "Ask the runtimes where the time goes, and measure this machine's peaks."),

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from dmformer.bundle import Bundle
 from dmformer.documents import Summarized, schema
+from dmformer.errors import UsageError
 from dmformer.evaluation.per_layer import by_part
 from dmformer.evaluation.verify import exported_tolerance
 from dmformer.fields import Strict
@@ -41,11 +42,13 @@ class VerifyDocument(Summarized):
 
 
 def verify(options: VerifyOptions, progress: Progress | None = None) -> VerifyDocument:
-    """Checks that a bundle is whole and that its engine answers like PyTorch. This is ``dmformer.verify``.
+    """Checks that a bundle is whole and that its engine answers like PyTorch.
 
     Raises:
         DmformerError: See `dmformer.pipeline.verification.verify_bundle`.
     """
+    if options.reference is not None and not options.per_layer:
+        raise UsageError("--reference does nothing without --per-layer", "add it, or leave --reference out")
     bundle = Bundle.load(options.bundle)
     evidence = Evidence(
         options.data,

@@ -42,6 +42,13 @@ class Predictor:
         bundle: The bundle, checked.
         task: What the engine is for; its answers are those of `predict`.
         execution: What the engine runs on and computes in on this machine, as its runtime reports it.
+
+    Examples:
+        >>> import dmformer
+        >>> with dmformer.Predictor("build/shapes-onnxruntime-fp32") as predictor:
+        ...     answers = predictor.predict(["photo.png", "photo.png"])
+        >>> len(answers)
+        2
     """
 
     def __init__(
@@ -75,6 +82,14 @@ class Predictor:
         self._timeout, self._max_pixels = timeout, max_pixels
         self._pool = EnginePool(self.bundle, sessions, SessionOptions(threads, device))
         self.execution = self._pool.execution
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes in the order of their indices; where there are none, the indices as text."""
+        return self.bundle.manifest.class_names
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.bundle!r}, {self.execution.precision} by {self.execution.provider})"
 
     def predict(self, images: ImageSource | Iterable[ImageSource], most: int = 5) -> list[Answer]:
         """The task's answer to each image.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 from dmformer.bundle import Bundle
@@ -35,17 +36,28 @@ def fits_here(bundle: Bundle) -> None:
     runtime.check_bundle(bundle)
 
 
-def open_bundle(bundle: Bundle | str, options: SessionOptions | None = None) -> Session:
+def open_bundle(bundle: Bundle | Path | str, options: SessionOptions | None = None) -> Session:
     """Opens a bundle's engine with the runtime it was built for.
 
     Args:
         bundle: A loaded bundle, or the path of one.
         options: Threads and device; the default leaves both to the runtime.
 
+    Returns:
+        A session, a context manager: preprocessed batches in, the engine's raw outputs out, by name.
+
     Raises:
         BundleError: The bundle is damaged.
         MissingBackendError: Its runtime is not installed; the hint is the install command.
         EngineError: It was made for another machine, or is no engine of this manifest.
+
+    Examples:
+        >>> import dmformer
+        >>> import numpy as np
+        >>> with dmformer.open_bundle("build/shapes-onnxruntime-fp32") as session:
+        ...     outputs = session.run(np.zeros((1, 3, 32, 32), np.float32))
+        >>> outputs["logits"].shape
+        (1, 10)
     """
     loaded = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     fits_here(loaded)

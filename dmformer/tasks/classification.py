@@ -39,11 +39,19 @@ class LinearHead(Head):
 
 @dataclass(frozen=True)
 class Guess:
-    """One class for one image: its index, its label (the index as text where there is none) and its probability."""
+    """One class for one image.
+
+    Attributes:
+        index: Of the class.
+        label: Its name; the index as text where there is none.
+        probability: 0 to 1.
+        logit: What the engine gave, of which the probability is the softmax.
+    """
 
     index: int
     label: str
     probability: float
+    logit: float
 
 
 class Classification(Task):
@@ -72,8 +80,11 @@ class Classification(Task):
         self, outputs: Outputs, names: Sequence[str], sizes: Sequence[tuple[int, int]], most: int
     ) -> list[tuple[Guess, ...]]:
         return [
-            tuple(Guess(int(index), names[index], float(row[index])) for index in np.argsort(-row)[:most])
-            for row in softmax(outputs)
+            tuple(
+                Guess(int(index), names[index], float(shares[index]), float(row[index]))
+                for index in np.argsort(-shares)[:most]
+            )
+            for row, shares in zip(outputs, softmax(outputs), strict=True)
         ]
 
     def document(self, answer: tuple[Guess, ...]) -> dict[str, Any]:

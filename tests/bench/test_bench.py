@@ -19,16 +19,16 @@ from dmformer.errors import EngineCrashError, EngineError, MissingBackendError, 
 from dmformer.evaluation.latency.bench import bench
 from dmformer.evaluation.latency.candidates import Candidate, candidates_of, runnable
 from dmformer.evaluation.latency.document import Document, read_document
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.worker import start_worker
 from tests.conftest import Exported
 from tests.support import edit_manifest, invoke, one_line, random_images
 
-BRIEF = Settings(duration_s=0.05, launches=1, warmup_s=0, threads=1)
+BRIEF = BenchSettings(duration_s=0.05, launches=1, warmup_s=0, threads=1)
 
 
 def measured(
-    paths: list[Path], settings: Settings = BRIEF, batches: list[int] | None = None, layers: bool = False
+    paths: list[Path], settings: BenchSettings = BRIEF, batches: list[int] | None = None, layers: bool = False
 ) -> Document:
     bundles = [Bundle.load(path) for path in paths]
     return bench(candidates_of(bundles, batches or []), {str(b.path): b for b in bundles}, settings, layers=layers)
@@ -226,4 +226,4 @@ def test_pytorch_is_optional(exported: Exported, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("wrong", [{"duration_s": math.inf}, {"duration_s": math.nan}, {"warmup_s": math.inf}])
 def test_durations_that_never_end_are_refused_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="numbers of seconds"):
-        Settings(**wrong)
+        BenchSettings(**wrong)

@@ -10,7 +10,7 @@ import pytest
 from dmformer import environment, host, jetson, limits
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.doubts import thread_doubts
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.pipeline.doctor import examine
 from dmformer.runtimes.onnx_runtime import session_options
 from dmformer.runtimes.openvino import latency_config
@@ -197,9 +197,9 @@ def test_a_variable_that_holds_pytorch_alone_is_recorded_and_said(
     host.keep_to_quota()
     assert environment.environment().thread_variables == {"OMP_NUM_THREADS": value}
     engine, pytorch = Candidate("a", "bundle", "", 1), Candidate("b", "pytorch", "", 1)
-    said = thread_doubts([engine, pytorch], Settings())
+    said = thread_doubts([engine, pytorch], BenchSettings())
     assert [f"OMP_NUM_THREADS={value}" in line for line in said] == [True] * warned
-    assert thread_doubts([engine], Settings()) == thread_doubts([engine, pytorch], Settings(threads=2)) == []
+    assert thread_doubts([engine], BenchSettings()) == thread_doubts([engine, pytorch], BenchSettings(threads=2)) == []
 
 
 @pytest.mark.parametrize(

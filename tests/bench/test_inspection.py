@@ -10,7 +10,7 @@ import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, UsageError
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.layers.profile import by_part, profile
 from dmformer.evaluation.metrics import ratio_db
 from dmformer.evaluation.per_layer import LayerError, energies, first_jump, layer_errors, products, tap_points
@@ -43,7 +43,7 @@ def test_a_profile_names_who_told(exported: Exported, monkeypatch: pytest.Monkey
     monkeypatch.setattr("dmformer.evaluation.layers.profile.runs_of", lambda bundle, batch: 3)
     for target, source in (("onnx", "ONNX Runtime profile"), ("abacus", "profiler of abacus")):
         bundle = replace(loaded, manifest=loaded.manifest.model_copy(update={"target": target}))
-        assert profile(bundle, 1, Settings())["source"] == source
+        assert profile(bundle, 1, BenchSettings())["source"] == source
 
 
 @pytest.mark.parametrize("target", TARGETS)

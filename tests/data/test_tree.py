@@ -138,7 +138,7 @@ def test_a_label_that_no_folder_can_be_called_is_found(tmp_path: Path, sign: str
 
 def test_a_stranger_is_named_and_not_those_that_fit(tmp_path: Path) -> None:
     root = put(tmp_path, *(f"{number}/1.png" for number in range(10)), "masks/1.png")
-    with pytest.raises(DataError, match=r": 1 class folders.*: 'masks'$"):
+    with pytest.raises(DataError, match=r": 1 class folders.*: 'masks'\n"):
         open_folder(root, [f"label {number}" for number in range(10)])
     with pytest.raises(DataError, match="to 'masks'"):
         check_labels(open_folder(root), 10)

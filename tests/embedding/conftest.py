@@ -34,7 +34,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if npm is None:
         pytest.skip("no npm here: .ci/system-packages installs it")
     folder = tmp_path_factory.mktemp("npm")
-    for name in ("package.json", "copy-runtime.mjs"):
+    for name in ("package.json", "copy-runtime.mjs", "list-files.mjs"):
         shutil.copyfile(TEMPLATES / "web" / "common" / name, folder / name)
     done = subprocess.run(
         [npm, "install"], cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False

@@ -14,7 +14,6 @@ from tests.support import PATIENCE
 BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n+)?^```(?P<kind>console|sh)\n(?P<text>.*?)^```$", re.M | re.S
 )
-PYTHON = re.compile(r"^```python\n(?P<text>.*?)^```$", re.M | re.S)
 END_WHAT_WAS_STARTED = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
 """A page that fails must not leave its service behind, which would hold this process up."""
 
@@ -52,9 +51,9 @@ def _typed(lines: list[str]) -> list[str]:
     return typed
 
 
-def examples_of(page: Path) -> list[str]:
-    """The blocks marked ``python``: each a whole program."""
-    return [match["text"] for match in PYTHON.finditer(page.read_text(encoding="utf-8"))]
+def examples_of(page: Path, kind: str = "python") -> list[str]:
+    """The blocks marked with a kind, as ``python``: each a whole program or file."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
 
 
 def run_page(page: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,6 @@ from dmformer.preprocessing import load_image, preprocess_batch
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.engine import open_engine
 from tests.embedding.cpp_programs import build, execute, needs_compiler
-from tests.embedding.documents import run_page
 from tests.support import ROOT, edit_manifest, logits_on, one_line, outputs, with_fields
 
 Exported = Callable[..., Path]
@@ -90,7 +89,7 @@ def test_classes_and_probabilities_are_python_s(bundle: Bundle, project: Path, t
 @needs_compiler
 def test_a_wrong_mean_is_the_preprocessing_s_fault(bundle: Bundle, tmp_path: Path) -> None:
     path = embed(bundle, "cpp", tmp_path / "project").path
-    header = path / PARAMETERS_FILE
+    header = path / PARAMETERS_FILE.format("dmformer_project")
     right = header.read_text()
     mean = f"static_cast<float>({bundle.manifest.preprocessing.mean[1]!r})"
     assert right.count(mean) == 3
@@ -191,21 +190,14 @@ def test_wrong_input_of_the_programs_is_one_line(project: Path, tmp_path: Path) 
         refusal(project / "build" / "self-test", *words)
 
 
-@needs_compiler
-def test_every_command_of_the_page_works(tmp_path: Path) -> None:
-    done = run_page(ROOT / "docs" / "embed-cpp.md", tmp_path)
-    assert done.returncode == 0, done.stdout
-    assert "engine: ok" in done.stdout
-
-
 @pytest.mark.parametrize("target", ["onnxruntime", "onnx"])
 def test_the_project_of_another_runtime_has_its_sources(target: str, exported: Exported, tmp_path: Path) -> None:
     path = embed(Bundle.load(exported(target)), "cpp", tmp_path / "p").path
     assert "onnxruntime_cxx_api.h" in (path / "src" / "engine.cpp").read_text()
     assert "ONNXRUNTIME_ROOT" in (path / "cmake" / "engine.cmake").read_text()
     assert "was not compiled" in (path / "README.md").read_text()
-    assert 'kEngineFile = "model.onnx"' in (path / PARAMETERS_FILE).read_text()
-    assert "options() { return {}; }" in (path / PARAMETERS_FILE).read_text()
+    assert 'kEngineFile = "model.onnx"' in (path / PARAMETERS_FILE.format("dmformer_p")).read_text()
+    assert "options() { return {}; }" in (path / PARAMETERS_FILE.format("dmformer_p")).read_text()
 
 
 def test_a_tensorrt_bundle_is_built_on_the_device_first(copied: Path, tmp_path: Path) -> None:
@@ -217,12 +209,12 @@ def test_a_tensorrt_bundle_is_built_on_the_device_first(copied: Path, tmp_path: 
     assert "enqueueV3" in (path / "src" / "engine.cpp").read_text()
     edit_manifest(copied, lambda m: m["files"]["model.onnx"].update(role="graph"))
     with pytest.raises(UsageError, match="not built yet"):
-        Cpp().files(Bundle.load(copied))
+        Cpp().files(Bundle.load(copied), "p")
 
 
 def test_labels_are_text_whatever_is_in_them(copied: Path) -> None:
     hostile = ['"};', "\\", "a\nb", "é", "??=", "%s", *"6789"]
-    header = parameters(with_fields(Bundle.load(copied), labels=hostile))
+    header = parameters(with_fields(Bundle.load(copied), labels=hostile), "dmformer_p")
     assert '"\\042};",' in header
     assert '"a\\012b",' in header
     assert '"\\303\\251",' in header
@@ -234,44 +226,3 @@ def test_an_engine_of_half_floats_is_refused(copied: Path, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="takes float16, and cpp gives float32 or uint8"):
         embed(with_fields(Bundle.load(copied), input=half), "cpp", tmp_path / "p")
     assert not (tmp_path / "p").exists()
-
-
-@needs_compiler
-def test_an_engine_that_takes_pixels_answers_as_python_does(tmp_path: Path) -> None:
-    options = ExportOptions(
-        targets=("openvino",), output=tmp_path, max_images=100, golden_images=8, embed_preprocessing=True
-    )
-    made = export_bundles(None, options)[0].bundle
-    project = embed(made, "cpp", tmp_path / "project").path
-    header = (project / PARAMETERS_FILE).read_text()
-    assert "using Input = std::uint8_t;" in header
-    assert "kInputShape{32, 32, 3};" in header
-    programs = build(project)
-    done = execute(programs / "self-test", "--threads", "1", "--bench", "0.1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("preprocessing: ok: 8 images, worst difference 0.000")
-    dataset = open_dataset(assets.test_images()).select(range(100))
-    with open_engine(made, SessionOptions(threads=1)) as engine:
-        expected = logits_on(engine, dataset).argmax(1)
-    paths = [tmp_path / f"{index}.png" for index in range(100)]
-    for index, path in enumerate(paths):
-        Image.fromarray(dataset.load(index).image).save(path)
-    (tmp_path / "list.txt").write_text("\n".join(map(str, paths)))
-    listed = execute(programs / "classify", "--list", tmp_path / "list.txt", "--threads", "1")
-    assert [int(line.split("\t")[0]) for line in listed.stdout.splitlines()] == expected.tolist()
-    wrong = np.fromfile(project / "golden" / "002.input.u8", np.uint8)
-    (wrong ^ 2).tofile(project / "golden" / "002.input.u8")
-    done = execute(programs / "self-test", "--threads", "1")
-    assert (done.returncode, done.stdout[:22]) == (1, "preprocessing: DIFFERS")
-
-
-@needs_compiler
-def test_a_project_is_found_in_a_folder_with_spaces(exported: Exported, tmp_path: Path) -> None:
-    folder = tmp_path / "a b (c) é" / "project"
-    path = embed(Bundle.load(exported("openvino")), "cpp", folder).path
-    configured = execute("cmake", "-S", ".", "-B", "build", cwd=path)
-    assert configured.returncode == 0, configured.stdout + configured.stderr
-    compiled = execute("make", "src/main.cpp.o", cwd=path / "build")
-    assert compiled.returncode == 0, compiled.stderr
-    (program,) = (path / "build").rglob("main.cpp.o")
-    assert str(path).encode() in program.read_bytes()

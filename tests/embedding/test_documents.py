@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
+
 from tests.embedding.documents import Block, blocks_of, examples_of, run_page
+from tests.support import ROOT
 
 PAGE = """# A page
 
@@ -64,3 +68,12 @@ def test_the_first_command_that_fails_ends_the_page(tmp_path: Path) -> None:
 def test_what_a_failing_page_started_is_ended(tmp_path: Path) -> None:
     done = run_page(write(tmp_path, "```console\n$ sleep 1000 &\n$ false\n```\n"), tmp_path)
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize("name", ["cpp", "python", "swift", "web"])
+def test_every_kind_of_block_in_a_page_of_applications_is_one_that_a_test_runs(name: str) -> None:
+    run = {"cpp": {"cmake", "cpp"}, "python": {"python"}, "swift": {"swift"}, "web": {"js"}}
+    text = (ROOT / "docs" / f"embed-{name}.md").read_text(encoding="utf-8")
+    opened = re.findall(r"^ *```(\S.*)$", text, re.M)
+    assert set(opened) <= {"console"} | run[name]
+    assert text.count("```") == 2 * len(opened)

@@ -34,13 +34,13 @@ class Plain:
     inputs = ("float32", "uint8")
     resources = "res"
 
-    def files(self, bundle: Bundle) -> Mapping[str, Content]:
+    def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
         return {"src/main.plain": b"main", "copied": bundle.file("golden")}
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
         return (Step("plain build", "builds [it]"), Step("plain run", "runs it"))
 
-    def notes(self, bundle: Bundle) -> str:
+    def notes(self, bundle: Bundle, name: str) -> str:
         return "Plain notes."
 
 
@@ -70,7 +70,21 @@ def test_a_project_is_whole(plain: str, exported: Exported, tmp_path: Path) -> N
 
 def test_the_same_bundle_gives_the_same_bytes(plain: str, exported: Exported, tmp_path: Path) -> None:
     bundle = Bundle.load(exported("onnxruntime"))
-    assert snapshot(embed(bundle, plain, tmp_path / "a").path) == snapshot(embed(bundle, plain, tmp_path / "b").path)
+    one, other = (embed(bundle, plain, tmp_path / name, name="shoes").path for name in "ab")
+    assert snapshot(one) == snapshot(other)
+    assert (one / "README.md").read_text().startswith("# shoes in Plain\n")
+
+
+def test_a_bundle_below_its_tolerance_is_refused_whatever_it_is_called(
+    plain: str, copied: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    failures = ["test set: agreement 90.50% is below 97.00%"]
+    edit_manifest(copied, lambda manifest: manifest["proof"].update(passed=False, failures=failures))
+    code, _, err = invoke(capsys, "embed", copied, "--lang", plain, "-o", tmp_path / "p")
+    assert code == 2
+    assert f"was rejected: {failures[0]}" in one_line(err)
+    assert "--min-agreement" in err
+    assert not (tmp_path / "p").exists()
 
 
 def test_golden_samples_say_what_a_self_test_needs(plain: str, exported: Exported, tmp_path: Path) -> None:
@@ -210,7 +224,7 @@ def test_the_options_of_a_manifest_are_passed_on(exported: Exported, hint: str |
     changed = with_fields(bundle, runtime=runtime)
     assert f"\nOPTIONS = {options!a}\n" in python.parameters(changed)
     pairs = "".join(f'{{"{name}", "{value}"}}' for name, value in options.items())
-    assert f"options() {{ return {{{pairs}}}; }}" in cpp.parameters(changed)
+    assert f"options() {{ return {{{pairs}}}; }}" in cpp.parameters(changed, "p")
 
 
 @pytest.mark.parametrize(("isa", "needed"), [(("avx2", "avx512-vnni"), True), (("avx2",), False)])
@@ -220,6 +234,6 @@ def test_an_int8_engine_names_the_instructions_that_it_needs(
     bundle = Bundle.load(exported("openvino"))
     record = bundle.manifest.precision.model_copy(update={"requested": "int8"})
     made = with_fields(bundle, precision=record, host=bundle.manifest.host.model_copy(update={"cpu_isa": isa}))
-    assert ('"avx512_vnni", "avx_vnni"' in cpp.parameters(made)) == needed
+    assert ('"avx512_vnni", "avx_vnni"' in cpp.parameters(made, "p")) == needed
     assert ("'avx512_vnni'," in python.parameters(made)) == needed
-    assert "cpu_flags() { return {}; }" in cpp.parameters(bundle)
+    assert "cpu_flags() { return {}; }" in cpp.parameters(bundle, "p")

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 
 from dmformer import Classifier, assets
 from dmformer.bundle import Bundle
 from dmformer.data.dataset import subset
 from dmformer.data.open import open_dataset
+from dmformer.embedding.languages import variant_of
 from dmformer.embedding.project import embed
 from dmformer.embedding.python import parameters, requirements
 from dmformer.pipeline.export import export_bundles
@@ -230,8 +232,23 @@ def test_nothing_in_a_manifest_becomes_code_or_an_option_of_pip(exported: Export
     names: dict[str, object] = {}
     exec(parameters(bundle), names)
     assert names["LABELS"] == tuple(labels)
-    assert requirements(bundle, "onnxruntime").splitlines()[-1] == "onnxruntime"
-    assert requirements(whole, "onnxruntime").splitlines()[-1] == f"onnxruntime=={whole.manifest.runtime.version}"
+    assert requirements(bundle, "onnxruntime").splitlines()[-1] == "onnxruntime>=1.22"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_its_requirements_are_met_by_the_version_proven_and_by_the_last_for_an_older_python(
+    exported: Exported, target: str
+) -> None:
+    bundle = Bundle.load(exported(target))
+    names = [Requirement(line) for line in requirements(bundle, variant_of(target)).splitlines()]
+    assert [one.name for one in names] == ["numpy", "pillow", variant_of(target)]
+    assert all(one.marker is None for one in names)
+    built = bundle.manifest.runtime.version
+    # What an index has for Python 3.10, as on a Jetson with JetPack 6.
+    last = {"onnxruntime": "1.23.2", "openvino": built, "numpy": "2.2.6", "pillow": "12.0.0"}
+    assert all(one.specifier.contains(last[one.name]) for one in names)
+    assert names[-1].specifier.contains(built)
+    assert not names[-1].specifier.contains(f"{int(built.split('.')[0]) + 1}.0")
 
 
 def free_port() -> int:

@@ -22,7 +22,7 @@ from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import Preprocessing
 from tests.conftest import Exported
 from tests.embedding.cpp_programs import execute
-from tests.embedding.documents import run_page
+from tests.embedding.documents import examples_of, run_page
 from tests.support import ROOT, edit_manifest, invoke, one_line, with_fields
 
 pytest.importorskip("coremltools", reason="coremltools is not installed")
@@ -65,6 +65,12 @@ def faults(source: bytes) -> list[str]:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_every_source_is_swift(path: Path) -> None:
     assert not faults(path.read_bytes())
+
+
+def test_every_example_of_the_page_is_swift() -> None:
+    examples = examples_of(ROOT / "docs" / "embed-swift.md", "swift")
+    assert examples
+    assert not [fault for example in examples for fault in faults(example.encode())]
 
 
 def test_the_parser_finds_faults() -> None:

@@ -174,10 +174,11 @@ def test_what_is_missing_is_said(small: Path, chromium: Browser) -> None:
 
 def test_nothing_in_a_manifest_becomes_code(copied: Path) -> None:
     labels = ['";alert(1);"', "</script>", "\u2028", "\\", *map(str, range(6))]
-    text = parameters(with_fields(Bundle.load(copied), labels=tuple(labels), name='x"; alert(1); "'))
+    text = parameters(with_fields(Bundle.load(copied), labels=tuple(labels), name='x"; alert(1); "'), "</title>")
     assert text.isascii()
     constants = dict(re.findall(r"^export const (\w+) = (.*?);$(?=\nexport|\n*\Z)", text, flags=re.M | re.S))
     assert json.loads(constants["LABELS"]) == labels
+    assert json.loads(constants["TITLE"]) == "</title>"
     assert json.loads(constants["NAME"]) == 'x"; alert(1); "'
 
 

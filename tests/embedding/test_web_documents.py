@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import socket
@@ -12,11 +13,23 @@ from pathlib import Path
 import pytest
 
 from tests.embedding.browser import Browser
-from tests.embedding.documents import blocks_of, run_page
+from tests.embedding.documents import blocks_of, examples_of, run_page
 from tests.support import PATIENCE, ROOT
 
 PAGE = ROOT / "docs" / "embed-web.md"
 PORT = "8000"
+
+
+def run_example() -> str:
+    """The page's JavaScript as one expression: its code on a picture, and then how many guesses there are."""
+    (example,) = examples_of(PAGE, "js")
+    code, imports = re.subn(r"import \{ (\w+) \} from (.*?);", r"const { \1 } = await import(\2);", example)
+    assert imports == 1
+    picture = (
+        "const canvas = new OffscreenCanvas(40, 30); canvas.getContext('2d').fillRect(0, 0, 9, 9);"
+        "const file = await canvas.convertToBlob();"
+    )
+    return f"(async () => {{ {picture} {code}\n return guesses.length; }})()"
 
 
 def free_port() -> str:
@@ -53,5 +66,7 @@ def test_every_command_of_the_page_works(chromium: Browser, tmp_path: Path) -> N
                 assert page.evaluate("document.title") == "self-test passed"
             with chromium.page(f"http://localhost:{port}/") as page:
                 page.wait_for("document.querySelector('#status').textContent === 'Ready'")
+                assert page.evaluate("navigator.serviceWorker.ready.then(() => document.title)") == "classifier"
+                assert page.evaluate(run_example()) == 10
         finally:
             process.terminate()

@@ -28,6 +28,21 @@ def test_a_bundle_is_benched_and_verified(device: Path, exported: Exported, tmp_
     assert "dmformer[report]" in done.stderr
 
 
+def test_python_answers_there_and_verifies(device: Path, exported: Exported) -> None:
+    program = """
+import sys, dmformer
+with dmformer.load(sys.argv[1]) as model:
+    print(model.predict(b"P5 8 8 255 " + bytes(64), 1)[0][0].label in model.labels)
+print(dmformer.Bundle.load(sys.argv[1]).verify().verified)
+try:
+    dmformer.export()
+except dmformer.errors.MissingBackendError as error:
+    print(error.hint)
+"""
+    done = call(device, "-c", program, exported("onnxruntime"))
+    assert done.stdout.splitlines() == ["True", "True", "pip install 'dmformer[export]'"], done.stderr
+
+
 def test_an_export_there_names_what_is_missing(device: Path) -> None:
     done = call(device, "-m", "dmformer", "export")
     assert done.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from email import message_from_bytes
@@ -68,6 +69,14 @@ def test_versions_are_one(wheels: dict[str, Path]) -> None:
         f"{pinned}'all'",
         f"{pinned}'demo'",
     }
+
+
+def test_a_release_is_tried_on_every_python_that_is_promised(wheels: dict[str, Path]) -> None:
+    lines = metadata(wheels["dmformer"]).get_all("Classifier", [])
+    promised = [line.rpartition(":: ")[2] for line in lines if re.search(r"Python :: 3\.\d+$", line)]
+    workflow = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    assert json.loads(re.findall(r"python: (\[.*\])", workflow)[0]) == promised
+    assert f"for version in {' '.join(promised)};" in (ROOT / "Makefile").read_text()
 
 
 def test_the_index_page_leads_somewhere(wheels: dict[str, Path]) -> None:

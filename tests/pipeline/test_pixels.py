@@ -18,7 +18,7 @@ from dmformer.engine_input import from_images, from_tensors
 from dmformer.errors import BundleError, UsageError
 from dmformer.evaluation.latency.bench import bench
 from dmformer.evaluation.latency.candidates import family_of
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.layers.profile import profile
 from dmformer.evaluation.verify import verify
 from dmformer.manifest import Comparison
@@ -118,7 +118,7 @@ def test_it_is_measured_beside_tensors_and_pytorch(exported: Exported) -> None:
     bundles = [Bundle.load(exported("onnxruntime", pixels=pixels)) for pixels in (False, True)]
     assert family_of(bundles[0]) == family_of(bundles[1]), "they compute the same"
     candidates = choose_candidates(bundles, "pytorch", None, [], Silent())
-    settings = Settings(duration_s=0.05, launches=1, warmup_s=0, threads=1, boundary="preprocess")
+    settings = BenchSettings(duration_s=0.05, launches=1, warmup_s=0, threads=1, boundary="preprocess")
     document = bench(candidates, {str(bundle.path): bundle for bundle in bundles}, settings, layers=False)
     assert [result.kind for result in document.results] == ["pytorch", "bundle", "bundle"]
     for target in CPU:

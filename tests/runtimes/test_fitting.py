@@ -17,7 +17,7 @@ from dmformer.bundle import Bundle
 from dmformer.embedding.project import embed
 from dmformer.errors import EngineError
 from dmformer.evaluation.latency.candidates import Candidate, candidates_of
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.subject import open_subject
 from dmformer.evaluation.verify import verify
 from dmformer.pipeline.options import CPU_ISAS
@@ -57,7 +57,7 @@ def test_int8_for_another_cpu_is_refused_wherever_a_bundle_is_opened(copied: Pat
         lambda: verify(bundle),
         lambda: Classifier(bundle),
         lambda: inspector_for(bundle),
-        lambda: open_subject(Candidate("engine", "bundle", str(copied), 1), Settings()),
+        lambda: open_subject(Candidate("engine", "bundle", str(copied), 1), BenchSettings()),
         lambda: candidates_of([bundle], []),
     ]
     for door in doors:

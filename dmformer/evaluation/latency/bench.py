@@ -28,7 +28,7 @@ from dmformer.evaluation.latency.document import (
 )
 from dmformer.evaluation.latency.doubts import all_warnings, thread_doubts
 from dmformer.evaluation.latency.schedule import Launch, Records, take
-from dmformer.evaluation.latency.settings import BOUNDARIES, Settings
+from dmformer.evaluation.latency.settings import BOUNDARIES, BenchSettings
 from dmformer.evaluation.latency.worker import start_worker
 from dmformer.evaluation.layers.roofline import placed
 from dmformer.manifest import PrecisionRecord
@@ -43,7 +43,7 @@ IMPOSSIBLE = 1.1
 def bench(
     candidates: list[Candidate],
     bundles: dict[str, Bundle],
-    settings: Settings,
+    settings: BenchSettings,
     command: str = "",
     layers: bool = True,
     progress: Progress | None = None,
@@ -100,7 +100,7 @@ def result(
     bundle: Bundle,
     records: Records,
     references: dict[tuple[str, int], Candidate],
-    settings: Settings,
+    settings: BenchSettings,
 ) -> Result:
     """All figures of one candidate."""
     launches = records.launches[candidate.name]
@@ -143,7 +143,7 @@ def notes_on(candidate: Candidate, evaluated: bool, precision: PrecisionRecord) 
     return tuple(filter(None, said))
 
 
-def latencies(launches: list[Launch], batch: int, settings: Settings) -> dict[str, Any]:
+def latencies(launches: list[Launch], batch: int, settings: BenchSettings) -> dict[str, Any]:
     """The figures that come from the calls of all launches."""
     slices = [times for launch in launches for times in launch.times_ms()]
     times = np.concatenate(slices)
@@ -220,7 +220,7 @@ def with_layers(
     results: list[Result],
     candidates: list[Candidate],
     bundles: dict[str, Bundle],
-    settings: Settings,
+    settings: BenchSettings,
     progress: Progress,
 ) -> tuple[list[Result], list[Peaks], list[str]]:
     """The same results with a breakdown by part, the peaks by target, and why either is missing."""
@@ -249,7 +249,7 @@ def with_layers(
     return completed, list(peaks.values()), notes
 
 
-def recorded(settings: Settings) -> RecordedSettings:
+def recorded(settings: BenchSettings) -> RecordedSettings:
     """The settings as the document records them: an image by its name alone."""
     values = settings.to_json()
     del values["warmup_s"]

@@ -8,7 +8,7 @@ from dmformer import host
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.document import Result
 from dmformer.evaluation.latency.schedule import Records
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 
 UNSTEADY = 0.025
 """trtexec's limit of the coefficient of variation."""
@@ -23,7 +23,7 @@ def all_warnings(records: Records, results: list[Result]) -> list[str]:
     return [*kinds.values(), *(line for result in results if (line := doubts(result)))]
 
 
-def thread_doubts(candidates: list[Candidate], settings: Settings) -> list[str]:
+def thread_doubts(candidates: list[Candidate], settings: BenchSettings) -> list[str]:
     """What the environment does to the threads of PyTorch and not to those of the engines beside it."""
     kinds = {candidate.kind == "bundle" for candidate in candidates}
     cores = host.available_cores()

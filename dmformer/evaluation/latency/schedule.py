@@ -13,7 +13,7 @@ import numpy as np
 
 from dmformer.evaluation.latency import conditions
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.statistics import Times
 from dmformer.evaluation.latency.worker import start_worker
 from dmformer.processes import Process
@@ -50,7 +50,7 @@ class Records:
     warnings: list[list[str]] = field(default_factory=list)
 
 
-def take(candidates: list[Candidate], settings: Settings, cores: int, progress: Progress) -> Records:
+def take(candidates: list[Candidate], settings: BenchSettings, cores: int, progress: Progress) -> Records:
     """Measures all candidates side by side, ``settings.launches`` times with fresh processes.
 
     Raises:
@@ -72,7 +72,7 @@ def take(candidates: list[Candidate], settings: Settings, cores: int, progress: 
 
 def launch(
     candidates: list[Candidate],
-    settings: Settings,
+    settings: BenchSettings,
     order: random.Random,
     cores: int,
     steps: Iterator[int],

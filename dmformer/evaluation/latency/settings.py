@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from dmformer.common_options import Device, Threads
 from dmformer.errors import UsageError
 from dmformer.options import Option
+from dmformer.signatures import Plain
 
 Boundary = Literal["engine", "preprocess", "file"]
 BOUNDARIES: dict[Boundary, str] = {
@@ -25,7 +26,7 @@ PACED_FRAMES = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchSettings:
     """The choices of one measurement.
 
     Attributes:
@@ -40,7 +41,14 @@ class Settings:
         image: An image file to feed; None takes the bundle's golden samples.
         device: The runtime's name of a device.
         seed: Of the order in which candidates start and take their slices.
+
+    Examples:
+        >>> import dmformer
+        >>> dmformer.BenchSettings(duration_s=10, streams=4).scenario
+        'throughput, 4 streams'
     """
+
+    __signature__ = Plain()
 
     duration_s: Annotated[float, Option("--duration", "Measured seconds for each candidate.", min=0.05)] = 3.0
     iterations: Annotated[int, Option("--iterations", "Measured calls at least; whichever takes longer.", min=0)] = 0
@@ -95,4 +103,5 @@ class Settings:
         return max(2, -(-self.iterations // (self.launches * self.rounds)))
 
     def to_json(self) -> dict[str, Any]:
+        """The choices as a JSON object, by their names."""
         return asdict(self)

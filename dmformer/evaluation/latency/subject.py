@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.host import threads_per_stream
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import fits_here, get_runtime, open_fitting
@@ -46,7 +46,7 @@ class Subject:
     compile_ms: float
 
 
-def open_subject(candidate: Candidate, settings: Settings) -> Subject:
+def open_subject(candidate: Candidate, settings: BenchSettings) -> Subject:
     """Opens a candidate in this process."""
     return open_engine(candidate, settings) if candidate.kind == "bundle" else open_pytorch(candidate, settings)
 
@@ -56,7 +56,7 @@ def load_bundle(candidate: Candidate) -> Bundle:
     return Bundle(Path(candidate.bundle), read_manifest(Path(candidate.bundle)))
 
 
-def open_engine(candidate: Candidate, settings: Settings) -> Subject:
+def open_engine(candidate: Candidate, settings: BenchSettings) -> Subject:
     """Opens the engine of a bundle."""
     bundle = load_bundle(candidate)
     fits_here(bundle)
@@ -77,7 +77,7 @@ def open_engine(candidate: Candidate, settings: Settings) -> Subject:
     )
 
 
-def open_pytorch(candidate: Candidate, settings: Settings) -> Subject:
+def open_pytorch(candidate: Candidate, settings: BenchSettings) -> Subject:
     """Builds the FP32 reference network, as it was trained (nothing folded), in eager mode or compiled."""
     started = time.perf_counter()
     import torch

@@ -10,7 +10,7 @@ from typing import Any
 
 from dmformer.evaluation.latency import timing
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.subject import Subject, load_bundle, memory_mb, open_subject
 from dmformer.evaluation.latency.workload import Call, make_call
 from dmformer.processes import Process, Say
@@ -25,7 +25,7 @@ STEPS = {
 }
 
 
-def start_worker(candidate: Candidate, settings: Settings) -> Process:
+def start_worker(candidate: Candidate, settings: BenchSettings) -> Process:
     """A fresh process that does `STEPS` for one candidate: the methods of its `Worker`."""
     request = {"candidate": candidate.to_json(), "settings": settings.to_json()}
     hint = "leave it out, or try another version of its library"
@@ -39,7 +39,7 @@ class Worker:
     """
 
     def __init__(self, request: dict[str, Any], say: Say) -> None:
-        self.candidate, self.settings = Candidate(**request["candidate"]), Settings(**request["settings"])
+        self.candidate, self.settings = Candidate(**request["candidate"]), BenchSettings(**request["settings"])
         self._subject: Subject | None = None
         self._calls: list[Call] = []
 

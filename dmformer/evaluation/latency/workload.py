@@ -15,7 +15,7 @@ from PIL import Image
 from dmformer.bundle import Bundle
 from dmformer.engine_input import EngineInput, from_images
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.subject import Run
 from dmformer.preprocessing import load_image, preprocess_batch
 
@@ -28,7 +28,7 @@ Images = list[NDArray[np.uint8]]
 Prepare = Callable[[Images], EngineInput]
 
 
-def make_call(candidate: Candidate, bundle: Bundle, settings: Settings, scratch: Path) -> Callable[[Run], Call]:
+def make_call(candidate: Candidate, bundle: Bundle, settings: BenchSettings, scratch: Path) -> Callable[[Run], Call]:
     """What turns an engine into a call without arguments.
 
     Args:
@@ -80,14 +80,14 @@ def _file(batches: list[list[Path]], prepare: Prepare) -> Callable[[Run], Call]:
     return bind
 
 
-def image_batches(bundle: Bundle, batch: int, settings: Settings) -> list[Images]:
+def image_batches(bundle: Bundle, batch: int, settings: BenchSettings) -> list[Images]:
     """A few batches of decoded images."""
     images = [load_image(settings.image)] if settings.image else list(bundle.golden().images)
     source = itertools.cycle(images)
     return [list(itertools.islice(source, batch)) for _ in range(DIFFERENT_BATCHES)]
 
 
-def write_images(images: Images, scratch: Path, settings: Settings, index: int) -> list[Path]:
+def write_images(images: Images, scratch: Path, settings: BenchSettings, index: int) -> list[Path]:
     """The files of one batch: the user's own, or the golden samples as PNG."""
     if settings.image:
         return [Path(settings.image)] * len(images)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dmformer.bundle import Bundle
 from dmformer.engine_input import from_images
-from dmformer.evaluation.latency.settings import Settings
+from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.workload import image_batches
 from dmformer.evaluation.layers.parts import PARTS, part_of, work
 from dmformer.runtimes.inspection.base import LayerTime
@@ -21,7 +21,7 @@ PROFILED_MACS = 20_000_000_000
 SLOWEST = 8
 
 
-def profile(bundle: Bundle, batch: int, settings: Settings) -> dict[str, Any]:
+def profile(bundle: Bundle, batch: int, settings: BenchSettings) -> dict[str, Any]:
     """The fields of `dmformer.evaluation.latency.document.Layers`, without what needs this machine's peaks.
 
     Raises:

@@ -3,11 +3,20 @@
 
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 namespace dmformer {
+
+// The folder that the running program lies in, by the name that it was called by: engine/ and golden/ are beside it.
+inline std::string folder_of(const char* name) {
+  std::error_code error;
+  const std::filesystem::path linux_ = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (error ? std::filesystem::absolute(name) : linux_).parent_path().string();
+}
 
 // The number that an option was given. Throws std::runtime_error where it is none, or below `least`.
 template <typename Number>

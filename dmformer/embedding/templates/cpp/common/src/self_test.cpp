@@ -23,10 +23,11 @@ using namespace dmformer;
 constexpr double kLongestBench = 3600;  // Seconds.
 constexpr const char* kUsage =
     "usage: self-test [--project DIR] [--threads N] [--bench SECONDS]\n\n"
-    "Compares preprocessing and engine with PyTorch's golden samples; --bench measures the engine afterwards.\n";
+    "Compares preprocessing and engine with PyTorch's golden samples; --bench measures the engine afterwards.\n"
+    "--project names the folder with engine/ and golden/, which otherwise are beside this program.\n";
 
 struct Options {
-  std::string project = DMFORMER_PROJECT;
+  std::string project;
   int threads = 0;
   double bench_seconds = 0;
   bool help = false;
@@ -34,6 +35,7 @@ struct Options {
 
 Options parse(int count, char** arguments) {
   Options options;
+  options.project = folder_of(arguments[0]);
   for (int index = 1; index < count; ++index) {
     const std::string word = arguments[index];
     if (word == "--help" || word == "-h") {

@@ -7,5 +7,9 @@ if(NOT ONNXRUNTIME_INCLUDE OR NOT ONNXRUNTIME_LIBRARY)
   message(FATAL_ERROR "ONNX Runtime's headers or library are not found: unpack a release archive of it and give "
                       "-DONNXRUNTIME_ROOT=/path/to/it")
 endif()
-target_include_directories(dmformer PRIVATE "${ONNXRUNTIME_INCLUDE}")
-target_link_libraries(dmformer PRIVATE "${ONNXRUNTIME_LIBRARY}")
+if(NOT TARGET onnxruntime)
+  add_library(onnxruntime UNKNOWN IMPORTED)
+  set_target_properties(onnxruntime PROPERTIES
+    IMPORTED_LOCATION "${ONNXRUNTIME_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${ONNXRUNTIME_INCLUDE}")
+endif()
+set(ENGINE_RUNTIME onnxruntime)

@@ -7,5 +7,9 @@ if(NOT TENSORRT_INCLUDE OR NOT TENSORRT_LIBRARY)
   message(FATAL_ERROR "TensorRT's headers or library are not found: install libnvinfer-dev, or give "
                       "-DTENSORRT_ROOT=/path/to/TensorRT")
 endif()
-target_include_directories(dmformer PRIVATE "${TENSORRT_INCLUDE}")
-target_link_libraries(dmformer PRIVATE "${TENSORRT_LIBRARY}" CUDA::cudart)
+if(NOT TARGET nvinfer)
+  add_library(nvinfer UNKNOWN IMPORTED)
+  set_target_properties(nvinfer PROPERTIES
+    IMPORTED_LOCATION "${TENSORRT_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${TENSORRT_INCLUDE}")
+endif()
+set(ENGINE_RUNTIME nvinfer CUDA::cudart)

@@ -23,8 +23,10 @@ struct Image {
   // Throws std::runtime_error where the pixels are not width * height * channels, or the channels not 1, 3 or 4.
   Image(int width, int height, int channels, std::vector<std::uint8_t> pixels);
 
-  std::uint8_t* row(int y) { return pixels.data() + static_cast<std::size_t>(y) * width * channels; }
-  const std::uint8_t* row(int y) const { return pixels.data() + static_cast<std::size_t>(y) * width * channels; }
+  // Of a temporary they would dangle.
+  const std::uint8_t* row(int y) const&& = delete;
+  std::uint8_t* row(int y) & { return pixels.data() + static_cast<std::size_t>(y) * width * channels; }
+  const std::uint8_t* row(int y) const& { return pixels.data() + static_cast<std::size_t>(y) * width * channels; }
 };
 
 // Reads a JPEG or PNG as RGB: grey is repeated, palettes and CMYK are converted, alpha is dropped, 16 bits become 8,

@@ -58,18 +58,9 @@ std::vector<float> Classifier::logits(const std::vector<parameters::Input>& imag
   return found;
 }
 
-std::vector<std::vector<Guess>> Classifier::predict(const std::vector<Image>& images, int top) {
-  const std::size_t elements = parameters::preprocessing().elements();
-  std::vector<parameters::Input> batch(images.size() * elements);
-  for (std::size_t index = 0; index < images.size(); ++index) {
-    preprocess_into(images[index], parameters::preprocessing(), batch.data() + index * elements);
-  }
-  const std::vector<float> found = logits(batch);
-  std::vector<std::vector<Guess>> guesses;
-  for (std::size_t index = 0; index < images.size(); ++index) {
-    guesses.push_back(best(found.data() + index * parameters::kClasses, parameters::kClasses, top));
-  }
-  return guesses;
+std::vector<Guess> Classifier::predict(const Image& image, int top) {
+  const auto found = logits(preprocess<parameters::Input>(image, parameters::preprocessing()));
+  return best(found.data(), parameters::kClasses, top);
 }
 
 std::vector<Guess> best(const float* logits, int classes, int top) {

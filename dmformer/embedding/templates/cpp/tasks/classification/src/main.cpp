@@ -22,10 +22,11 @@ constexpr std::size_t kTogether = 32;
 constexpr const char* kUsage =
     "usage: classify [--top-k K] [--list FILE] [--project DIR] [--threads N] [IMAGE...]\n\n"
     "Prints the most likely classes of JPEG and PNG images. --list names a file with one path on each line, and gives\n"
-    "one line for each: index of the class, probability, path.\n";
+    "one line for each: index of the class, probability, path. --project names the folder with engine/, which otherwise is\n"
+    "beside this program.\n";
 
 struct Options {
-  std::string project = DMFORMER_PROJECT;
+  std::string project;
   std::string list;
   int threads = 0;
   int top = 5;
@@ -35,6 +36,7 @@ struct Options {
 
 Options parse(int count, char** arguments) {
   Options options;
+  options.project = folder_of(arguments[0]);
   for (int index = 1; index < count; ++index) {
     const std::string word = arguments[index];
     if (word == "--help" || word == "-h") {
@@ -69,7 +71,7 @@ std::vector<std::string> listed(const std::string& path) {
 }
 
 void show_classes(Classifier& classifier, const std::string& path, int top) {
-  const auto guesses = classifier.predict({load_image(path)}, top).front();
+  const auto guesses = classifier.predict(load_image(path), top);
   std::printf("%s\n", path.c_str());
   for (const Guess& guess : guesses) std::printf("  %6.2f%%  %s\n", 100 * guess.probability, guess.label.c_str());
 }

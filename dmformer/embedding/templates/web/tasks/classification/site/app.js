@@ -1,10 +1,10 @@
 // The page: an image comes in by a dialog, a drop or the clipboard; the classes and the times go out.
 import { Classifier } from "./classifier.js";
-import { LABELS, NAME, PRECISION } from "./parameters.js";
+import { LABELS, NAME, PRECISION, TITLE } from "./parameters.js";
 
 const SHOWN = 5;
 const page = Object.fromEntries(
-  ["model", "drop", "preview", "file", "progress", "status", "error", "empty", "classes", "times"].map((id) => [
+  ["title", "model", "drop", "preview", "file", "progress", "status", "error", "empty", "classes", "times"].map((id) => [
     id,
     document.getElementById(id),
   ]),
@@ -92,7 +92,13 @@ function allowDrops() {
   document.addEventListener("drop", over(false));
 }
 
+/** For use without a network: browsers allow it where the page comes by HTTPS or from localhost. */
+function keepOffline() {
+  return navigator.serviceWorker?.register("service-worker.js").catch(() => {});
+}
+
 async function main() {
+  document.title = page.title.textContent = TITLE;
   page.model.textContent = `${NAME}, ${PRECISION}, ${LABELS.length} classes`;
   page.status.textContent = "Loading the engine";
   allowDrops();
@@ -106,8 +112,10 @@ async function main() {
   page.status.textContent = "Ready";
 }
 
-main().catch((error) => {
-  page.progress.hidden = true;
-  page.status.textContent = "";
-  page.error.textContent = error.message;
-});
+main()
+  .catch((error) => {
+    page.progress.hidden = true;
+    page.status.textContent = "";
+    page.error.textContent = error.message;
+  })
+  .finally(keepOffline);

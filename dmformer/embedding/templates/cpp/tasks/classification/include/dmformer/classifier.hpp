@@ -1,4 +1,4 @@
-// Images in, classes out.
+// An image in, classes out.
 #pragma once
 
 #include <string>
@@ -20,8 +20,8 @@ class Classifier {
   // `folder` is the engine's; 0 threads are the runtime's choice.
   explicit Classifier(const std::string& folder, int threads = 0);
 
-  // The `top` most likely classes of each image, best first. Throws std::runtime_error.
-  std::vector<std::vector<Guess>> predict(const std::vector<Image>& images, int top = 5);
+  // The `top` most likely classes, best first. Throws std::runtime_error.
+  std::vector<Guess> predict(const Image& image, int top = 5);
 
   // Logits of preprocessed images: [N, kInputShape] in, float32 [N, classes] out, for any N.
   std::vector<float> logits(const std::vector<parameters::Input>& images);
