@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dmformer import assets
+from dmformer.bundle import sha256_of
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
 from dmformer.model.class_names import choose_names
@@ -195,8 +196,7 @@ def load_checkpoint(
         named, said = choose_names(weights.names, config.classes)
         described, notes = described.model_copy(update={"labels": named}), [*notes, *said]
     if foreign is not None:
-        own = labels is not None or described.labels is not None
-        theirs = read_foreign(foreign, config).without(own, preprocessing is not None)
+        theirs = read_foreign(foreign, config).without(bool(labels or described.labels), preprocessing is not None)
         described = described.model_copy(update={"labels": described.labels or theirs.labels})
         if theirs.preprocessing is not None:
             prepared, open_fields = theirs.preprocessing, theirs.left
@@ -209,7 +209,7 @@ def load_checkpoint(
         preprocessing=prepared,
         labels=_labels(labels, described, config, path),
         name=safe_name(described.name or path.stem),
-        digest=_file_digest(path),
+        digest=sha256_of(path),
         notes=tuple(notes),
         assumed=open_fields,
     )
@@ -290,11 +290,6 @@ def _labels(
 def safe_name(text: str) -> str:
     """A name that is safe as a part of a file name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "dmformer"
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return digest_of(iter(lambda: file.read(2**20), b""))
 
 
 def digest_of(chunks: Iterable[bytes]) -> str:
