@@ -51,10 +51,10 @@ train: $(INSTALLED)  ## Train the embedded checkpoint again (about an hour on 2 
 	$(BIN)/python examples/train_fashion_mnist.py --data $(FASHION_MNIST) --output build/dmformer-tiny-fashion-mnist.pt
 	$(BIN)/python examples/make_assets.py --data $(FASHION_MNIST) --state build/dmformer-tiny-fashion-mnist.pt
 
-figures: $(INSTALLED)  ## Print every figure of the README (about half an hour)
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.accuracy
-	$(BIN)/python -m benchmarks.fp32_speed
+figures: $(INSTALLED)  ## Print every figure of the README (about half an hour; NNCF's row where nncf is installed)
+	$(BIN)/dmformer export -t onnxruntime -t openvino --output build/figures --force
+	$(BIN)/dmformer export -t onnxruntime -t openvino --int8 --output build/figures --force
+	$(BIN)/python -m benchmarks.int8_speed
 
 campaign: $(INSTALLED)  ## Hostile inputs and kills, through the command line (about half an hour)
 	$(BIN)/python -m benchmarks.hostile

@@ -61,13 +61,28 @@ def embed(bundle: Bundle, language: str, output: Path, force: bool = False, name
     check_target(bundle, writer)
     check_engine(bundle, writer)
     check_proof(bundle)
+    files = project_files(bundle, writer, plain(name or output.absolute().name))
+    path = output if is_written(files, output) else _written(files, output, force)
+    size = sum((path / file).stat().st_size for file in files)
+    return Project(path, writer.name, bundle.manifest.target, writer.steps(bundle), len(files), size)
+
+
+def is_written(files: Mapping[str, Content], output: Path) -> bool:
+    """Whether every file is there already as it would be written: a command may be repeated."""
+    return all(
+        (output / file).is_file() and _bytes(output / file) == _bytes(content) for file, content in files.items()
+    )
+
+
+def _written(files: Mapping[str, Content], output: Path, force: bool) -> Path:
     with staged(output, force, PROJECT) as staging:
-        files = project_files(bundle, writer, plain(name or output.absolute().name))
         for file, content in files.items():
             _write(staging.directory / file, content)
-        size = sum((staging.directory / file).stat().st_size for file in files)
-        path = staging.publish()
-    return Project(path, writer.name, bundle.manifest.target, writer.steps(bundle), len(files), size)
+        return staging.publish()
+
+
+def _bytes(content: Content) -> bytes:
+    return content.read_bytes() if isinstance(content, Path) else content
 
 
 def check_target(bundle: Bundle, language: Language) -> None:

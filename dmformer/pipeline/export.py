@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmformer.errors import MissingBackendError, UsageError
+from dmformer.bundle import Bundle
+from dmformer.errors import DmformerError, MissingBackendError, UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.fields import check_elements
 from dmformer.golden import Golden
@@ -15,10 +16,11 @@ from dmformer.host import EXPORT_PACKAGES
 from dmformer.pipeline.maker import get_maker
 from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.settling import choose_targets, left_out
+from dmformer.pipeline.settling import choose_targets, left_out, recorded
 from dmformer.pipeline.sources import Sources, open_sources
 from dmformer.pipeline.weights import weights_for
 from dmformer.progress import Progress, Silent
+from dmformer.runtimes.registry import get_runtime
 from dmformer.scratch import scratch_directory
 from dmformer.staging import check_destination, check_parents
 
@@ -60,8 +62,10 @@ def export_bundles(
     sources = open_sources(checkpoint, options.size, options.data, options.max_images)
     graph_options(sources.checkpoint, options)
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
-    for destination in places.values():
-        check_destination(destination, options.force)
+    again = [target for target, path in places.items() if is_of_this_run(path, target, sources.checkpoint, options)]
+    for target, destination in places.items():
+        check_destination(destination, options.force or target in again)
+    options = replace(options, force=options.force or bool(again))
     for note in sources.notes:
         watch.say(note)
     with scratch_directory() as scratch:
@@ -74,6 +78,17 @@ def export_bundles(
 def place(name: str, target: str, options: ExportOptions) -> Path:
     """Where a bundle goes."""
     return options.output / f"{name}-{target}-{get_maker(target).label(options)}"
+
+
+def is_of_this_run(path: Path, target: str, checkpoint: Checkpoint, options: ExportOptions) -> bool:
+    """Whether the same weights and options made the bundle there, and can make it again: a command may be repeated."""
+    try:
+        bundle = Bundle.load(path)
+    except DmformerError:
+        return False
+    can_be_built = get_runtime(target).missing() is None or "engine" not in bundle.roles.values()
+    made = bundle.manifest
+    return can_be_built and made.options == recorded(options, target) and made.source.sha256 == checkpoint.digest
 
 
 def check_options(options: ExportOptions) -> None:

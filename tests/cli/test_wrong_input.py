@@ -227,7 +227,7 @@ def test_output_that_exists_needs_force_and_force_replaces_bundles_only(
 ) -> None:
     place = tmp_path / "out" / "mini-onnxruntime-fp32"
     shutil.copytree(exported("onnxruntime"), place)
-    arguments = ("export", weights, "-o", tmp_path / "out")
+    arguments = ("export", weights, "-o", tmp_path / "out", "--opset", "21")
     assert "exists already" in wrong(capsys, tmp_path, *arguments)
     (place / "manifest.json").write_text(json.dumps({"name": "a web application"}))
     assert "no bundle" in wrong(capsys, tmp_path, *arguments, "--force")

@@ -36,11 +36,11 @@ def blocks_of(page: Path) -> list[Block]:
     found = []
     for match in BLOCK.finditer(page.read_text(encoding="utf-8")):
         lines = match["text"].splitlines()
-        found.append(Block("\n".join(_typed(lines) if match["kind"] == "console" else lines), match["reason"]))
+        found.append(Block("\n".join(typed(lines) if match["kind"] == "console" else lines), match["reason"]))
     return found
 
 
-def _typed(lines: list[str]) -> list[str]:
+def typed(lines: list[str]) -> list[str]:
     """What follows a prompt, with the lines that a backslash continues it on."""
     typed: list[str] = []
     for line in lines:

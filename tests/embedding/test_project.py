@@ -158,8 +158,9 @@ def test_what_exists_is_not_harmed(plain: str, exported: Exported, tmp_path: Pat
         for force in ([], ["--force"]):
             refused(capsys, tmp_path, bundle, "--lang", plain, "-o", tmp_path / name, *force)
     embed(Bundle.load(bundle), plain, tmp_path / "project")
-    assert "exists already" in refused(capsys, tmp_path, bundle, "--lang", plain, "-o", tmp_path / "project")[0]
+    assert invoke(capsys, "embed", bundle, "--lang", plain, "-o", tmp_path / "project")[0] == 0, "the same once more"
     (tmp_path / "project" / "src" / "main.plain").write_text("changed")
+    assert "exists already" in refused(capsys, tmp_path, bundle, "--lang", plain, "-o", tmp_path / "project")[0]
     assert invoke(capsys, "embed", bundle, "--lang", plain, "-o", tmp_path / "project", "--force")[0] == 0
     assert (tmp_path / "project" / "src" / "main.plain").read_text() == "main"
 

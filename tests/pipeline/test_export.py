@@ -148,11 +148,21 @@ def test_wrong_options_are_refused_before_anything_is_computed(
 
 
 def test_one_destination_that_exists_stops_all_targets(weights: Path, exported: Exported, tmp_path: Path) -> None:
-    export_bundles(weights, options(tmp_path))
+    export_bundles(weights, options(tmp_path, opset=21))
     before = world(tmp_path)
     with pytest.raises(OutputError, match="exists already"):
         export_bundles(weights, options(tmp_path, targets=("onnx", "onnxruntime")))
     assert world(tmp_path) == before
+
+
+def test_a_command_may_be_repeated_beside_another_target_and_makes_the_same(weights: Path, tmp_path: Path) -> None:
+    export_bundles(weights, options(tmp_path))
+    before = world(tmp_path)["folder"]
+    again = export_bundles(weights, options(tmp_path, targets=("onnx", "onnxruntime")))
+    assert before.items() <= world(tmp_path)["folder"].items()
+    (again[1].bundle.path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"does not list: notes\.txt"):
+        export_bundles(weights, options(tmp_path))
 
 
 @pytest.mark.parametrize("package", ["torch", "onnxsim", "onnxruntime"])

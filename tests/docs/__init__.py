@@ -1,0 +1,1 @@
+"""The documentation: it builds, its blocks run, and it names everything."""
