@@ -27,8 +27,10 @@ from tests.documents import make_document, make_result
 from tests.support import ROOT, edit_manifest, invoke, run
 
 Capture = pytest.CaptureFixture[str]
-ESCAPING = {"escaped", "number", "size_text", "digits", "len", "_state", "_can", "printable", "one_line", "parts_table"}
-"""Calls whose result holds neither markup nor control characters of others; `_state` and `_can` escape what they wrap."""
+ESCAPING = {
+    "escaped", "number", "size_text", "digits", "len", "_state", "_can", "printable", "one_line", "parts_table",
+}  # fmt: skip
+"""Calls whose result holds neither markup nor control characters of others; `_state` and `_can` escape it."""
 PRINTING = {"print", "add_row", "table", "Table", "named", "track", "echo", "secho"}
 TABLES = {"grid", "names", "groups", "items", "total", "self", "mark", "__version__"}
 """Names that are no text, or text of ours."""
