@@ -124,7 +124,7 @@ def test_names_are_shown_as_they_are(
         ("inspect", bundle),
         ("inspect", own),
         ("verify", bundle),
-        ("predict", hostile["picture"], "--bundle", bundle),
+        ("predict", bundle, hostile["picture"]),
         ("embed", bundle, "--lang", "python", "-o", tmp_path / f"{name}-project"),
         ("compare", hostile["measured"], hostile["measured"]),
         ("report", tmp_path / f"{name}.html", hostile["measured"]),
