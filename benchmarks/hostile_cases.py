@@ -105,7 +105,7 @@ def on_bundle(draw: random.Random, material: Material, place: Path, bundle: Path
     return draw.choice(
         [
             ["verify", str(bundle)],
-            ["predict", image, "--bundle", str(bundle)],
+            ["predict", str(bundle), image],
             ["inspect", str(bundle)],
             ["embed", str(bundle), "--lang", draw.choice(("python", "cpp", "web")), "-o", str(place / "out")],
         ]
@@ -146,7 +146,7 @@ def picture(draw: random.Random, material: Material, place: Path) -> list[str]:
     """Image files."""
     path = material.copy(draw.choice(("image.png", "image.jpg", "image.tif")), place)
     path.write_bytes(mutated(path.read_bytes(), draw))
-    return ["predict", str(path), "--bundle", str(material.folder / "bundle")]
+    return ["predict", str(material.folder / "bundle"), str(path)]
 
 
 def measurement(draw: random.Random, material: Material, place: Path) -> list[str]:
@@ -208,7 +208,7 @@ def odd_file(draw: random.Random, material: Material, place: Path) -> list[str]:
     bundle = str(material.folder / "bundle")
     return draw.choice(
         [
-            ["inspect", path], ["verify", path], ["predict", path, "--bundle", bundle], ["compare", path, path],
+            ["inspect", path], ["verify", path], ["predict", bundle, path], ["compare", path, path],
             ["report", str(place / "out.html"), path],
             ["export", base, "--int8", "--plan", path, "-o", str(place / "o")],
             ["export", base, "--int8", "--ranges", path, "-o", str(place / "o")], ["verify", bundle, "--data", path],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 MAX_TEXT = 1024
 MESSAGE = 1000
 """Characters of an error message or hint: names of files may be long, quoted contents endless."""
+SHOWN = 5
+"""Names in one message; the others are counted."""
 MAX_FACT, MAX_FACTS = 60, 320
 """Characters of one fact, and of all, where something shows itself: this project's choice."""
 MAX_DEPTH = 32
@@ -56,6 +58,12 @@ def one_line(text: str, most: int = MESSAGE) -> str:
     line = printable(" ".join(text.split()))
     half = most // 2
     return line if len(line) <= most else f"{line[:half]} [...] {line[-half:]}"
+
+
+def listed(names: Iterable[str], most: int = SHOWN) -> str:
+    """The first few names, quoted, and how many there are beside."""
+    shown = list(names)
+    return ", ".join(repr(name) for name in shown[:most]) + (", ..." if len(shown) > most else "")
 
 
 def plain_document(value: Any) -> Any:

@@ -60,7 +60,7 @@ def test_one_file_and_one_row_are_enough(
     assert (comparison.images, comparison.decisions) == (12, 12 * 8 * 8)
 
     command("verify", bundle)
-    answered = json.loads(command("predict", picture, "--bundle", bundle, "--json")[0])["images"][0]
+    answered = json.loads(command("predict", bundle, picture, "--json")[0])["images"][0]
     assert 0 < sum(answered["shares"].values()) <= 1.0001
     assert "dense" in command("inspect", bundle)[1]
     parts = {part["name"]: part["parameters"] for part in json.loads(command("inspect", dense, "--json")[0])["parts"]}

@@ -60,18 +60,15 @@ def check_count(available: int, wanted: int, source: str) -> list[str]:
         source: What to name.
 
     Raises:
-        DataError: There are fewer than asked for.
         UsageError: Fewer than one was asked for.
     """
     if wanted < 1:
         raise UsageError(f"{wanted} calibration images are not possible", "give --images of at least 1")
-    if available < wanted:
-        raise DataError(
-            f"{source}: has {available} images, {wanted} were asked for", f"give more images, or --images {available}"
-        )
-    if wanted < FEWEST_WITHOUT_WARNING:
-        return [f"only {wanted} calibration images: {DEFAULT_IMAGES} or more give steadier ranges"]
-    return []
+    count = min(available, wanted)
+    said = [f"{source}: {count} calibration images"]
+    said += [f"{wanted} were asked for"] if available < wanted else []
+    said += [f"{DEFAULT_IMAGES} or more give steadier ranges"] if count < FEWEST_WITHOUT_WARNING else []
+    return ["; ".join(said)] if len(said) > 1 else []
 
 
 def calibrate(

@@ -9,9 +9,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
+from typer.core import TyperCommand
 
 from dmformer import chatter
 from dmformer.cli.bench import BENCH
@@ -152,9 +153,25 @@ def complain(message: str, hint: str | None, code: int) -> int:
     return code
 
 
+class Helpful(TyperCommand):
+    """A command that tells who writes ``--weights best.pt`` that weights are named without it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # Its kind stands in another module in each version of Typer.
+            name = getattr(error, "option_name", None)
+            arguments = [str(one.name) for one in self.params if one.param_type_name == "argument"]
+            if name in {f"--{word}" for one in arguments for word in (one, one.removesuffix("s"))}:
+                said = f"No such option: {name}: leave it out and give its value alone"
+                vars(error).update(message=said, possibilities=None)
+            raise
+
+
 def add(command: Command) -> None:
     """Makes a command of what is declared."""
-    app.command(command.name, context_settings=HELP, epilog=command.epilog)(guarded(command.function()))
+    app.command(command.name, cls=Helpful, context_settings=HELP, epilog=command.epilog)(guarded(command.function()))
 
 
 for each in COMMANDS:

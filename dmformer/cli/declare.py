@@ -8,11 +8,12 @@ from contextlib import redirect_stdout
 from dataclasses import MISSING, dataclass
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_origin
 
 import typer
 
 from dmformer.cli.exit_codes import BELOW_TOLERANCE
+from dmformer.errors import UsageError
 from dmformer.options import Leaf, filled, leaves, values
 from dmformer.targets import load
 
@@ -27,9 +28,14 @@ CONFIG = Annotated[
         "--config",
         help="Options from a TOML file, or those that made a bundle; what is typed wins.",
         show_default=False,
+        metavar="PATH",
     ),
 ]
-JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.", metavar="")]
+
+
+METAVARS: dict[Any, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
+"""Short, so that the names of options have room in 80 columns."""
 
 
 def as_given(given: Given, request: Any) -> Any:
@@ -79,7 +85,7 @@ class Command:
         options = leaves(self.request)
 
         def call(context: typer.Context, json: bool, config: Path | None = None, **typed: Any) -> int:
-            given = {leaf: typed[word(leaf)] for leaf in options if is_typed(context, leaf)}
+            given = {leaf: checked(leaf, typed[word(leaf)]) for leaf in options if is_typed(context, leaf)}
             written: dict[Leaf, Any] = {}
             if config is not None:
                 from dmformer.run_file import read_run
@@ -113,6 +119,44 @@ class Command:
         return 0 if document.within_tolerance else BELOW_TOLERANCE
 
 
+def is_list(leaf: Leaf) -> bool:
+    """Whether it is an option that takes several values: each time that it is given, or with commas between them."""
+    return get_origin(leaf.typed) is list and leaf.option.flags.startswith("-")
+
+
+def item(leaf: Leaf) -> Any:
+    """The type of what is typed, or of one of several."""
+    return get_args(leaf.typed)[0] if get_origin(leaf.typed) is list else leaf.typed
+
+
+def checked(leaf: Leaf, typed: Any) -> Any:
+    """What was typed, with lists at their commas.
+
+    Raises:
+        UsageError: A value is none of the option's type, or out of its bounds.
+    """
+    values = typed
+    if is_list(leaf):
+        words = [word.strip() for one in typed for word in one.split(",")]
+        try:
+            values = [item(leaf)(word) for word in words]
+        except ValueError as error:
+            raise UsageError(f"{leaf.flag} {','.join(words)[:80]!r} is no list of numbers", leaf.option.help) from error
+    low, high = leaf.option.min, leaf.option.max
+    for value in values if is_list(leaf) else [values]:
+        if not ((low is None or value >= low) and (high is None or value <= high)):
+            raise UsageError(f"{leaf.flag} cannot be {value}{bounds(leaf)}", leaf.option.help)
+    return values
+
+
+def bounds(leaf: Leaf) -> str:
+    """What its help, and an error, say of the numbers that it takes."""
+    low, high = leaf.option.min, leaf.option.max
+    if low is None and high is None:
+        return ""
+    return f" ({low:g} or more)" if high is None else f" ({low:g} to {high:g})"
+
+
 def word(leaf: Leaf) -> str:
     """An option's name as a parameter's."""
     return leaf.name.replace("-", "_")
@@ -126,7 +170,7 @@ def is_typed(context: typer.Context, leaf: Leaf) -> bool:
 
 def parameter(leaf: Leaf) -> Parameter:
     """An option as Typer takes it; its default is only what the help shows."""
-    option, typed = leaf.option, leaf.typed
+    option, typed = leaf.option, list[str] if is_list(leaf) else leaf.typed
     default = False if option.const is not None else leaf.default
     if isinstance(default, tuple):
         default = None
@@ -134,11 +178,10 @@ def parameter(leaf: Leaf) -> Parameter:
     if option.flags.startswith("-"):
         info = typer.Option(
             *option.flags.split(),
-            help=option.help,
+            help=option.help + bounds(leaf),
             show_default=shown,
             rich_help_panel=option.panel,
-            min=option.min,
-            max=option.max,
+            metavar=METAVARS[item(leaf)],
         )
     else:
         info = typer.Argument(help=option.help, show_default=False)

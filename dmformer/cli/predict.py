@@ -32,8 +32,8 @@ PREDICT = Command(
     show,
     "Classify images with a bundle: the most likely classes with their labels and probabilities.",
     (
-        ("dmformer predict cat.jpg", "with the only bundle under build/"),
-        ("dmformer predict *.png --bundle build/best-openvino-fp16 -k 3", "three classes for each image"),
+        ("dmformer predict build/best-openvino-fp16 cat.jpg", "the most likely classes"),
+        ("dmformer predict BUNDLE *.png -k 3", "three for each image"),
     ),
     talks=False,
 )

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from dmformer.data.dataset import Sample, loaded_hashes
 from dmformer.data.images import load_image
 from dmformer.data.npz import ArchiveError, Header, opened
-from dmformer.data.tree import SHOWN
 from dmformer.errors import DataError
+from dmformer.texts import SHOWN
 
 MAX_BYTES = 2**31
 """Default limit of an array's size in memory."""

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from dmformer.data.dataset import Dataset, Sample, loaded_hashes
 from dmformer.data.images import EXTENSIONS, load_image
-from dmformer.data.tree import Tree, listed, nfc, read_tree
+from dmformer.data.tree import Tree, nfc, read_tree
 from dmformer.errors import DataError
+from dmformer.texts import listed
 
 _CHUNK = 1 << 20
 _MAX_DIGITS = 10

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmformer.data.images import EXTENSIONS
 from dmformer.errors import DataError
-
-SHOWN = 5
-"""Names in one message; the others are counted."""
+from dmformer.texts import SHOWN, listed
 
 # What systems and archivers leave behind: macOS, Synology, QNAP, ext4, Windows.
 _SYSTEM = frozenset({
@@ -30,12 +28,6 @@ _UNREAD = frozenset({
 def nfc(text: str) -> str:
     """Composed Unicode: macOS and some archives decompose the names of files."""
     return unicodedata.normalize("NFC", text)
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first few names, quoted, and how many there are beside."""
-    shown = list(names)
-    return ", ".join(repr(name) for name in shown[:SHOWN]) + (", ..." if len(shown) > SHOWN else "")
 
 
 @dataclass

@@ -18,8 +18,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dmformer import assets
+from dmformer.bundle import sha256_of
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
+from dmformer.model.class_names import choose_names
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import (
     Description,
@@ -158,7 +160,8 @@ def load_checkpoint(
 
     Configuration, preprocessing and labels are each taken from the argument, else the file's metadata,
     else ``config.json`` beside the file; a configuration that nobody gives is inferred from the shapes.
-    Of another program's ``config.json``, labels and images' sizes are taken where they are plain.
+    Of another program's ``config.json``, labels and images' sizes are taken where they are plain; likewise labels that
+    a trainer wrote into the file (``names``, ``classes``, ``class_names``, ``class_to_idx``, also under ``args``).
     Every assumption is in the result's ``notes``.
 
     Args:
@@ -189,9 +192,12 @@ def load_checkpoint(
     state, casts = checked_state(weights.tensors, config, str(path))
     notes += [*aside, *assumed, *casts]
     prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
+    if labels is None and described.labels is None:
+        named, said = choose_names(weights.names, config.classes)
+        described, notes = described.model_copy(update={"labels": named}), [*notes, *said]
     if foreign is not None:
-        theirs = read_foreign(foreign, config).without(labels is not None, preprocessing is not None)
-        described = described.model_copy(update={"labels": theirs.labels})
+        theirs = read_foreign(foreign, config).without(bool(labels or described.labels), preprocessing is not None)
+        described = described.model_copy(update={"labels": described.labels or theirs.labels})
         if theirs.preprocessing is not None:
             prepared, open_fields = theirs.preprocessing, theirs.left
         notes.append(theirs.note)
@@ -203,7 +209,7 @@ def load_checkpoint(
         preprocessing=prepared,
         labels=_labels(labels, described, config, path),
         name=safe_name(described.name or path.stem),
-        digest=_file_digest(path),
+        digest=sha256_of(path),
         notes=tuple(notes),
         assumed=open_fields,
     )
@@ -284,11 +290,6 @@ def _labels(
 def safe_name(text: str) -> str:
     """A name that is safe as a part of a file name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "dmformer"
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return digest_of(iter(lambda: file.read(2**20), b""))
 
 
 def digest_of(chunks: Iterable[bytes]) -> str:

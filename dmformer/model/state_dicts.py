@@ -14,12 +14,14 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dmformer.errors import CheckpointError
+from dmformer.model.class_names import names_in
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
 from dmformer.model.trainers import find_state, strip_prefixes
@@ -53,11 +55,13 @@ class RawWeights:
         tensors: By name, prefixes of trainers stripped; any shape and dtype.
         metadata: The project's own JSON description from a safetensors header, if there.
         notes: Choices that were made while reading, in words.
+        names: What may be the classes' names, see `dmformer.model.class_names.names_in`.
     """
 
     tensors: Mapping[str, Tensor]
     metadata: str | None
     notes: tuple[str, ...]
+    names: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def read_weights(path: Path) -> RawWeights:
@@ -69,14 +73,14 @@ def read_weights(path: Path) -> RawWeights:
     """
     _check_file(path)
     if path.suffix.lower() == ".safetensors":
-        tensors, metadata = _read_safetensors(path)
-        notes: list[str] = []
+        tensors, content = _read_safetensors(path)
+        metadata, notes = content.get(METADATA_KEY), list[str]()
     else:
-        metadata = None
-        tensors, notes = find_state(_read_torch(path))
+        metadata, content = None, _read_torch(path)
+        tensors, notes = find_state(content)
     if not tensors:
         raise CheckpointError(f"{path}: no weights in it", "Give the file that holds the model's state_dict.")
-    return RawWeights(_plain_names(tensors, path), metadata, tuple(notes))
+    return RawWeights(_plain_names(tensors, path), metadata, tuple(notes), names_in(content))
 
 
 def _check_file(path: Path) -> None:
@@ -98,19 +102,18 @@ def _damaged(path: Path, what: str) -> CheckpointError:
     return CheckpointError(f"{path}: {what}", "Copy it again from where it was trained, or save it again.")
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             # safetensors 0.8 never frees two integers (56 bytes) of each tensor that it reads; nothing else stays.
-            metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata.get(METADATA_KEY)  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or one_line(str(error), NAME)})") from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise _damaged(path, f"not a whole safetensors file ({one_line(str(error), NAME)})") from error
 
 
-def _read_torch(path: Path) -> object:
+def _read_torch(path: Path) -> Any:
     """The content of a torch file, made of nothing but containers, numbers and tensors."""
     try:
         _check_signature(path)

@@ -24,13 +24,13 @@ Size = tuple[int, int]
 
 
 def parse_size(sides: list[int]) -> Size:
-    """``--imgsz 224`` or ``--imgsz 224 --imgsz 320`` (height, width).
+    """``--imgsz 224``, or ``--imgsz 224,320`` (height, width).
 
     Raises:
         UsageError: More than two sides, or none.
     """
     if len(sides) not in (1, 2):
-        raise UsageError(f"--imgsz was given {len(sides)} times", "give one side of a square, or height and width")
+        raise UsageError(f"--imgsz was given {len(sides)} sides", "give one side of a square, or height and width")
     return (sides[0], sides[-1])
 
 
@@ -170,7 +170,7 @@ class EngineOptions:
         tuple[str, ...],
         _nvidia(
             "--compute-capability",
-            "A GPU to build for ahead of time, as 8.6; may be given several times (tensorrt-rtx).",
+            "GPUs to build for ahead of time, as 8.6,8.9 (tensorrt-rtx).",
             "8.0, 8.6, 8.9, 12.0 and later",
         ),
     ] = ()

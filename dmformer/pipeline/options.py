@@ -38,7 +38,7 @@ ImageSize = Annotated[
     Size | None,
     Option(
         "--imgsz",
-        "Input size, divisible by 32; twice for height and width.",
+        "Input size, divisible by 32: a side, or height,width.",
         GRAPH,
         default="the checkpoint's",
         parse=parse_size,
@@ -146,7 +146,7 @@ class ExportOptions:
         tuple[str, ...],
         Option(
             "--target -t",
-            f"{', '.join(TARGETS)} or all; may be given several times.",
+            f"{', '.join(TARGETS)} or all; several with commas, or given again.",
             default=DEFAULT,
         ),
     ] = (DEFAULT,)

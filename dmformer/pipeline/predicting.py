@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from dmformer.documents import Document, schema
-from dmformer.errors import UsageError
-from dmformer.pipeline.options import BUNDLES
 from dmformer.pipeline.requests import PredictOptions
 from dmformer.prediction.predictor import Predictor
 from dmformer.progress import Progress
@@ -43,11 +40,9 @@ def predict(options: PredictOptions, progress: Progress | None = None) -> Predic
     """Runs a bundle on image files.
 
     Raises:
-        UsageError: No bundle was named, and there is not exactly one where they are made.
         DmformerError: See `dmformer.prediction.predictor.Predictor`.
     """
-    bundle = options.bundle or only_bundle(BUNDLES)
-    with Predictor(bundle, threads=options.threads, device=options.device) as predictor:
+    with Predictor(options.bundle, threads=options.threads, device=options.device) as predictor:
         answers = predictor.predict(options.images, options.top_k)
     task = predictor.task
     return PredictDocument(
@@ -59,21 +54,3 @@ def predict(options: PredictOptions, progress: Progress | None = None) -> Predic
             for path, answer in zip(options.images, answers, strict=True)
         ),
     )
-
-
-def only_bundle(folder: Path) -> Path:
-    """The one bundle in a folder.
-
-    Raises:
-        UsageError: There is none, or there are several.
-    """
-    bundles = sorted(entry.parent for entry in folder.glob("*/manifest.json") if not entry.parent.name.startswith("."))
-    whole = [path for path in bundles if not path.name.endswith(".rejected")]
-    if not whole:
-        raise UsageError(
-            f"no bundle was named, and there is none under {folder}/", "run dmformer export, or give --bundle"
-        )
-    if len(whole) > 1:
-        names = ", ".join(path.name for path in whole)
-        raise UsageError(f"there are several bundles under {folder}/: {names}", "choose one with --bundle")
-    return whole[0]

@@ -38,15 +38,15 @@ class PredictOptions:
     """Images to answer.
 
     Attributes:
+        bundle: The bundle's directory.
         images: Files.
-        bundle: The bundle's directory; None takes the only one under ``build/``.
         top_k: Classes to tell for each image.
         threads: Inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device.
     """
 
+    bundle: Bundled
     images: Annotated[tuple[Path, ...], Option("images", "Image files.")]
-    bundle: Annotated[Path | None, Option("--bundle -b", "A bundle. Default: the only one under build/.")] = None
     top_k: Annotated[int, Option("--top-k -k", "Classes to show for each image.", min=1)] = 5
     threads: Threads = 0
     device: Device = "cpu"
@@ -193,7 +193,7 @@ class BenchOptions:
     ] = None
     batch: Annotated[
         tuple[int, ...],
-        Option("--batch", "Images in a call; may be given several times.", min=1, default="the bundle's"),
+        Option("--batch", "Images in a call; several sizes with commas.", min=1, default="the bundle's"),
     ] = ()
     settings: BenchSettings = field(default_factory=BenchSettings)
     layers: Annotated[

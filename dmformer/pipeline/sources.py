@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from dmformer import assets
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import open_dataset
+from dmformer.texts import is_plain, listed
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
@@ -57,6 +58,9 @@ def open_sources(
     if embedded:
         notes.append("no weights given: using the embedded tiny DMFormer, trained on Fashion-MNIST")
     dataset, said = resolve_dataset(checkpoint, data, embedded)
+    if named := names_of_folders(checkpoint, dataset):
+        checkpoint = replace(checkpoint, labels=named)
+        notes.append(f"the classes' names are those of the folders of {data}, in sorted order: {listed(named)}")
     notes += [*([said] if said else []), *(dataset.notes if dataset is not None else ())]
     if dataset is not None and max_images is not None and max_images < len(dataset):
         dataset = subset(dataset, max_images)
@@ -91,6 +95,12 @@ def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -
     if data is not None:
         return dataset, None
     return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"
+
+
+def names_of_folders(checkpoint: Checkpoint, dataset: Dataset | None) -> tuple[str, ...] | None:
+    """The names of a set's class folders, where the weights name none and there are as many; else None."""
+    names = dataset.classes if dataset is not None and checkpoint.labels is None else None
+    return names if names and len(names) == checkpoint.config.classes and all(map(is_plain, names)) else None
 
 
 def is_of_embedded_checkpoint(bundle: Bundle) -> bool:

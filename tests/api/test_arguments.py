@@ -78,7 +78,7 @@ def test_a_precision_that_nobody_chose_is_the_target_s() -> None:
     [
         ({"int8": True, "half": True}, "exclude each other"),
         ({"calibration": "photos"}, "--calibration does nothing without --int8"),
-        ({"imgsz": (32, 32, 32)}, "--imgsz was given 3 times"),
+        ({"imgsz": (32, 32, 32)}, "--imgsz was given 3"),
         ({"imgsz": 33}, "not divisible by 32"),
         ({"target": "tensorflow"}, "tensorflow"),
         ({"target": "all"}, "'all'"),

@@ -158,9 +158,12 @@ class TestCalibrate:
 
     def test_counts(self) -> None:
         assert check_count(500, 256, "photos") == []
-        assert "only 100" in check_count(500, 100, "photos")[0]
-        with pytest.raises(DataError, match="photos: has 20 images, 256 were asked for"):
-            check_count(20, 256, "photos")
+        assert check_count(500, 100, "photos") == ["photos: 100 calibration images; 256 or more give steadier ranges"]
+        assert check_count(200, 256, "photos") == ["photos: 200 calibration images; 256 were asked for"]
+        (said,) = check_count(20, 256, "photos")
+        assert said == "photos: 20 calibration images; 256 were asked for; 256 or more give steadier ranges"
+        with pytest.raises(UsageError, match="0 calibration images"):
+            check_count(20, 0, "photos")
 
     @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 8))
     def test_rebatching_keeps_order_and_number(self, sizes: list[int], size: int) -> None:

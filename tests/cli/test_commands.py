@@ -21,7 +21,7 @@ from dmformer.cli.doctor import _can
 from dmformer.pipeline.doctor import TargetState
 from dmformer.pipeline.trial import opened
 from dmformer.targets import TARGETS as ROWS
-from tests.support import TARGETS, invoke, names, one_line, random_images, run, world
+from tests.support import TARGETS, invoke, names, random_images, run, world
 
 Exported = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -89,7 +89,7 @@ def test_verify_is_a_gate(exported: Exported, labelled: Path, capsys: Capture) -
 
 
 def test_predict_names_classes_for_every_image(exported: Exported, pictures: list[Path], capsys: Capture) -> None:
-    code, out, _ = invoke(capsys, "predict", *pictures, "-b", exported("openvino"), "-k", "3", "--json")
+    code, out, _ = invoke(capsys, "predict", exported("openvino"), *pictures, "-k", "3", "--json")
     assert code == 0
     found = document(out, "dmformer.predict/1")["images"]
     assert [image["path"] for image in found] == [str(path) for path in pictures]
@@ -98,23 +98,10 @@ def test_predict_names_classes_for_every_image(exported: Exported, pictures: lis
         assert shares == sorted(shares, reverse=True)
         assert len(shares) == 3
         assert image["classes"][0]["label"] == f"class {image['classes'][0]['index']}"
-    code, out, _ = invoke(capsys, "predict", *pictures, "-b", exported("openvino"), "-k", "1")
+    code, out, _ = invoke(capsys, "predict", exported("openvino"), *pictures, "-k", "1")
     assert code == 0
     assert out.splitlines()[0] == str(pictures[0])
     assert found[0]["classes"][0]["label"] in out
-
-
-def test_predict_finds_the_only_bundle(exported: Exported, pictures: list[Path], capsys: Capture) -> None:
-    code, _, err = invoke(capsys, "predict", pictures[0])
-    assert (code, "there is none under build/" in one_line(err)) == (2, True)
-    Path("build").mkdir()
-    for name in ("a", "c.rejected", ".d.1.partial"):
-        shutil.copytree(exported("onnx"), f"build/{name}")
-    assert invoke(capsys, "predict", pictures[0])[0] == 0
-    shutil.copytree(exported("onnx"), "build/b")
-    code, _, err = invoke(capsys, "predict", pictures[0])
-    assert code == 2
-    assert one_line(err).endswith("under build/: a, b")
 
 
 def test_inspect_weights_an_onnx_file_a_bundle_and_a_preset(

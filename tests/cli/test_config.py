@@ -60,7 +60,7 @@ def test_the_names_are_those_of_the_options(tmp_path: Path) -> None:
         ("batch = 1979-05-27", "batch: Input should be a valid integer", "Images in a batch"),
         ("half = 1", "half: Input should be a valid boolean", "FP16"),
         ("half = true\nfp32 = true", "exclude each other", "give one"),
-        ("imgsz = [32, 32, 32]", "--imgsz was given 3 times", "height and width"),
+        ("imgsz = [32, 32, 32]", "--imgsz was given 3 sides", "height and width"),
         ('method = "median"', "there is no method 'median'", "minmax"),
         ('mean = [1, "x"]', "mean: 1: Input should be a valid number", "Per channel"),
         ('target = "tpu"', "there is no target 'tpu'", "openvino"),

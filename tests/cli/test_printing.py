@@ -27,8 +27,10 @@ from tests.documents import make_document, make_result
 from tests.support import ROOT, edit_manifest, invoke, run
 
 Capture = pytest.CaptureFixture[str]
-ESCAPING = {"escaped", "number", "size_text", "digits", "len", "_state", "_can", "printable", "one_line", "parts_table"}
-"""Calls whose result holds neither markup nor control characters of others; `_state` and `_can` escape what they wrap."""
+ESCAPING = {
+    "escaped", "number", "size_text", "digits", "len", "_state", "_can", "printable", "one_line", "parts_table",
+}  # fmt: skip
+"""Calls whose result holds neither markup nor control characters of others; `_state` and `_can` escape it."""
 PRINTING = {"print", "add_row", "table", "Table", "named", "track", "echo", "secho"}
 TABLES = {"grid", "names", "groups", "items", "total", "self", "mark", "__version__"}
 """Names that are no text, or text of ours."""
@@ -122,7 +124,7 @@ def test_names_are_shown_as_they_are(
         ("inspect", bundle),
         ("inspect", own),
         ("verify", bundle),
-        ("predict", hostile["picture"], "--bundle", bundle),
+        ("predict", bundle, hostile["picture"]),
         ("embed", bundle, "--lang", "python", "-o", tmp_path / f"{name}-project"),
         ("compare", hostile["measured"], hostile["measured"]),
         ("report", tmp_path / f"{name}.html", hostile["measured"]),

@@ -98,7 +98,7 @@ def test_the_device_side_verifies_and_predicts_without_torch(
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "black.png")
     for arguments in (
         ("verify", exported(target), "--data", labelled),
-        ("predict", tmp_path / "black.png", "--bundle", exported(target)),
+        ("predict", exported(target), tmp_path / "black.png"),
         ("inspect", exported(target)),
         ("doctor",),
     ):

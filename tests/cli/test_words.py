@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "export": ("{weights}",),
     "build": ("{bundle}",),
     "verify": ("{bundle}",),
-    "predict": ("picture.png",),
+    "predict": ("{bundle}", "picture.png"),
     "embed": ("{bundle}",),
     "bench": ("{bundle}",),
     "compare": ("before.json", "after.json"),
@@ -76,6 +76,6 @@ def test_pictures_may_be_called_anything(exported: Callable[..., Path], capsys: 
     from PIL import Image
 
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(f"{WORD}.png")
-    code, out, _ = invoke(capsys, "predict", f"{WORD}.png", "--bundle", exported("onnxruntime"))
+    code, out, _ = invoke(capsys, "predict", exported("onnxruntime"), f"{WORD}.png")
     assert code == 0
     assert "class" in out

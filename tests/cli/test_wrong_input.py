@@ -150,7 +150,7 @@ def test_bundles(case: str, copied: Path, tmp_path: Path, capsys: Capture) -> No
     damage(copied)
     Image.fromarray(random_images(1)[0]).save(tmp_path / "image.png")
     assert words in wrong(capsys, tmp_path, "verify", copied)
-    assert words in wrong(capsys, tmp_path, "predict", tmp_path / "image.png", "--bundle", copied)
+    assert words in wrong(capsys, tmp_path, "predict", copied, tmp_path / "image.png")
     if case != "another target":
         assert words in wrong(capsys, tmp_path, "inspect", copied)
 
@@ -166,7 +166,11 @@ OPTIONS: list[tuple[list[str], str]] = [
     (["--imgsz", "100"], "100x100 is not divisible by 32"),
     (["--imgsz", "0"], "0"),
     (["--imgsz", "-32"], "-32"),
-    (["--imgsz", "32", "--imgsz", "32", "--imgsz", "32"], "3 times"),
+    (["--imgsz", "32", "--imgsz", "32", "--imgsz", "32"], "3 sides"),
+    (["--imgsz", "64,x"], "'64,x' is no list of numbers"),
+    (["--target", "onnx,tpu"], "no target 'tpu'"),
+    (["--batch", "0"], "cannot be 0 (1 or more)"),
+    (["--min-agreement", "nan"], "cannot be nan (0 to 1)"),
     (["--opset", "11"], "opset 11"),
     (["--batch", "99999"], "99999"),
     (["--target", "tpu"], "no target 'tpu'"),
@@ -207,7 +211,7 @@ def test_words_that_are_no_options(arguments: list[str], tmp_path: Path, capsys:
 def test_images_that_cannot_be_predicted(exported: Exported, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
     for name in ("broken.png", "nowhere.png", "."):
-        line = wrong(capsys, tmp_path, "predict", tmp_path / name, "--bundle", exported("onnxruntime"))
+        line = wrong(capsys, tmp_path, "predict", exported("onnxruntime"), tmp_path / name)
         assert str(tmp_path / name) in line
 
 

@@ -40,7 +40,7 @@ def assert_own_words(text: str) -> None:
 def test_every_command_is_quiet(exported_alone: Path, command: str, tmp_path: Path) -> None:
     picture = tmp_path / "picture.png"
     Image.fromarray(random_images(1)[0]).save(picture)
-    arguments = (picture, "--bundle", exported_alone) if command == "predict" else (exported_alone,)
+    arguments = (exported_alone, picture) if command == "predict" else (exported_alone,)
     done = run(command, *arguments)
     assert done.returncode == 0, done.stderr
     assert_own_words(done.stderr + done.stdout)

@@ -193,17 +193,12 @@ def _constant_images(images: Path, folder: Path) -> Int8Options:
     return Int8Options(calibration=path, images=COUNT)
 
 
-def _too_few(images: Path, folder: Path) -> Int8Options:
-    return Int8Options(calibration=images, images=COUNT + 1)
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (_another_model, "belong to another model"),
         (_unknown_layers, "no layer group of this model"),
         (_constant_images, "are constant"),
-        (_too_few, f"has {COUNT} images, {COUNT + 1} were asked for"),
     ],
 )
 def test_wrong_int8_inputs_write_nothing(

@@ -137,7 +137,7 @@ def test_the_commands_take_it(exported: Exported, tmp_path: Path, capsys: pytest
     bundle = exported("openvino", pixels=True)
     Image.fromarray(random_images(1)[0]).save(tmp_path / "photo.png")
     answers = [
-        json.loads(invoke(capsys, "predict", tmp_path / "photo.png", "-b", path, "--json")[1])["images"][0]["classes"]
+        json.loads(invoke(capsys, "predict", path, tmp_path / "photo.png", "--json")[1])["images"][0]["classes"]
         for path in (bundle, exported("openvino"))
     ]
     assert answers[0][0]["label"] == answers[1][0]["label"]

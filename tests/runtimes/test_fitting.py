@@ -70,7 +70,7 @@ def test_int8_for_another_cpu_is_refused_wherever_a_bundle_is_opened(copied: Pat
 def test_the_commands_refuse_it_with_one_line(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit_manifest(copied, as_int8(["avx512-vnni"]))
     (tmp_path / "x.png").write_bytes(b"never read")
-    for command in (("verify", copied), ("bench", copied), ("predict", tmp_path / "x.png", "--bundle", copied)):
+    for command in (("verify", copied), ("bench", copied), ("predict", copied, tmp_path / "x.png")):
         code, stdout, stderr = invoke(capsys, *command)
         assert (code, stdout) == (2, "")
         assert "sums would saturate" in stderr
