@@ -62,9 +62,9 @@ def failures(comparison: Comparison, tolerance: Tolerance, headline: Figure, is_
     return [f"{comparison.data}: {problem}" for problem in problems if problem]
 
 
-def within_chance(comparison: Comparison, tolerance: Tolerance, headline: Figure, is_largest: bool) -> list[str]:
-    """In words, what is below a floor but no further than chance may take so few images; as `failures`."""
-    allowed = with_room(tolerance, comparison.decisions or comparison.images, is_largest)
+def within_chance(comparison: Comparison, tolerance: Tolerance, headline: Figure) -> list[str]:
+    """In words, what is below a floor on the largest set, but no further than chance may take so few images."""
+    allowed = with_room(tolerance, comparison.decisions or comparison.images, is_largest=True)
     below = zip(_shares(comparison, tolerance, headline), _shares(comparison, allowed, headline), strict=True)
     many = f"{comparison.data}: of {comparison.images} images that may be chance; verify on more"
     return [f"{nominal} ({many})" for nominal, problem in below if nominal and not problem]

@@ -69,7 +69,7 @@ def verify(
     notes = [] if comparisons[-1].figures else [f"{headline.title} is not measured: give labelled images with --data"]
     for comparison in comparisons:
         problems += failures(comparison, limits, headline, comparison is largest)
-        notes += within_chance(comparison, limits, headline, comparison is largest)
+    notes += within_chance(largest, limits, headline)
     return Proof(
         executes=executes,
         passed=not problems,

@@ -88,7 +88,7 @@ def test_the_default_floor_of_agreement_leaves_few_images_room_for_chance_and_no
     for is_largest in (True, False):
         found = failures(few, DEFAULTS[precision], TOP1, is_largest)
         assert (not found) is passes, found
-        said = within_chance(few, DEFAULTS[precision], TOP1, is_largest)
+        said = within_chance(few, DEFAULTS[precision], TOP1)
         assert bool(said) is (passes and equal / images < FLOORS[precision]), said
         assert images >= 200 or all(f"{images} images" in line for line in (*found, *said)), "what was allowed is said"
 
