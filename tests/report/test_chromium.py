@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,24 @@ def test_paper_holds_what_the_closed_parts_hold(written: Path, tmp_path: Path) -
     done = subprocess.run(["pdftotext", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True)
     said = re.sub(r"\s", "", done.stdout)
     assert [value for value in hidden if value not in said] == []
+
+
+def test_legends_have_their_colours_on_paper(written: Path, tmp_path: Path) -> None:
+    """Each mark of a legend is a box filled with its series' colour in the PDF itself."""
+    chromium(f"--print-to-pdf={tmp_path / 'page.pdf'}", written.as_uri())
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", (tmp_path / "page.pdf").read_bytes(), re.DOTALL)
+    drawn = b"".join(unpacked(stream) for stream in streams)
+    filled = {
+        tuple(round(255 * float(part)) for part in found.split()) for found in re.findall(rb"([\d. ]+) rg\b", drawn)
+    }
+    marks = set(re.findall(r"background: var\((--series-\d+)\)", written.read_text()))
+    colours = dict(re.findall(r"(--series-\d+): #([0-9a-f]{6})", written.read_text().partition("@media")[0]))
+    assert len(marks) > 2
+    assert {tuple(bytes.fromhex(colours[mark])) for mark in marks} <= filled
+
+
+def unpacked(stream: bytes) -> bytes:
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:
+        return b""

@@ -71,6 +71,8 @@ def bench(
     devices = [c for c in candidates if records.launches[c.name][0].opened["provider"] != EVALUATOR]
     references = references_of(devices)
     results = [result(c, bundles[c.bundle], records, references, settings) for c in candidates]
+    sizes = {c.family: model_size(bundles[c.bundle]) for c in candidates if c.kind != "bundle"}
+    results = [one.model_copy(update=sizes.get(one.family, {})) for one in results]
     peaks: list[Peaks] = []
     notes: list[str] = []
     if layers:
@@ -128,10 +130,19 @@ def result(
         reference=reference.name if reference else None,
         speedup=ratio[0] if ratio else None,
         speedup_ci=ratio[1:] if ratio else None,
+        classes=manifest.source.config.classes,
         accuracy=accuracy(bundle) if is_bundle else None,
         bundle_sha256=sha256_of(bundle.path / MANIFEST_FILE) if is_bundle else None,
         notes=notes_on(candidate, evaluated, manifest.precision),
     )
+
+
+def model_size(bundle: Bundle) -> dict[str, int]:
+    """Parameters and multiply-accumulates of a bundle's model, for an image. Needs torch."""
+    from dmformer.model.counting import count
+
+    counted = count(bundle.manifest.source.config, bundle.manifest.preprocessing.size)
+    return {"parameters": counted.parameters, "macs": counted.macs}
 
 
 def notes_on(candidate: Candidate, evaluated: bool, precision: PrecisionRecord) -> tuple[str, ...]:

@@ -166,6 +166,8 @@ class Result(Strict):
         precision: What was asked for when the bundle was made.
         family: Model and input size: only candidates of one family are compared.
         model: The model's name; ``input`` its shape.
+        parameters: Of the model; ``macs`` its multiply-accumulates for an image. None where no PyTorch was measured
+            beside it. ``classes`` is how many it knows.
         samples: Measured calls.
         p50_ms: Median. ``p90_ms``, ``p95_ms``, ``p99_ms``: MLPerf's early-stopping estimate at 99 % confidence, None
             where there are too few samples for it.
@@ -220,6 +222,9 @@ class Result(Strict):
     layers: Layers | None = None
     bundle_sha256: Text | None = None
     notes: tuple[Text, ...] = ()
+    parameters: Count | None = None
+    macs: Count | None = None
+    classes: Count | None = None
 
     @property
     def evaluated(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -160,22 +160,21 @@ def speedup_chart(name: str, results: list[Result]) -> str:
 
 
 def pareto_chart(name: str, results: list[Result]) -> str:
-    """Accuracy against latency; the line joins those that nobody beats in both."""
-    pairs = [(result, quality(result)) for result in results]
-    points = [(result, value) for result, value in pairs if value is not None]
-    headlines = [result.accuracy.headline if result.accuracy else None for result, _ in points]
-    unit = f"{headlines[0][0].title}, {headlines[0][0].unit}" if headlines[0] and all(headlines) else "agreement, %"
+    """Accuracy against latency; lines join those that nobody beats in both, of one set of images each."""
+    unit, points = qualities(results)
+    sets = sets_of(result for result, _ in points)
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
-        for result, value in points:
-            index = results.index(result)
-            axes.plot([result.p50_ms], [value], "o", color=color(index), markersize=9)
-            axes.annotate(
-                str(index + 1), (result.p50_ms, value), (7, 5), textcoords="offset points", fontsize=11, color=INK
-            )
-        best = frontier([(result.p50_ms, value) for result, value in points])
-        axes.step([x for x, _ in best], [y for _, y in best], where="post", color=INK, linewidth=1, alpha=0.6)
+        for index, images in enumerate(sets):
+            alike = [(result, value) for result, value in points if set_of(result) == images]
+            for result, value in alike:
+                number = results.index(result)
+                axes.plot([result.p50_ms], [value], MARKERS[index % 4], color=color(number), markersize=9)
+                place, by = (result.p50_ms, value), (7, 5)
+                axes.annotate(str(number + 1), place, by, textcoords="offset points", fontsize=11, color=INK)
+            best = frontier([(result.p50_ms, value) for result, value in alike])
+            axes.step([x for x, _ in best], [y for _, y in best], where="post", color=INK, linewidth=1, alpha=0.6)
         values = [value for _, value in points]
         spread = max(max(values) - min(values), 0.5)
         axes.set_ylim(min(values) - 0.3 * spread, max(values) + 0.3 * spread)
@@ -189,16 +188,32 @@ def pareto_chart(name: str, results: list[Result]) -> str:
     return draw(name, f"Accuracy ({unit}) against latency. {said}.", 3.2, paint)
 
 
-def quality(result: Result) -> float | None:
-    """The task's headline figure where it is known, otherwise agreement in percent.
+MARKERS, SIGNS = "osD^", "●■◆▲"
+"""One for each set of images, as matplotlib and as text have it."""
 
-    None where neither is, or the time is no device's.
+
+def qualities(results: list[Result]) -> tuple[str, list[tuple[Result, float]]]:
+    """What accuracy is told in, and each candidate's: the headline figure that all have, else agreement in percent.
+
+    Left out are those that have neither, and those whose time is no device's.
     """
-    if result.accuracy is None or result.evaluated:
-        return None
-    if result.accuracy.headline is not None:
-        return result.accuracy.headline[1].engine
-    return None if result.accuracy.agreement is None else result.accuracy.agreement * 100
+    proofs = [(result, result.accuracy) for result in results if result.accuracy and not result.evaluated]
+    shared = {proof.headline[0] if proof.headline else None for _, proof in proofs}
+    if len(shared) == 1 and (figure := shared.pop()) is not None:
+        scores = [(result, proof.headline[1].engine) for result, proof in proofs if proof.headline]
+        return f"{figure.title}, {figure.unit}", scores
+    agreements = [(result, proof.agreement * 100) for result, proof in proofs if proof.agreement is not None]
+    return "agreement, %", agreements
+
+
+def set_of(result: Result) -> tuple[str, int]:
+    """The images that a candidate's accuracy was measured on: their name and how many they are."""
+    return (result.accuracy.data, result.accuracy.images) if result.accuracy else ("", 0)
+
+
+def sets_of(results: Iterable[Result]) -> list[tuple[str, int]]:
+    """Each set of images among candidates, once."""
+    return list(dict.fromkeys(map(set_of, results)))
 
 
 def frontier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

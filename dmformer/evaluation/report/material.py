@@ -53,6 +53,14 @@ class Material:
         """All candidates of all measurements."""
         return [result for document in self.documents for result in document.results]
 
+    def proofs(self) -> list[tuple[str, Accuracy]]:
+        """Names and proofs of all that was measured, and then of what else was at hand."""
+        results = self.results()
+        measured = {result.name for result in results}
+        records = [(result.name, result.accuracy) for result in results]
+        records += [(bundle.name, bundle.accuracy) for bundle in self.examined if bundle.name not in measured]
+        return [(name, record) for name, record in records if record]
+
     def shortened(self) -> Material:
         """The same with short names of candidates: the title names the model. See `short_names`."""
         names = short_names(self.results())

@@ -8,6 +8,7 @@ from dmformer.errors import OutputError
 from dmformer.evaluation.latency.document import Document
 from dmformer.evaluation.report import sections
 from dmformer.evaluation.report.charts import require_matplotlib
+from dmformer.evaluation.report.headline import headline
 from dmformer.evaluation.report.markup import Html, items, joined, tag, text
 from dmformer.evaluation.report.material import Material
 
@@ -47,7 +48,7 @@ def body(material: Material) -> Html:
     links = [tag("a", title, href=f"#{name}") for name, title, _ in chapters]
     return (
         tag("a", "Skip to the report", href="#report", class_="skip")
-        + tag("header", tag("h1", material.title), summary(material))
+        + tag("header", tag("h1", material.title), headline(material))
         + tag("nav", items(links), aria_label="Sections")
         + tag(
             "main",
@@ -55,39 +56,6 @@ def body(material: Material) -> Html:
             id="report",
         )
     )
-
-
-def summary(material: Material) -> Html:
-    """The machine, the day, and the figures that people look for first."""
-    lines = [
-        tag("p", f"{document.environment.cpu}, {document.environment.cores} cores · {document.taken_at}", class_="soft")
-        for document in material.documents
-    ]
-    return joined([*lines, items(cards(material), class_="cards")])
-
-
-def cards(material: Material) -> list[Html]:
-    """The fastest candidate, the best speed-up, and whether all are verified."""
-    facts = []
-    engines = [result for result in material.results() if result.kind == "bundle"]
-    devices = [result for result in engines if not result.evaluated]
-    if devices:
-        best = min(devices, key=lambda result: result.p50_ms / result.batch)
-        facts.append(tag("strong", f"{best.p50_ms:.2f} ms") + tag("span", f"fastest: {best.name}"))
-    rated = [result for result in engines if result.speedup is not None]
-    if rated:
-        top = max(rated, key=lambda result: result.speedup or 0)
-        facts.append(
-            Html(tag("strong", f"{top.speedup:.2f}×") + tag("span", f"as fast as {top.reference}: {top.name}"))
-        )
-    proofs = [result.accuracy for result in engines if result.accuracy]
-    proofs += [bundle.accuracy for bundle in material.examined if bundle.accuracy and not engines]
-    if proofs:
-        verified = sum(proof.verified for proof in proofs)
-        facts.append(
-            Html(tag("strong", f"{verified} of {len(proofs)}") + tag("span", "bundles verified against PyTorch"))
-        )
-    return facts
 
 
 def chapters_of(material: Material) -> list[tuple[str, str, Html]]:

@@ -27,7 +27,6 @@ def latency(document: Document, name: str) -> Html:
     settings = document.settings
     parts: list[Html] = [
         tag("p", f"{settings.scenario}: {settings.boundary_text}. {how(document)}"),
-        warnings(document),
         latency_table(results),
     ]
     devices = [result for result in results if not result.evaluated]
@@ -53,15 +52,6 @@ def how(document: Document) -> str:
         f"Each candidate ran in {settings.launches} fresh processes of {settings.rounds} slices each, in turn with the "
         f"others and in a shuffled order, on {fed}; threads: {settings.threads or 'the runtime chose'}. p90 is given "
         "from 64 samples up and p99 from 662, as MLPerf's early stopping computes them."
-    )
-
-
-def warnings(document: Document) -> Html:
-    """What makes the figures doubtful."""
-    if not document.warnings:
-        return Html("")
-    return tag(
-        "div", tag("strong", "Read these figures with care"), items(document.warnings), class_="warnings", role="note"
     )
 
 
@@ -108,9 +98,7 @@ def start_table(results: list[Result]) -> Html:
 def accuracy(material: Material) -> Html:
     """Every candidate's proof, and accuracy against latency."""
     results = material.results()
-    records = [(result.name, result.accuracy) for result in results if result.accuracy]
-    measured = {result.name for result in results}
-    records += [(b.name, b.accuracy) for b in material.examined if b.accuracy and b.name not in measured]
+    records = material.proofs()
     if not records:
         return tag("p", "No candidate carries an accuracy proof.")
     figures = figures_among(record for _, record in records)
@@ -118,14 +106,18 @@ def accuracy(material: Material) -> Html:
     head = ("Candidate", "verdict", *titles, "agreement", "SQNR dB", "images", "set")
     rows = [accuracy_row(name, record, figures) for name, record in records]
     grid = table("Accuracy as each bundle's own proof records it", head, rows, texts=(1, len(head) - 1))
-    points = [result for result in results if charts.quality(result) is not None]
-    if not points:
+    if not charts.qualities(results)[1]:
         return grid
+    shown = [result for result, _ in charts.qualities(results)[1]]
+    sets = charts.sets_of(shown)
+    said = "Up and to the left is better; a line joins those that none beats in both"
+    if len(sets) > 1:
+        marks = ", ".join(f"{charts.SIGNS[index % 4]} {count} of {data}" for index, (data, count) in enumerate(sets))
+        said += f", of one set of images: accuracy on different sets is not compared ({marks})"
     chart = figure(
         "Accuracy against latency",
         charts.pareto_chart("pareto", results),
-        Html("Up and to the left is better; the line joins those that none beats in both.")
-        + key([(index, f"{index + 1}: {result.name}") for index, result in enumerate(results) if result in points]),
+        tag("p", f"{said}.") + key([(results.index(one), f"{results.index(one) + 1}: {one.name}") for one in shown]),
     )
     return grid + tag("div", chart, class_="figures")
 
