@@ -176,7 +176,7 @@ def test_no_escape_is_written_where_none_is_wanted(
 ) -> None:
     bundle = str(exported("onnxruntime"))
     every = [[], ["--help"], ["inspect", "absent"], ["doctor", "--odd"], ["export", "-h"], ["inspect", bundle]]
-    every += [["verify", bundle, "--data", str(labelled)], ["doctor"], ["--verbose", "predict", "absent.png"]]
+    every += [["verify", bundle, "--data", str(labelled)], ["doctor"], ["--verbose", "predict", bundle, "absent.png"]]
     written = on_a_terminal(COMMANDS, json.dumps(every), {"TERM": "xterm-256color", **environment})
     assert (b"\x1b" not in written) == plain, written[written.find(b"\x1b") - 200 :][:400]
     assert written.count(b"error: ") == 2

@@ -149,7 +149,7 @@ def breakdown(document: Document, name: str) -> Html:
     """Where the time goes, and how far that is from the machine's limits."""
     profiled = [result for result in document.results if result.layers]
     if not profiled:
-        return tag("p", "The runtimes were not settings where the time goes (bench without --no-layers asks them).")
+        return tag("p", "The runtimes were not asked where the time goes (bench without --no-layers asks them).")
     present = {part.part for result in profiled if result.layers for part in result.layers.parts}
     # Another version may know parts that this one does not: they come last.
     parts = [*(part for part in PARTS if part in present), *sorted(present - set(PARTS))]
