@@ -58,7 +58,10 @@ def test_every_command_and_example_of_the_page_works(tmp_path: Path) -> None:
     for name, kind in (("CMakeLists.txt", "cmake"), ("main.cpp", "cpp")):
         (example,) = examples_of(PAGE, kind)
         (tmp_path / name).write_text(example)
-    done = run_page(PAGE, tmp_path, **SANITIZED)
+    # What TBB's own threads hold at the end is sometimes told as a leak, and is not the project's.
+    (tmp_path / "leaks").write_text("leak:libtbb.so\n")
+    leaks = f"suppressions={tmp_path / 'leaks'}:print_suppressions=0"
+    done = run_page(PAGE, tmp_path, **SANITIZED, LSAN_OPTIONS=leaks)
     assert done.returncode == 0, done.stdout
     assert "engine: ok" in done.stdout
     answers = done.stdout.partition("+ build/application")[2].partition("\n++ ")[0]
