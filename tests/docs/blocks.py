@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.embedding.documents import typed
-from tests.support import PATIENCE
 
 BLOCK = re.compile(
     r'(?:^<!-- not run: (?P<reason>[^\n]+) -->\n+)?^```(?P<kind>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$',
@@ -65,23 +60,3 @@ def words_of(command: str) -> list[str] | None:
     if words[:1] != ["dmformer"] or OF_A_SHELL.search(" ".join(words)):
         return None
     return [name for word in words[1:] for name in sorted(map(str, Path().glob(word))) or [word]]
-
-
-def run_program(arguments: Iterable[str]) -> str:
-    """Runs a program where the environment that dmformer is installed in comes first; what it prints.
-
-    Raises:
-        AssertionError: It failed.
-    """
-    done = subprocess.run(
-        list(arguments),
-        env={**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
-    return done.stdout

@@ -13,13 +13,15 @@ from PIL import Image
 
 from dmformer import assets, load_checkpoint
 from dmformer.data.idx import read_idx
-from tests.docs.blocks import Block, blocks_of, run_program, words_of
+from tests.docs.blocks import Block, blocks_of, words_of
+from tests.embedding.documents import run_program
 from tests.support import ROOT, invoke
 
 ELSEWHERE = {
     "docs/benchmarking.md": "tests/bench/test_docs.py",
     "docs/coreml.md": "tests/coreml/test_page.py",
     "docs/embed-cpp.md": "tests/embedding/test_cpp_applications.py",
+    "docs/embed-preprocessing.md": "tests/pipeline/test_pixels.py",
     "docs/embed-python.md": "tests/embedding/test_python.py",
     "docs/embed-swift.md": "tests/embedding/test_swift.py",
     "docs/embed-web.md": "tests/embedding/test_web_documents.py",
@@ -61,16 +63,21 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def succeed(arguments: list[str]) -> None:
+    done = run_program(arguments, Path.cwd())
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
 def run_block(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
     if block.title:
         Path(block.title).write_text(block.text)
     elif block.kind == "python":
-        run_program([sys.executable, "-c", block.text])
+        succeed([sys.executable, "-c", block.text])
     else:
         for command in block.commands():
             words = words_of(command)
             if words is None:
-                run_program(["bash", "-euo", "pipefail", "-c", command])
+                succeed(["bash", "-euo", "pipefail", "-c", command])
             else:
                 shorter = [option for word in words for option in SHORT.get(word, "").split()]
                 code, _, stderr = invoke(capsys, *words, *shorter)

@@ -57,15 +57,20 @@ def examples_of(page: Path, kind: str = "python") -> list[str]:
 
 
 def run_page(page: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs every command of a page in one shell, in ``folder``, and stops at the first that fails.
-
-    The environment that dmformer is installed in comes first on the PATH. Standard output and error come together.
-    """
+    """Runs every command of a page in one shell, in ``folder``, and stops at the first that fails."""
     commands = [block.commands for block in blocks_of(page) if block.skipped is None]
     script = "\n".join([END_WHAT_WAS_STARTED, *commands])
+    return run_program(["bash", "-euxo", "pipefail", "-c", script], folder, **environment)
+
+
+def run_program(arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in ``folder``, with the environment that dmformer is installed in first on the PATH.
+
+    Standard output and error come together.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        ["bash", "-euxo", "pipefail", "-c", script],
+        arguments,
         cwd=folder,
         env={**os.environ, "PATH": path, **environment},
         stdin=subprocess.DEVNULL,
