@@ -100,9 +100,8 @@ class Checkpoint:
             CheckpointError: The weights are not finite.
             UsageError: Another number of labels than of classes, or preprocessing for other channels.
         """
-        tensors = {
-            key: value.cpu() for key, value in model.state_dict().items() if key in expected_shapes(model.config)
-        }
+        expected = expected_shapes(model.config)
+        tensors = {key: value.cpu() for key, value in model.state_dict().items() if key in expected}
         state, _ = checked_state(tensors, model.config, name)
         spec, _ = choose_preprocessing(preprocessing, None, model.config, name)
         named = _labels(labels, Description(), model.config, Path(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from dmformer import bundle as checked
 from dmformer.evaluation.latency.document import Document as BenchDocument
@@ -17,9 +17,6 @@ from dmformer.pipeline.requests import BenchOptions, EmbedOptions, VerifyOptions
 from dmformer.pipeline.verifying import VerifyDocument
 from dmformer.progress import Progress
 from dmformer.terminal import shown
-
-if TYPE_CHECKING:
-    pass
 
 Bundled: TypeAlias = "checked.Bundle | Path | str"
 """A bundle, or the path of one."""
