@@ -15,6 +15,8 @@ from dmformer.errors import DataError, UsageError
 from dmformer.preprocessing import Preprocessing, preprocess
 
 T = TypeVar("T")
+IGNORED = -1
+"""In a mask: a pixel whose class nobody knows. It counts nowhere."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class Sample:
         image: uint8 [H, W, 3], RGB.
         label: Index of its class, or None.
         name: Where it came from, to name it in messages.
+        mask: The class of every pixel, int16 [H, W], `IGNORED` where nobody knows it; None where there is no mask.
     """
 
     image: NDArray[np.uint8]
     label: int | None
     name: str
+    mask: NDArray[np.int16] | None = None
 
 
 Loaded = tuple[NDArray[np.float32], Any]
