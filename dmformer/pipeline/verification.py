@@ -71,7 +71,7 @@ def choose_dataset(bundle: Bundle, options: Evidence, progress: Progress) -> Dat
         progress.say("no data given: verifying on the golden samples alone")
         return None
     dataset = open_dataset(options.data or assets.test_images(), bundle.manifest.labels)
-    bundle.manifest.task.check(dataset, bundle.manifest.source.config.classes)
+    bundle.manifest.task.check(dataset)
     for note in dataset.notes:
         progress.say(note)
     if options.data is None:
