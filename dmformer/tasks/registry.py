@@ -9,7 +9,10 @@ from typing import Any
 from dmformer.errors import UsageError
 from dmformer.tasks.base import Figure, Head, Task
 
-TASKS = {"classification": "dmformer.tasks.classification:Classification"}
+TASKS = {
+    "classification": "dmformer.tasks.classification:Classification",
+    "segmentation": "dmformer.tasks.segmentation:SemanticSegmentation",
+}
 """Name -> ``"module:Class"``."""
 FIRST_TASK, DEFAULT_HEAD, CLASSES = "classification", "linear", "num_classes"
 """What documents mean that were written when there was nothing to tell apart."""
