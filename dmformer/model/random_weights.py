@@ -50,7 +50,7 @@ def _random_tensor(name: str, shape: tuple[int, ...], config: ModelConfig, gener
     """Variance-preserving weights (He), small biases, and norms away from the identity."""
     owner, kind = name.rsplit(".", 1)
     part = owner.rsplit(".", 1)[-1]
-    if kind == "running_var" or (part.startswith("norm") and kind == "weight"):
+    if kind == "running_var" or (part.startswith(("norm", "bn")) and kind == "weight"):
         return torch.empty(shape).uniform_(0.7, 1.4, generator=generator)
     if part.startswith("scale"):
         return torch.empty(shape).uniform_(0.05, 0.2, generator=generator)
