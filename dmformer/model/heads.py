@@ -33,10 +33,11 @@ class HeadNetwork(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """Convolution, BatchNorm and ReLU, named as mmsegmentation's ``ConvModule``; without norm the bias stands for it."""
+    """Convolution, BatchNorm and ReLU, with the names of mmsegmentation's ``ConvModule``."""
 
     def __init__(self, config: ModelConfig, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
+        # BatchNorm brings the only shift; without it the convolution does.
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=config.norm == "none")
         self.bn = make_norm(config, outputs)
 

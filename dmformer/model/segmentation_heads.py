@@ -121,7 +121,7 @@ class AreaPool(nn.Module):
         return torch.matmul(torch.matmul(self.means(height, x), x), self.means(width, x).transpose(0, 1))
 
     def means(self, side: int, like: Tensor) -> Tensor:
-        """``[scale, side]``: row i takes the mean from ``floor(i * side / scale)`` to ``ceil((i + 1) * side / scale)``."""
+        """``[scale, side]``: row i is the mean from ``floor(i * side / scale)`` to ``ceil((i + 1) * side / scale)``."""
         index = torch.arange(self.scale, device=like.device)[:, None]
         place = torch.arange(side, device=like.device)[None, :]
         first, behind = index * side // self.scale, -((index + 1) * -side // self.scale)

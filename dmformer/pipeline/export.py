@@ -59,7 +59,7 @@ def export_bundles(
     check_options(options)
     check_parents(options.output / "bundle")
     checkpoint, options = weights_for(weights, options)
-    sources = open_sources(checkpoint, options.size, options.data, options.max_images)
+    sources = open_sources(checkpoint, options.size, options.data, options.max_images, options.masks)
     graph_options(sources.checkpoint, options)
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
     again = [target for target, path in places.items() if is_of_this_run(path, target, sources.checkpoint, options)]

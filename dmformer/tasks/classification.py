@@ -138,6 +138,11 @@ def check_labels(dataset: Dataset, classes: int) -> None:
         DataError: The number of classes differs, or a label is not from 0 to ``classes - 1``.
     """
     labels = dataset.labels
+    if labels is None and dataset.labelled:
+        raise DataError(
+            f"{dataset.name}: its images have masks, and the model gives a class for an image",
+            "Give images in class subfolders, or the weights of a model that gives masks.",
+        )
     if labels is None or len(labels) == 0:
         return
     if dataset.classes is not None and len(dataset.classes) != classes:

@@ -147,8 +147,8 @@ class SemanticSegmentation(Task):
 
     def _of_scores(self, scores: Outputs) -> Decisions:
         """Of scores ``[..., classes]``."""
-        decided: Decisions = scores[..., 0] > self.logit if scores.shape[-1] == 1 else scores.argmax(-1)
-        return decided
+        binary = scores.shape[-1] == 1
+        return (scores[..., 0] > self.logit).astype(np.int64) if binary else scores.argmax(-1).astype(np.int64)
 
     @property
     def logit(self) -> float:

@@ -55,7 +55,7 @@ def test_a_map_has_the_picture_s_size_and_its_geometry_is_undone(spec: Preproces
     tensor = preprocess(image, spec)
     inputs = (tensor[0] > tensor[0].min() + 0.9 * np.ptp(tensor[0])).astype(np.float32)
     grid = inputs.reshape(16, 4, 24, 4).mean((1, 3))
-    result = Result(np.stack([1 - grid, grid])[None] - 0.5)
+    result = Result(np.stack([0.5 - grid, grid - 0.5])[None].astype(np.float32))
     (answer,) = task(2).answers(result, spec, legend(2), [picture], 5)
     assert answer.classes.shape == picture
     assert answer.classes.dtype == np.uint8
