@@ -21,7 +21,7 @@ from dmformer import assets
 from dmformer.bundle import sha256_of
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
-from dmformer.model.class_names import choose_names
+from dmformer.model.class_names import Palette, choose_names, choose_palette
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import (
     Description,
@@ -54,6 +54,7 @@ class Checkpoint:
             the counters ``num_batches_tracked``, which inference does not need).
         preprocessing: How an image becomes the network's input.
         labels: One per class, or None where nobody gave them.
+        palette: A colour, red, green and blue of 0 to 255, per class, or None where nobody gave them.
         name: A short name fit for a file name: from the metadata or the file's stem.
         digest: SHA-256 (hex) of the file's bytes; of names, shapes and values for random weights.
         notes: What was assumed or inferred, in words for the user.
@@ -74,6 +75,7 @@ class Checkpoint:
     digest: str
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    palette: Palette | None = None
 
     def __repr__(self) -> str:
         parameters = sum(tensor.numel() for tensor in self.state.values())
@@ -87,6 +89,7 @@ class Checkpoint:
         preprocessing: Preprocessing,
         labels: Sequence[str] | None = None,
         name: str = "dmformer",
+        palette: Palette | None = None,
     ) -> Checkpoint:
         """What a trainer has at its end: copies of a network's weights, with how images were prepared for it.
 
@@ -95,17 +98,20 @@ class Checkpoint:
             preprocessing: As in training.
             labels: Class names in order.
             name: Fit for a file name.
+            palette: A colour, red, green and blue of 0 to 255, for each class.
 
         Raises:
             CheckpointError: The weights are not finite.
-            UsageError: Another number of labels than of classes, or preprocessing for other channels.
+            UsageError: Another number of labels or colours than of classes, or preprocessing for other channels.
         """
         expected = expected_shapes(model.config)
         tensors = {key: value.cpu() for key, value in model.state_dict().items() if key in expected}
         state, _ = checked_state(tensors, model.config, name)
         spec, _ = choose_preprocessing(preprocessing, None, model.config, name)
         named = _labels(labels, Description(), model.config, Path(name))
-        return cls(model.config, state, spec, named, safe_name(name), digest_of(sorted_bytes(state)))
+        colours = _palette(palette, model.config, UsageError, name)
+        digest = digest_of(sorted_bytes(state))
+        return cls(model.config, state, spec, named, safe_name(name), digest, palette=colours)
 
     def with_preprocessing(self, spec: Preprocessing, given: Collection[str]) -> Checkpoint:
         """The same with other preprocessing.
@@ -211,6 +217,8 @@ def load_checkpoint(
         digest=sha256_of(path),
         notes=tuple(notes),
         assumed=open_fields,
+        palette=_palette(described.palette, config, CheckpointError, str(path))
+        or choose_palette(weights.palettes, config.classes),
     )
 
 
@@ -239,6 +247,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         model=checkpoint.config,
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
+        palette=checkpoint.palette,
         name=checkpoint.name,
     ).to_json()
     if len(description) > MAX_JSON_BYTES:
@@ -284,6 +293,14 @@ def _labels(
     if not all(map(is_plain, labels)):
         raise kind_of_error(f"{source}: control characters in a label", "Give plain text, one line for each label.")
     return labels
+
+
+def _palette(
+    given: Palette | None, config: ModelConfig, kind_of_error: type[CheckpointError] | type[UsageError], source: str
+) -> Palette | None:
+    if given is not None and len(given) != config.classes:
+        raise kind_of_error(f"{source}: {len(given)} colours for {config.classes} classes", "Give one for each class.")
+    return given
 
 
 def safe_name(text: str) -> str:

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.config import STAGES, ModelConfig
@@ -23,6 +24,7 @@ from dmformer.tasks.registry import infer_head
 from dmformer.texts import first_problem
 
 Shapes = Mapping[str, tuple[int, ...]]
+Channel = Annotated[int, Field(ge=0, le=255)]
 
 MAX_REDUCTION = 1024
 ROOTS = ("stem", "downsamples", "stages", "norm", "head")
@@ -40,6 +42,7 @@ class Description(BaseModel):
     model: ModelConfig | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
+    palette: tuple[tuple[Channel, Channel, Channel], ...] | None = None
     name: str | None = None
 
     def to_json(self) -> str:
