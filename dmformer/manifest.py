@@ -22,7 +22,7 @@ from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.targets import check_options
 from dmformer.tasks import version_1
-from dmformer.tasks.base import Task
+from dmformer.tasks.base import Colour, Legend, Task
 from dmformer.texts import plain_document
 
 SCHEMA, FIRST_SCHEMA = "dmformer.bundle/2", "dmformer.bundle/1"
@@ -154,6 +154,8 @@ class Comparison(Strict):
         max_abs_error: Largest difference of an output.
         reference_scale: Largest absolute output of the reference.
         figures: The task's figures by their keys; empty where no right answers are known.
+        by_class: The headline of each class where the task knows one of classes; None of a class that is in no answer,
+            right or given.
     """
 
     data: str
@@ -165,6 +167,7 @@ class Comparison(Strict):
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
     reference_scale: Annotated[float, Field(ge=0)] | None = None
     figures: dict[str, Score] = {}  # noqa: RUF012 - pydantic copies it
+    by_class: tuple[Score | None, ...] = ()
 
 
 class Proof(Strict):
@@ -192,6 +195,9 @@ class Manifest(Strict):
     """The whole of ``manifest.json``.
 
     Attributes:
+        output: What every engine of the task gives, float32: what is verified.
+        answer: What the graph itself decides from it, where it was asked to (``export --argmax``).
+        palette: A colour for each class, where somebody chose them.
         options: Those of ``dmformer export`` that made the bundle, by their long names, as ``export --config`` takes
             them; what is not there was the default. None where no command line could say them.
     """
@@ -203,8 +209,10 @@ class Manifest(Strict):
     files: dict[RelativePath, FileEntry]
     input: TensorSpec
     output: TensorSpec
+    answer: TensorSpec | None = None
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
+    palette: tuple[Colour, ...] | None = None
     runtime: RuntimeRecord
     host: HostRecord
     source: SourceRecord
@@ -221,8 +229,11 @@ class Manifest(Strict):
         expected = self.source.config.output(self.preprocessing.size, self.output.shape[0])
         if self.output.shape != expected.shape:
             raise ValueError(f"the output has {self.output.shape[1]} values for {classes} classes")
-        if self.labels is not None and len(self.labels) != classes:
-            raise ValueError(f"{len(self.labels)} labels for {classes} classes")
+        for what, given in (("labels", self.labels), ("colours", self.palette)):
+            if given is not None and len(given) != classes:
+                raise ValueError(f"{len(given)} {what} for {classes} classes")
+        if self.answer is not None and self.answer.shape != self.task.answer_shape(expected.shape):
+            raise ValueError(f"no graph that decides from {expected.shape} gives {self.answer.shape}")
         return self
 
     @model_validator(mode="after")
@@ -247,6 +258,16 @@ class Manifest(Strict):
     def task(self) -> Task:
         """What the engine is for: the task that its head answers."""
         return self.source.config.task
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """All that the engine gives."""
+        return (self.output,) if self.answer is None else (self.output, self.answer)
+
+    @property
+    def legend(self) -> Legend:
+        """How the classes are called and drawn."""
+        return Legend(self.class_names, self.palette)
 
     @property
     def takes_pixels(self) -> bool:

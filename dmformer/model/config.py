@@ -107,7 +107,7 @@ class ModelConfig(BaseModel):
             size: Height and width of the images.
             batch: How many; None leaves that open.
         """
-        return self.task.output(self.head, size, batch)
+        return self.task.output(size, batch)
 
     @property
     def is_canonical(self) -> bool:

@@ -99,7 +99,7 @@ def resolve_dataset(
     if data is None and not embedded:
         return None, None
     dataset = open_dataset(data or assets.test_images(), checkpoint.labels, masks)
-    checkpoint.config.task.check(dataset, checkpoint.config.classes)
+    checkpoint.config.task.check(dataset)
     if data is not None:
         return dataset, None
     return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"

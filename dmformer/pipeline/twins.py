@@ -27,13 +27,12 @@ def twin_bundle(manifest: Manifest, golden: Golden, typed: onnx.ModelProto, dire
         directory: Existing scratch directory for the twin.
     """
     twin = twin_of(typed)
-    source, result = manifest.input, manifest.output
+    ends = {"input": manifest.input, "output": manifest.output, "answer": manifest.answer}
     if can_open_batch(twin):
         # Thousands of images one by one take minutes; the engine's own batch plays no part in what it computes.
         twin = with_open_batch(twin)
-        source, result = (spec.model_copy(update={"shape": (None, *spec.shape[1:])}) for spec in (source, result))
+        ends = {end: spec and spec.model_copy(update={"shape": (None, *spec.shape[1:])}) for end, spec in ends.items()}
     (directory / TWIN_FILE).write_bytes(twin.SerializeToString(deterministic=True))
     runtime = manifest.runtime.model_copy(update={"name": TWIN_RUNTIME, "options": {}})
-    ends = {"input": source, "output": result}
     changed = manifest.model_copy(update={"target": TWIN_RUNTIME, "runtime": runtime, **ends})
     return assemble(directory, changed, golden, {TWIN_FILE: "engine"})

@@ -77,7 +77,7 @@ def choose_dataset(bundle: Bundle, options: Evidence, progress: Progress) -> Dat
     dataset = open_dataset(
         options.data or assets.test_images(), bundle.manifest.labels, masks_of(bundle, options.masks)
     )
-    bundle.manifest.task.check(dataset, bundle.manifest.source.config.classes)
+    bundle.manifest.task.check(dataset)
     for note in dataset.notes:
         progress.say(note)
     if options.data is None:

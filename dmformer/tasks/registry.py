@@ -9,13 +9,16 @@ from typing import Any
 from dmformer.errors import UsageError
 from dmformer.tasks.base import Figure, Head, Task
 
-TASKS = {"classification": "dmformer.tasks.classification:Classification"}
+TASKS = {
+    "classification": "dmformer.tasks.classification:Classification",
+    "segmentation": "dmformer.tasks.segmentation:SemanticSegmentation",
+}
 """Name -> ``"module:Class"``."""
 FIRST_TASK, DEFAULT_HEAD, CLASSES = "classification", "linear", "num_classes"
 """What documents mean that were written when there was nothing to tell apart."""
 
 
-def get_task(name: str) -> Task:
+def get_task(name: str) -> type[Task]:
     """The task of a name.
 
     Raises:
@@ -24,7 +27,7 @@ def get_task(name: str) -> Task:
     if name not in TASKS:
         raise UsageError(f"there is no task {name[:80]!r}", f"choose among {', '.join(TASKS)}")
     module, _, attribute = TASKS[name].partition(":")
-    task: Task = getattr(import_module(module), attribute)()
+    task: type[Task] = getattr(import_module(module), attribute)
     return task
 
 
@@ -41,7 +44,7 @@ def task_of(head: Head) -> Task:
     """
     for task in map(get_task, TASKS):
         if isinstance(head, task.heads):
-            return task
+            return task(head)
     raise UsageError(f"no task has the head {head.kind[:80]!r}", f"the tasks are {', '.join(TASKS)}")
 
 
