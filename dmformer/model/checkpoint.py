@@ -23,13 +23,9 @@ from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
 from dmformer.model.class_names import Palette, choose_names, choose_palette
 from dmformer.model.config import ModelConfig
-from dmformer.model.description import (
-    Description,
-    infer_config,
-    read_description,
-    read_labels,
-)
+from dmformer.model.description import Description, infer_config, read_description
 from dmformer.model.inputs import assumption, choose_preprocessing
+from dmformer.model.legend import checked_palette, choose_labels
 from dmformer.model.network import DMFormer
 from dmformer.model.sidecar import MAX_JSON_BYTES, not_read, read_foreign
 from dmformer.model.state_dicts import (
@@ -41,7 +37,7 @@ from dmformer.model.state_dicts import (
     sorted_bytes,
 )
 from dmformer.preprocessing import Preprocessing
-from dmformer.texts import brief, first_problem, is_plain
+from dmformer.texts import brief, first_problem
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,8 @@ class Checkpoint:
         tensors = {key: value.cpu() for key, value in model.state_dict().items() if key in expected}
         state, _ = checked_state(tensors, model.config, name)
         spec, _ = choose_preprocessing(preprocessing, None, model.config, name)
-        named = _labels(labels, Description(), model.config, Path(name))
-        colours = _palette(palette, model.config, UsageError, name)
+        named = choose_labels(labels, Description(), model.config, Path(name))
+        colours = checked_palette(palette, model.config, UsageError, name)
         digest = digest_of(sorted_bytes(state))
         return cls(model.config, state, spec, named, safe_name(name), digest, palette=colours)
 
@@ -134,7 +130,7 @@ class Checkpoint:
         Raises:
             UsageError: Another number of labels than of classes, or control characters in one.
         """
-        return replace(self, labels=_labels(labels, Description(), self.config, Path(self.name)))
+        return replace(self, labels=choose_labels(labels, Description(), self.config, Path(self.name)))
 
     def build(self) -> DMFormer:
         """The network with copies of these weights: float32, eval mode, no gradients.
@@ -212,12 +208,12 @@ def load_checkpoint(
         config=config,
         state=state,
         preprocessing=prepared,
-        labels=_labels(labels, described, config, path),
+        labels=choose_labels(labels, described, config, path),
         name=safe_name(described.name or path.stem),
         digest=sha256_of(path),
         notes=tuple(notes),
         assumed=open_fields,
-        palette=_palette(described.palette, config, CheckpointError, str(path))
+        palette=checked_palette(described.palette, config, CheckpointError, str(path))
         or choose_palette(weights.palettes, config.classes),
     )
 
@@ -273,34 +269,6 @@ def _configuration(
         return ModelConfig.model_validate({**config.model_dump(), "dilations": tuple(dilations)}), notes
     except ValidationError as error:
         raise UsageError(f"dilations {tuple(dilations)}: {first_problem(error)}") from error
-
-
-def _labels(
-    given: Sequence[str] | Path | None, described: Description, config: ModelConfig, path: Path
-) -> tuple[str, ...] | None:
-    if isinstance(given, (str, Path)):
-        labels, source = read_labels(Path(given)), str(given)
-    elif given is not None:
-        labels, source = tuple(given), "the labels given"
-    elif described.labels is not None:
-        labels, source = described.labels, f"{path} (its description)"
-    else:
-        return None
-    kind_of_error = CheckpointError if given is None else UsageError
-    if len(labels) != config.classes:
-        raise kind_of_error(f"{source}: {len(labels)} labels for {config.classes} classes")
-    # Labels are printed: no terminal control sequences, and one line each.
-    if not all(map(is_plain, labels)):
-        raise kind_of_error(f"{source}: control characters in a label", "Give plain text, one line for each label.")
-    return labels
-
-
-def _palette(
-    given: Palette | None, config: ModelConfig, kind_of_error: type[CheckpointError] | type[UsageError], source: str
-) -> Palette | None:
-    if given is not None and len(given) != config.classes:
-        raise kind_of_error(f"{source}: {len(given)} colours for {config.classes} classes", "Give one for each class.")
-    return given
 
 
 def safe_name(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from dmformer.model.sidecar import MAX_JSON_BYTES
+from dmformer.tasks.base import Colour
 from dmformer.texts import is_plain, listed
 
 KEYS = ("names", "class_names", "classes", "CLASSES", "class_to_idx")
@@ -16,7 +17,7 @@ HOLDERS = ("args", "hyper_parameters", "config", "meta", "dataset_meta", "model"
 MAX_NESTING = 2
 
 Names = tuple[str, ...]
-Palette = tuple[tuple[int, int, int], ...]
+Palette = tuple[Colour, ...]
 
 
 def names_in(content: object) -> tuple[tuple[str, Names], ...]:

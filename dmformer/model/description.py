@@ -10,9 +10,8 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.config import STAGES, ModelConfig
@@ -20,11 +19,11 @@ from dmformer.model.sidecar import MAX_JSON_BYTES, SIDECAR, is_ours, read_sideca
 from dmformer.model.state_dicts import mismatch
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
+from dmformer.tasks.base import Colour
 from dmformer.tasks.registry import infer_head
 from dmformer.texts import first_problem
 
 Shapes = Mapping[str, tuple[int, ...]]
-Channel = Annotated[int, Field(ge=0, le=255)]
 
 MAX_REDUCTION = 1024
 ROOTS = ("stem", "downsamples", "stages", "norm", "head")
@@ -42,7 +41,7 @@ class Description(BaseModel):
     model: ModelConfig | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
-    palette: tuple[tuple[Channel, Channel, Channel], ...] | None = None
+    palette: tuple[Colour, ...] | None = None
     name: str | None = None
 
     def to_json(self) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-import dmformer
 from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dmformer.model.config import preset
+from dmformer.model.counting import count
 from dmformer.model.random_weights import random_checkpoint
 from dmformer.tasks.segmentation_heads import FpnHead, UperNetHead
 from tests.model.small_models import State, images, small_config
@@ -115,6 +115,6 @@ def test_presets_have_both_heads(name: str, kind: str) -> None:
 def test_the_paper_s_heads_have_the_usual_channels_and_a_narrow_backbone_few() -> None:
     assert preset("small", head="fpn").head == FpnHead(classes=150, neck=256, width=128)
     assert preset("large", head="upernet").head == UperNetHead(classes=150, width=512)
-    assert dmformer.count(preset("tiny", classes=11, head="fpn"), 128).parameters < 3_000_000
+    assert count(preset("tiny", classes=11, head="fpn"), 128).parameters < 3_000_000
     with pytest.raises(UsageError, match="no head 'mask'"):
         preset("tiny", head="mask")
