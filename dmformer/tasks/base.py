@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,15 +97,24 @@ class Head(Strict):
         classes: How many classes it tells apart.
         network: Of the kind: ``"module:Class"`` of its torch module, made with the `ModelConfig`. It maps the four
             feature maps to outputs; see `dmformer.model.heads`.
+        resize: Of the kind: how images are resized where nobody says.
+        side: Of the kind: the input's, where nobody says.
     """
 
     kind: str
     classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     network: ClassVar[str]
+    resize: ClassVar[Literal["exact", "shorter", "letterbox"]] = "shorter"
+    side: ClassVar[int] = 224
 
     def layers(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[HeadLayer, ...]:
         """What it computes for one image of a size; empty where nobody has said."""
         return ()
+
+    @classmethod
+    def suited(cls, widths: Sequence[int], said: Mapping[str, Any]) -> Head:
+        """The head that suits a backbone of these widths; what is said stays."""
+        return cls.model_validate(said)
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Head | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -57,10 +57,33 @@ def read_head(value: object) -> Head:
     if isinstance(value, Head):
         return value
     kind = value.get("kind") if isinstance(value, dict) else None
-    kinds = {head.model_fields["kind"].default: head for task in map(get_task, TASKS) for head in task.heads}
+    kinds = head_kinds()
     if kind not in kinds:
         raise ValueError(f"the head is {ascii(kind)[:80]}: {', '.join(kinds)} are known")
     return kinds[kind].model_validate(value)
+
+
+def head_kinds() -> dict[str, type[Head]]:
+    """The heads that tasks know, by their kinds."""
+    return {head.model_fields["kind"].default: head for task in map(get_task, TASKS) for head in task.heads}
+
+
+def suited_head(kind: str, widths: Sequence[int], said: Mapping[str, Any]) -> Head:
+    """A head of a kind for a backbone of these widths.
+
+    Args:
+        kind: As `head_kinds` has it.
+        widths: Channels of the four stages.
+        said: Fields that are decided.
+
+    Raises:
+        UsageError: No task knows the kind.
+        ValidationError: What is said cannot be.
+    """
+    kinds = head_kinds()
+    if kind not in kinds:
+        raise UsageError(f"there is no head {kind[:80]!r}", f"choose among {', '.join(kinds)}")
+    return kinds[kind].suited(widths, said)
 
 
 def infer_head(shapes: Mapping[str, tuple[int, ...]]) -> Head:
