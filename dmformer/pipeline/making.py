@@ -157,6 +157,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         answer=map_.spec if map_ else None,
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
+        palette=checkpoint.palette,
         runtime=RuntimeRecord(name=target, version="unknown"),
         host=host_record(),
         source=SourceRecord(

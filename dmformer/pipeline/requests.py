@@ -41,6 +41,7 @@ class PredictOptions:
         bundle: The bundle's directory.
         images: Files.
         top_k: Classes to tell for each image.
+        overlay: Where the answer drawn over its image goes: a file for one image, a directory for several.
         threads: Inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device.
     """
@@ -48,6 +49,10 @@ class PredictOptions:
     bundle: Bundled
     images: Annotated[tuple[Path, ...], Option("images", "Image files.")]
     top_k: Annotated[int, Option("--top-k -k", "Classes to show for each image.", min=1)] = 5
+    overlay: Annotated[
+        Path | None,
+        Option("--overlay", "Draw the answer over its image: a file for one image, a directory for several."),
+    ] = None
     threads: Threads = 0
     device: Device = "cpu"
 

@@ -64,6 +64,9 @@ def open_sources(
     if embedded:
         notes.append("no weights given: using the embedded tiny DMFormer, trained on Fashion-MNIST")
     dataset, said = resolve_dataset(checkpoint, data, embedded, masks)
+    checkpoint.config.task.check_input(checkpoint.preprocessing)
+    if dataset is not None and dataset.palette and len(dataset.palette) == checkpoint.config.classes:
+        checkpoint = replace(checkpoint, palette=checkpoint.palette or dataset.palette)
     if named := names_of_folders(checkpoint, dataset):
         checkpoint = replace(checkpoint, labels=named)
         notes.append(f"the classes' names are those of the folders of {data}, in sorted order: {listed(named)}")

@@ -12,9 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field
 
 from dmformer.data.dataset import Dataset, Sample
+from dmformer.errors import UsageError
 from dmformer.fields import Strict, TensorSpec
 from dmformer.preprocessing import Preprocessing
 
@@ -215,6 +217,10 @@ class Task(ABC):
             spec: How it becomes the engine's input: what lies in the picture goes the same way.
         """
 
+    def check_input(self, spec: Preprocessing) -> None:
+        """Raises `UsageError` where images that become inputs so cannot be answered."""
+        return
+
     @abstractmethod
     def check(self, dataset: Dataset) -> None:
         """Raises `DataError` where the targets of a set are not the model's classes."""
@@ -248,6 +254,10 @@ class Task(ABC):
     def class_map(self, output: TensorSpec) -> ClassMap | None:
         """How a graph decides itself from what it gives; None where none does."""
         return None
+
+    def picture(self, answer: Answer, image: NDArray[np.uint8]) -> Image.Image:
+        """An answer drawn over its image, uint8 RGB ``[H, W, 3]``; raises `UsageError` where the task draws none."""
+        raise UsageError(f"nothing is drawn for {self.name}", "leave out --overlay")
 
     def promise(self) -> str:
         """What an application gets for an image, in words."""
