@@ -17,7 +17,7 @@ from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, S
 from dmformer.pipeline.option_groups import WeightsOptions
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import recorded
-from dmformer.pipeline.sources import is_embedded
+from dmformer.pipeline.sources import demonstration_of
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
@@ -135,7 +135,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
     """The manifest as far as it is known before the build."""
     checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
     # A checkpoint that was handed over in memory cannot be named.
-    named = options.weights != WeightsOptions() or is_embedded(checkpoint.digest)
+    named = replace(options.weights, task=None) != WeightsOptions() or demonstration_of(checkpoint.digest) is not None
     return Manifest(
         name=checkpoint.name,
         target=target,
@@ -151,6 +151,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         output=checkpoint.config.output(checkpoint.preprocessing.size, batch),
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
+        palette=checkpoint.palette,
         runtime=RuntimeRecord(name=target, version="unknown"),
         host=host_record(),
         source=SourceRecord(

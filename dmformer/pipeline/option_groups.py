@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from dmformer.errors import UsageError
 from dmformer.options import Option
 from dmformer.signatures import Plain
+from dmformer.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     from dmformer.manifest import Tolerance
@@ -57,6 +58,15 @@ def parse_floats(option: str, text: str) -> tuple[float, ...]:
         raise UsageError(f"{option} {text!r} is not a list of numbers", f"for example: {option} 0.5,0.5,0.5") from error
 
 
+TaskName = Annotated[
+    str | None,
+    Option("--task", f"What the weights are for: {' or '.join(TASKS)}.", WEIGHTS, default="what their head says"),
+]
+HeadKind = Annotated[
+    str | None, Option("--head", "Of a preset: linear, fpn or upernet.", WEIGHTS, default="the task's usual one")
+]
+
+
 @dataclass(frozen=True)
 class WeightsOptions:
     """Which weights.
@@ -67,6 +77,8 @@ class WeightsOptions:
         dilation: Of each level, where the weights do not say; empty keeps theirs.
         preset: ``tiny``, ``small`` or ``large``, with `random_weights`.
         random_weights: Seeded random weights, where only speed matters.
+        task: What the weights are for, by a task's name; None takes what their head says.
+        head: Of a preset: ``linear``, ``fpn`` or ``upernet``; None takes the task's usual one.
 
     Examples:
         >>> import dmformer
@@ -91,6 +103,8 @@ class WeightsOptions:
     random_weights: Annotated[
         bool, Option("--random-weights", "Seeded random weights, where only speed matters.", WEIGHTS)
     ] = False
+    task: TaskName = None
+    head: HeadKind = None
 
 
 def _numbers(flag: str, of: str) -> Option:
