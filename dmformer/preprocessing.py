@@ -127,7 +127,14 @@ class Preprocessing(BaseModel):
         return self.resize_to if self.resize_to is not None else round(max(self.size) / _IMAGENET_CROP_RATIO)
 
     def placement(self, picture: tuple[int, int]) -> Placement:
-        """Where a picture of a height and width lies in the input; raises `UsageError` where it is cropped."""
+        """Where a picture lies in the input.
+
+        Args:
+            picture: Its height and width.
+
+        Raises:
+            UsageError: It is cropped.
+        """
         if self.resize == "shorter":
             raise UsageError("resize 'shorter' cuts off parts of a picture", "use --resize letterbox or exact")
         return letterboxed(picture, self.size) if self.resize == "letterbox" else Placement(0, 0, *self.size)

@@ -11,11 +11,12 @@ from dmformer.errors import RejectedError
 from dmformer.options import Leaf, changed, given_in, leaves, values
 from dmformer.pipeline.api import Bundle
 from dmformer.pipeline.export import export_bundles
-from dmformer.pipeline.option_groups import Size, WeightsOptions
+from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import settled
 from dmformer.pipeline.sources import resolve_checkpoint
 from dmformer.pipeline.weights import choose_weights
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.progress import Progress
 from dmformer.targets import DEFAULT, get_target
 from dmformer.terminal import shown

@@ -10,8 +10,9 @@ from dmformer.documents import Document, schema
 from dmformer.errors import UsageError
 from dmformer.evaluation.layers.engine import parts_of_engine
 from dmformer.fields import Strict
-from dmformer.pipeline.option_groups import Size, WeightsOptions
+from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.requests import InspectOptions
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.progress import Progress, Silent
 from dmformer.summary import summarize
 from dmformer.targets import get_target, load

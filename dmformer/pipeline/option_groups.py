@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from dmformer.errors import UsageError
 from dmformer.options import Option
 from dmformer.signatures import Plain
-from dmformer.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     from dmformer.manifest import Tolerance
 
-WEIGHTS, NVIDIA, COREML, TOLERANCE = "Weights", "NVIDIA", "Core ML", "Tolerance"
+NVIDIA, COREML, TOLERANCE = "NVIDIA", "Core ML", "Tolerance"
 PREPROCESSING = "Preprocessing, where the weights do not say it or say it wrong"
 """Panels of the help."""
 
@@ -56,55 +55,6 @@ def parse_floats(option: str, text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"{option} {text!r} is not a list of numbers", f"for example: {option} 0.5,0.5,0.5") from error
-
-
-TaskName = Annotated[
-    str | None,
-    Option("--task", f"What the weights are for: {' or '.join(TASKS)}.", WEIGHTS, default="what their head says"),
-]
-HeadKind = Annotated[
-    str | None, Option("--head", "Of a preset: linear, fpn or upernet.", WEIGHTS, default="the task's usual one")
-]
-
-
-@dataclass(frozen=True)
-class WeightsOptions:
-    """Which weights.
-
-    Attributes:
-        path: Their file; None takes the embedded checkpoint, or random ones.
-        labels: Class names, as a text file of one per line or a JSON list.
-        dilation: Of each level, where the weights do not say; empty keeps theirs.
-        preset: ``tiny``, ``small`` or ``large``, with `random_weights`.
-        random_weights: Seeded random weights, where only speed matters.
-        task: What the weights are for, by a task's name; None takes what their head says.
-        head: Of a preset: ``linear``, ``fpn`` or ``upernet``; None takes the task's usual one.
-
-    Examples:
-        >>> import dmformer
-        >>> dmformer.ExportOptions(weights=dmformer.WeightsOptions(preset="small", random_weights=True))
-        ExportOptions(weights.preset='small', weights.random_weights=True)
-    """
-
-    __signature__ = Plain()
-
-    path: Annotated[
-        Path | None,
-        Option("weights", "Trained weights: .safetensors, .pt or .pth. Default: the embedded checkpoint."),
-    ] = None
-    labels: Annotated[Path | None, Option("--labels", "Class names: text, one per line, or a JSON list.", WEIGHTS)] = (
-        None
-    )
-    dilation: Annotated[
-        tuple[int, ...],
-        Option("--dilation", "Dilation of each level, where the weights do not say.", WEIGHTS, default="1, 2, 3"),
-    ] = ()
-    preset: Annotated[str | None, Option("--preset", "tiny, small or large; with --random-weights.", WEIGHTS)] = None
-    random_weights: Annotated[
-        bool, Option("--random-weights", "Seeded random weights, where only speed matters.", WEIGHTS)
-    ] = False
-    task: TaskName = None
-    head: HeadKind = None
 
 
 def _numbers(flag: str, of: str) -> Option:

@@ -9,16 +9,9 @@ from typing import Annotated, Literal
 from dmformer.common_options import Bundled, Data, Device, ForceFile, MaskOptions, MaxImages, Threads
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.options import Only, Option
-from dmformer.pipeline.option_groups import (
-    EngineOptions,
-    HeadKind,
-    Size,
-    TaskName,
-    ToleranceOptions,
-    WeightsOptions,
-    parse_size,
-)
+from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, parse_size
 from dmformer.pipeline.options import ImageSize, Int8Options
+from dmformer.pipeline.weights_options import HeadKind, TaskName, WeightsOptions
 from dmformer.targets import DEFAULT
 
 

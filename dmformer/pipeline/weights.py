@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmformer.errors import UsageError
-from dmformer.pipeline.option_groups import PreprocessingOptions, Size, WeightsOptions, non_defaults
+from dmformer.pipeline.option_groups import PreprocessingOptions, Size, non_defaults
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.tasks.registry import FIRST_TASK, get_task
 
 if TYPE_CHECKING:

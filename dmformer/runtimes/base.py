@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, UsageError
 from dmformer.host import package_version
-from dmformer.manifest import Manifest, RuntimeRecord
+from dmformer.manifest import Manifest
+from dmformer.records import RuntimeRecord
 from dmformer.targets import Target
 
 Array = NDArray[np.generic]

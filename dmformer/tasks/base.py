@@ -56,6 +56,23 @@ class Legend:
 
 
 @dataclass(frozen=True)
+class ClassMap:
+    """How a graph itself decides at every pixel of its input; see `dmformer.graph.class_map`.
+
+    Attributes:
+        spec: What it gives, ``[N, H, W]``.
+        planes: Of scores.
+        stride: Pixels of the input for a score.
+        logit: What the only plane must exceed; of several the largest counts.
+    """
+
+    spec: TensorSpec
+    planes: int
+    stride: int
+    logit: float
+
+
+@dataclass(frozen=True)
 class HeadLayer:
     """One linear layer of a head.
 
@@ -230,8 +247,8 @@ class Task(ABC):
     def lines(self, answer: Answer) -> list[str]:
         """An answer in words, a line each."""
 
-    def answer_shape(self, output: tuple[int | None, ...]) -> tuple[int | None, ...] | None:
-        """The shape of what a graph decides from outputs of a shape, batch first; None where no graph does."""
+    def class_map(self, output: TensorSpec) -> ClassMap | None:
+        """How a graph decides itself from what it gives; None where none does."""
         return None
 
     def promise(self) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dmformer.data.known_sets import voc_palette
 from dmformer.errors import DataError
 from dmformer.tasks.base import Colour
 
@@ -15,21 +16,8 @@ BOUNDARY = (255, 255, 255)
 
 
 def colours_of(palette: Colours | None, classes: int) -> Colours:
-    """The palette where it has a colour for each class, else the usual one of Pascal VOC.
-
-    Source of the latter: ``VOClabelcolormap`` of the VOC development kit: bits of the index, spread over the channels.
-    """
-    return palette if palette is not None and len(palette) == classes else tuple(map(_voc_colour, range(classes)))
-
-
-def _voc_colour(index: int) -> Colour:
-    red = green = blue = 0
-    for shift in range(7, -1, -1):
-        red |= (index & 1) << shift
-        green |= (index >> 1 & 1) << shift
-        blue |= (index >> 2 & 1) << shift
-        index >>= 3
-    return red, green, blue
+    """The palette where it has a colour for each class, else the usual one of Pascal VOC."""
+    return palette if palette is not None and len(palette) == classes else voc_palette(classes)
 
 
 def overlay(image: Pixels, classes: NDArray[np.integer], palette: Colours, opacity: float) -> Pixels:

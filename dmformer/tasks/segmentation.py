@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
 from dmformer.geometry import Placement, Sampling, Size
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.base import Decisions, Figure, Legend, Outputs, Result, Tally, Task
+from dmformer.tasks.base import ClassMap, Decisions, Figure, Legend, Outputs, Result, Tally, Task
 from dmformer.tasks.overlay import Colours, colours_of, overlay
 from dmformer.tasks.segmentation_heads import STRIDE, DenseHead, FpnHead, UperNetHead
 
@@ -75,9 +75,11 @@ class SemanticSegmentation(Task):
     def output(self, size: Size, batch: int | None) -> TensorSpec:
         return TensorSpec(name="scores", shape=(batch, self.head.classes, size[0] // STRIDE, size[1] // STRIDE))
 
-    def answer_shape(self, output: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        batch, _, *grid = output
-        return (batch, *(None if side is None else side * STRIDE for side in grid))
+    def class_map(self, output: TensorSpec) -> ClassMap:
+        batch, _, *grid = output.shape
+        shape = (batch, *(None if side is None else side * STRIDE for side in grid))
+        kind: Literal["uint8", "int32"] = "uint8" if self.kinds_of_pixels <= MOST_SMALL else "int32"
+        return ClassMap(TensorSpec(name="classes", shape=shape, dtype=kind), self.head.classes, STRIDE, self.logit)
 
     def promise(self) -> str:
         return f"one of {self.kinds_of_pixels} classes for every pixel"

@@ -1,4 +1,4 @@
-"""``--task`` and ``--head``: the embedded segmenter, presets for it, and weights for another task than the wanted one."""
+"""``--task`` and ``--head``: the embedded segmenter, presets with its head, and weights for another task."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from dmformer import assets
 from dmformer.errors import UsageError
 from dmformer.model.checkpoint import load_checkpoint
-from dmformer.pipeline.option_groups import WeightsOptions
 from dmformer.pipeline.sources import demonstration_of, open_sources
 from dmformer.pipeline.weights import choose_weights
+from dmformer.pipeline.weights_options import WeightsOptions
 from tests.support import Command, invoke, one_line
 
 
