@@ -40,7 +40,7 @@ def test_two_processes_write_the_same_bundles(weights: Path, tmp_path: Path) -> 
 
 
 def test_what_the_tests_remember_of_a_network_is_what_is_made_of_it(reference: DMFormer) -> None:
-    options, convert = GraphOptions((32, 32)), onnx_model.onnx_from_torch
+    options, convert = GraphOptions((32, 32)), vars(onnx_model)["onnx_from_torch"]
     assert convert is not onnx_from_torch, "see tests/conftest.py"
     convert(reference, options)
     again, anew = convert(reference, options), onnx_from_torch(reference, options)
