@@ -13,6 +13,7 @@ from dmformer import errors as errors
 from dmformer.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from dmformer.common_options import MaskOptions as MaskOptions
     from dmformer.evaluation.latency.settings import BenchSettings as BenchSettings
     from dmformer.model.checkpoint import Checkpoint as Checkpoint
     from dmformer.model.checkpoint import load_checkpoint as load_checkpoint
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from dmformer.runtimes.registry import open_bundle as open_bundle
 
 _NAMES = {
+    "common_options": "MaskOptions",
     "evaluation.latency.settings": "BenchSettings",
     "model.checkpoint": "Checkpoint load_checkpoint save_checkpoint",
     "model.config": "ModelConfig preset",

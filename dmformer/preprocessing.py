@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dmformer.data.images import MAX_PIXELS, check_pixels_array, load_image
 from dmformer.errors import DataError, UsageError
+from dmformer.geometry import Placement, letterboxed
 
 __all__ = [
     "IMAGENET", "MAX_PIXELS", "Preprocessing", "fit", "fit_batch", "load_image", "pixels_of", "preprocess",
@@ -124,6 +125,12 @@ class Preprocessing(BaseModel):
     def shorter_side(self) -> int:
         """The shorter side that resize ``"shorter"`` brings an image to before the crop."""
         return self.resize_to if self.resize_to is not None else round(max(self.size) / _IMAGENET_CROP_RATIO)
+
+    def placement(self, picture: tuple[int, int]) -> Placement:
+        """Where a picture of a height and width lies in the input; raises `UsageError` where it is cropped."""
+        if self.resize == "shorter":
+            raise UsageError("resize 'shorter' cuts off parts of a picture", "use --resize letterbox or exact")
+        return letterboxed(picture, self.size) if self.resize == "letterbox" else Placement(0, 0, *self.size)
 
     def resized_to(self, size: int | tuple[int, int]) -> Preprocessing:
         """The same for another input size; a given ``resize_to`` is scaled by the ratio of the longer sides.
@@ -257,12 +264,7 @@ def _to_pillow(image: NDArray[Any], spec: Preprocessing) -> Image.Image:
 
 
 def _fit(image: Image.Image, spec: Preprocessing) -> Image.Image:
-    if spec.resize == "shorter":
-        return _shorter_then_crop(image, spec)
-    if spec.resize == "letterbox":
-        return _letterbox(image, spec)
-    height, width = spec.size
-    return _resize(image, width, height, spec)
+    return _shorter_then_crop(image, spec) if spec.resize == "shorter" else _whole(image, spec)
 
 
 def _shorter_then_crop(image: Image.Image, spec: Preprocessing) -> Image.Image:
@@ -276,14 +278,10 @@ def _shorter_then_crop(image: Image.Image, spec: Preprocessing) -> Image.Image:
     return resized.crop((left, top, left + spec.size[1], top + spec.size[0]))
 
 
-def _letterbox(image: Image.Image, spec: Preprocessing) -> Image.Image:
-    height, width = spec.size
-    scale = min(height / image.height, width / image.width)
-    inner_width = min(width, max(1, round(image.width * scale)))
-    inner_height = min(height, max(1, round(image.height * scale)))
-    canvas = Image.new(image.mode, (width, height), (spec.fill,) * len(image.getbands()))
-    inner = _resize(image, inner_width, inner_height, spec)
-    canvas.paste(inner, ((width - inner_width) // 2, (height - inner_height) // 2))
+def _whole(image: Image.Image, spec: Preprocessing) -> Image.Image:
+    place = spec.placement((image.height, image.width))
+    canvas = Image.new(image.mode, spec.size[::-1], (spec.fill,) * len(image.getbands()))
+    canvas.paste(_resize(image, place.width, place.height, spec), (place.left, place.top))
     return canvas
 
 

@@ -37,10 +37,12 @@ from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import Comparison, Proof
 from dmformer.model.config import ModelConfig
 from dmformer.pipeline.option_groups import ToleranceOptions
+from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Silent
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.engine import Engine
 from dmformer.runtimes.registry import open_bundle
+from dmformer.tasks.base import Result
 from dmformer.tasks.classification import Classification, LinearHead
 
 T = TypeVar("T")
@@ -247,18 +249,23 @@ class Notes:
 Logits = NDArray[np.float32]
 
 
+def measured_logits(classes: int) -> Measured:
+    """Nothing measured yet of a classifier."""
+    return Measured(Classification(LinearHead(classes=classes)), Preprocessing(size=(32, 32)))
+
+
 def compare(reference: Logits, outputs: Logits, labels: NDArray[np.int64] | None = None) -> Comparison:
     """Everything that is measured of logits beside the reference's; labels below 0 are not known."""
-    measured = Measured(Classification(), reference.shape[1])
+    measured = measured_logits(reference.shape[1])
     known = [None] * len(outputs) if labels is None else [int(label) if label >= 0 else None for label in labels]
-    measured.add(reference, outputs, known)
+    measured.add(reference, Result(outputs), known)
     return measured.comparison("some images", "f" * 64)
 
 
 def relative_noise(reference: Logits, outputs: Logits) -> float:
     """Energy of the difference over that of the reference."""
-    measured = Measured(Classification(), reference.shape[1])
-    measured.add(reference, outputs, [None] * len(outputs))
+    measured = measured_logits(reference.shape[1])
+    measured.add(reference, Result(outputs), [None] * len(outputs))
     return measured.relative_noise
 
 
@@ -270,7 +277,7 @@ def engine_of(bundle: Bundle, session: Session) -> Engine:
 def logits_on(engine: Engine, dataset: Dataset) -> Logits:
     """An engine's logits on every readable image of a dataset."""
     batches = batches_for(engine, dataset, Silent())
-    return np.concatenate([engine.run_tensors(batch.tensor) for batch in batches])
+    return np.concatenate([engine.run_tensors(batch.tensor).outputs for batch in batches])
 
 
 def flips_of(
@@ -281,8 +288,8 @@ def flips_of(
     image: Callable[[int], NDArray[np.uint8]],
 ) -> Flips:
     """The changed answers from both sides' logits."""
-    count = FlipCount(Classification())
-    count.add(reference, outputs, [None] * len(outputs) if labels is None else labels.tolist())
+    count = FlipCount(Classification(LinearHead(classes=reference.shape[1])))
+    count.add(reference, Result(outputs), [None] * len(outputs) if labels is None else labels.tolist())
     return count.flips(data, image)
 
 

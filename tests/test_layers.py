@@ -29,7 +29,7 @@ FIRST = {"", "data", "tasks"}
 ALLOWED = {
     ("__init__.py", "*"): "the public API: every name is bound on its first use",
     ("__main__.py", "cli"): "python -m dmformer",
-    ("manifest.py", "model"): "a manifest holds the ModelConfig, which is data and needs no torch",
+    ("records.py", "model"): "a manifest holds the ModelConfig, which is data and needs no torch",
 }
 
 EXPORT_SIDE = ("model", "graph", "calibration", "pipeline")

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dmformer.common_options import MASKS, MaskOptions
 from dmformer.data.dataset import Sample, loaded_hashes
 from dmformer.data.images import load_image
+from dmformer.data.masks import Mask, classes_of
 from dmformer.data.npz import ArchiveError, Header, opened
 from dmformer.errors import DataError
 from dmformer.texts import SHOWN
@@ -28,7 +30,11 @@ _KEYS = {
 }  # fmt: skip
 """Names of the images -> of their labels, in the order in which they are looked for, whatever their case."""
 _LABEL_KEYS = ("labels", "y", "y_test", "label", "targets", "target")
-_FORM = "Give an .npz with uint8 `images` [N, H, W] or [N, H, W, C] and, optionally, integer `labels` [N]."
+_MASK_KEYS = ("masks", "mask")
+_FORM = (
+    "Give an .npz with uint8 `images` [N, H, W] or [N, H, W, C] and, optionally, integer `labels` [N] or "
+    "`masks` [N, H, W]."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +48,8 @@ class ArrayDataset:
         positions: Which of the M images belong to the set, in order; None for all.
         classes: Class names by label, or None.
         notes: What was left aside, one line each.
+        all_masks: Integers [M, H, W], as they are stored, or None.
+        options: What the masks' values mean.
     """
 
     name: str
@@ -50,6 +58,9 @@ class ArrayDataset:
     positions: tuple[int, ...] | None = None
     classes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    all_masks: NDArray[Any] | None = None
+    options: MaskOptions = MASKS
+    palette = None
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
@@ -59,7 +70,7 @@ class ArrayDataset:
 
     @property
     def labelled(self) -> bool:
-        return self.all_labels is not None
+        return self.all_labels is not None or self.all_masks is not None
 
     def __len__(self) -> int:
         return len(self.images) if self.positions is None else len(self.positions)
@@ -73,18 +84,32 @@ class ArrayDataset:
     def load(self, index: int) -> Sample:
         position = self._position(index)
         label = None if self.all_labels is None else int(self.all_labels[position])
-        return Sample(load_image(self.images[position]), label, self.sample_name(index))
+        mask = None if self.all_masks is None else self.mask(index)
+        return Sample(load_image(self.images[position]), label, self.sample_name(index), mask)
+
+    def mask_name(self, index: int) -> str:
+        """The image's own."""
+        return self.sample_name(index)
+
+    def mask(self, index: int) -> Mask:
+        """One mask, where there are any. Raises DataError if a value can be no class."""
+        assert self.all_masks is not None  # noqa: S101 - nobody asks where there are none
+        return classes_of(self.all_masks[self._position(index)], self.options, self.mask_name(index))
 
     def select(self, indices: Sequence[int]) -> ArrayDataset:
         positions = tuple(self._position(index) for index in indices)
         return replace(self, positions=positions)
 
     def digest(self) -> str:
-        digest = hashlib.sha256(repr((self.images.shape[1:], self.labelled)).encode())
+        digest = hashlib.sha256(repr((self.images.shape[1:], self.all_labels is not None)).encode())
+        if self.all_masks is not None:
+            digest.update(repr((self.options, self.all_masks.dtype)).encode())
         for position in sorted(self._position(index) for index in range(len(self))):
             label = None if self.all_labels is None else int(self.all_labels[position])
             digest.update(f"{position}\0{label}\0".encode())
             digest.update(np.ascontiguousarray(self.images[position]).data)
+            if self.all_masks is not None:
+                digest.update(np.ascontiguousarray(self.all_masks[position]).data)
         return digest.hexdigest()
 
     def content_hashes(self) -> Iterator[str]:
@@ -123,16 +148,17 @@ def _check_images(source: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> 
         raise DataError(f"{source}: images have shape {shape}, neither [N, H, W] nor [N, H, W, C]", _FORM)
 
 
-def open_npz(path: Path, max_bytes: int = MAX_BYTES) -> ArrayDataset:
-    """Read images and labels from an ``.npz``; nothing in it is unpickled.
+def open_npz(path: Path, max_bytes: int = MAX_BYTES, options: MaskOptions = MASKS) -> ArrayDataset:
+    """Read images, labels and masks from an ``.npz``; nothing in it is unpickled.
 
     Images are under ``images``, ``x``, ``x_test`` or another usual name, or the only uint8 array with three or four
-    dimensions; labels under ``labels``, ``y``, ``y_test`` and the like. The notes name arrays that are left aside.
-    Sizes are checked in the headers before anything is read.
+    dimensions; labels under ``labels``, ``y``, ``y_test`` and the like, masks under ``masks``. The notes name arrays
+    that are left aside. Sizes are checked in the headers before anything is read.
 
     Args:
         path: The file.
         max_bytes: Refuse arrays that are larger in memory.
+        options: What the masks' values mean.
 
     Raises:
         DataError: The file is damaged or too large, or its arrays are none of the above.
@@ -141,16 +167,27 @@ def open_npz(path: Path, max_bytes: int = MAX_BYTES) -> ArrayDataset:
         with opened(path, _MAX_MEMBERS) as archive:
             headers = archive.headers
             image_key = _image_key(path, headers)
-            label_key = _label_key(image_key, headers)
+            others = {key.casefold(): key for key in headers if key != image_key}
+            label_key, mask_key = _label_key(image_key, others), next(filter(None, map(others.get, _MASK_KEYS)), None)
             _check_images(f"{path}: {image_key}", headers[image_key].shape, headers[image_key].dtype)
+            if mask_key is not None:
+                _check_masks(f"{path}: {mask_key}", headers[mask_key], headers[image_key].shape)
             images = archive.read(image_key, max_bytes)
             labels = None if label_key is None else archive.read(label_key, max_bytes)
+            masks = None if mask_key is None else archive.read(mask_key, max_bytes)
     except ArchiveError as error:
         raise DataError(f"{path}: cannot be read: {error}", _FORM) from error
-    aside = {key: header for key, header in headers.items() if key not in {image_key, label_key}}
-    taken = f"images from {image_key!r}, " + ("no labels" if label_key is None else f"labels from {label_key!r}")
-    notes = (f"{path.name}: {taken}; left aside: {_found(aside)}",) if aside else ()
-    return replace(array_dataset(str(path), path.stem, images, labels), notes=notes)
+    aside = {key: header for key, header in headers.items() if key not in {image_key, label_key, mask_key}}
+    taken = [f"{what} from {key!r}" for what, key in (("labels", label_key), ("masks", mask_key)) if key is not None]
+    said = ", ".join((f"images from {image_key!r}", *(taken or ["no labels"])))
+    notes = (f"{path.name}: {said}; left aside: {_found(aside)}",) if aside else ()
+    dataset = array_dataset(str(path), path.stem, images, labels)
+    return replace(dataset, notes=notes, all_masks=masks, options=options)
+
+
+def _check_masks(source: str, masks: Header, images: tuple[int, ...]) -> None:
+    if masks.shape != images[:3] or masks.dtype.kind not in "iub":
+        raise DataError(f"{source}: masks {masks} do not fit images of shape {images}", _FORM)
 
 
 def _image_key(path: Path, headers: Mapping[str, Header]) -> str:
@@ -166,8 +203,7 @@ def _image_key(path: Path, headers: Mapping[str, Header]) -> str:
     return key
 
 
-def _label_key(image_key: str, headers: Mapping[str, Header]) -> str | None:
-    named = {key.casefold(): key for key in headers if key != image_key}
+def _label_key(image_key: str, named: Mapping[str, str]) -> str | None:
     wanted = (_KEYS.get(image_key.casefold(), "labels"), *_LABEL_KEYS)
     return next((named[name] for name in wanted if name in named), None)
 

@@ -46,8 +46,9 @@ class Dataset(Protocol):
     Attributes:
         name: Short name for reports.
         classes: Class names by label where the source has them (class folders), else None.
+        palette: A colour, RGB of 0 to 255, for every class of its masks where the source has them, else None.
         labels: int64 [N], one label per image, or None.
-        labelled: Whether ``labels`` is there.
+        labelled: Whether what is right is known: ``labels``, or a mask of every image.
         notes: What was left aside or taken for granted when it was opened, one line each.
     """
 
@@ -56,6 +57,9 @@ class Dataset(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...] | None: ...
 
     @property
     def labels(self) -> NDArray[np.int64] | None: ...
@@ -81,7 +85,7 @@ class Dataset(Protocol):
         ...
 
     def digest(self) -> str:
-        """SHA-256 (hex) over names, stored bytes and labels, streamed: the same digest, the same set."""
+        """SHA-256 (hex) over names, stored bytes, labels and masks, streamed: the same digest, the same set."""
         ...
 
     def content_hashes(self) -> Iterator[str]:

@@ -54,6 +54,7 @@ class FolderDataset:
     notes: tuple[str, ...] = ()
     text_labels: tuple[int, ...] | None = None
     assumed: bool = False
+    palette = None
 
     @property
     def name(self) -> str:
@@ -91,14 +92,15 @@ class FolderDataset:
         labels = self.file_labels or (None,) * len(self)
         for file, label in sorted(zip(self.files, labels, strict=True), key=lambda pair: pair[0]):
             head = f"{nfc(file)}\0{label}\0".encode("utf-8", "surrogateescape")
-            digest.update(head + _file_digest(self.root / file))
+            digest.update(head + file_digest(self.root / file))
         return digest.hexdigest()
 
     def content_hashes(self) -> Iterator[str]:
         return loaded_hashes(self)
 
 
-def _file_digest(path: Path) -> bytes:
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file's content; a word in its place where it cannot be read."""
     digest = hashlib.sha256()
     try:
         if not path.is_file():
@@ -167,7 +169,7 @@ def _with_images(root: Path) -> Tree:
 
 
 def _refuse_splits(tree: Tree, labels: Sequence[str] | None) -> None:
-    splits = [folder for folder in tree.classes if _is_split(folder)]
+    splits = [folder for folder in tree.classes if is_split(folder)]
     others = [folder for folder in splits if "train" not in folder.casefold()]
     known = {nfc(label) for label in labels or ()}
     # One name may be a class among others; a training set beside another split is not.
@@ -179,7 +181,8 @@ def _refuse_splits(tree: Tree, labels: Sequence[str] | None) -> None:
         )
 
 
-def _is_split(folder: str) -> bool:
+def is_split(folder: str) -> bool:
+    """Whether a folder's name is that of a data set's split."""
     words = {word.removesuffix("set") for word in re.findall(r"[^\W\d_]+", folder.casefold())}
     return not words.isdisjoint(_SPLITS) and words <= _SPLITS | _OF_SPLITS
 

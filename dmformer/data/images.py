@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from dmformer.data.png import pixels_only
 from dmformer.errors import DataError, TooLargeError
 
+T = TypeVar("T")
 MAX_PIXELS = 64_000_000
 """Default limit of width times height; Pillow's own, near 179 million, holds beside it."""
 
@@ -97,15 +99,24 @@ def load_image(
     if isinstance(source, np.ndarray):
         return _array_to_rgb(source, max_pixels)
     if isinstance(source, Image.Image):
-        return _decode(source, "the given image", max_pixels)
+        return _decoded(source, "the given image", max_pixels, _rgb)
     if isinstance(source, bytes):
-        return _open(BytesIO(source), "the given image bytes", max_pixels)
-    path = Path(source)
+        return _open(BytesIO(source), "the given image bytes", max_pixels, _rgb)
+    return read_picture(Path(source), _rgb, max_pixels)
+
+
+def read_picture(path: Path, decode: Callable[[Image.Image, str], T], max_pixels: int = MAX_PIXELS) -> T:
+    """What ``decode`` makes of a picture's file, opened as Pillow has it, and the file's name; see `load_image`.
+
+    Raises:
+        TooLargeError: More pixels than allowed.
+        DataError: Unreadable, truncated, or no image; whatever Pillow lets out of ``decode`` becomes one.
+    """
     _check_regular(path)
     try:
         # Not the path: Pillow maps such a file into memory, and forgets to turn what it maps.
         with path.open("rb") as file:
-            return _open(file, str(path), max_pixels)
+            return _open(file, str(path), max_pixels, decode)
     except OSError as error:
         raise DataError(f"{path}: cannot be opened: {_one_line(error)}", _HINT) from error
 
@@ -121,60 +132,68 @@ def _check_regular(path: Path) -> None:
     raise DataError(f"{path}: {problem}", _HINT)
 
 
-def _open(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _open(file: IO[bytes], name: str, max_pixels: int, decode: Callable[[Image.Image, str], T]) -> T:
     try:
-        return _opened(file, name, max_pixels)
+        return _opened(file, name, max_pixels, decode)
     except TooLargeError:
         raise
     except DataError:
         again = pixels_only(file)
         if again is None:
             raise
-        return _opened(again, name, max_pixels)
+        return _opened(again, name, max_pixels, decode)
 
 
-def _opened(file: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _opened(file: IO[bytes], name: str, max_pixels: int, decode: Callable[[Image.Image, str], T]) -> T:
     try:
         with warnings.catch_warnings():
-            # Pillow warns about size (checked in _decode) and odd metadata; neither concerns the pixels.
+            # Pillow warns about size (checked in _decoded) and odd metadata; neither concerns the pixels.
             warnings.simplefilter("ignore")
             with Image.open(file, formats=_FORMATS) as image:
-                return _decode(image, name, max_pixels)
+                return _decoded(image, name, max_pixels, decode)
     except _DECODE_ERRORS as error:
         reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(f"{name}: cannot be read: {_one_line(reason)}", _HINT) from error
 
 
-def _decode(image: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def _decoded(image: Image.Image, name: str, max_pixels: int, decode: Callable[[Image.Image, str], T]) -> T:
     _check_pixels(image.width, image.height, name, max_pixels)
     try:
-        sixteen = _colours_of_sixteen_bits(image)
-        upright = _turned_upright(image)
-        if upright.mode.startswith("I"):
-            upright = _sixteen_to_eight_bit(upright, name)
-        if upright.mode == "F":
-            raise DataError(f"{name}: pixels are floating point numbers", _EIGHT_BITS)
-        pixels = np.array(upright.convert("RGB"), dtype=np.uint8)
+        return decode(image, name)
     except _DECODE_ERRORS as error:
         raise DataError(f"{name}: cannot be decoded: {_one_line(error)}", _HINT) from error
+
+
+def _rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    sixteen = sixteen_bit_colours(image)
+    upright = turned(image, turn_of(image))
+    if upright.mode.startswith("I"):
+        upright = _sixteen_to_eight_bit(upright, name)
+    if upright.mode == "F":
+        raise DataError(f"{name}: pixels are floating point numbers", _EIGHT_BITS)
+    pixels = np.array(upright.convert("RGB"), dtype=np.uint8)
     if sixteen and not pixels.any():
         raise DataError(f"{name}: of its 16 bits per channel the upper 8, which are read, are all black", _EIGHT_BITS)
     return pixels
 
 
-def _colours_of_sixteen_bits(image: Image.Image) -> bool:
+def sixteen_bit_colours(image: Image.Image) -> bool:
     """Whether the file has more than one channel of 16 bits: Pillow drops the lower 8 as it decodes."""
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) and not image.mode.startswith("I")
 
 
-def _turned_upright(image: Image.Image) -> Image.Image:
-    """The image as its EXIF orientation shows it. No other tag is looked at, and EXIF is never written again."""
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What brings a picture upright, by its EXIF orientation. No other tag is looked at, none is ever written again."""
     image.load()  # A TIFF file is turned by Pillow as it is loaded, which removes the tag.
     try:
         orientation = _orientation(image.info.get("exif", b"")) or image.getexif().get(ExifTags.Base.Orientation)
     except _DECODE_ERRORS:
-        return image  # The pixels are whole; what is said about them cannot be read.
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+        return None  # The pixels are whole; what is said about them cannot be read.
+    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+
+
+def turned(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
+    """The picture, turned where there is a turn."""
     return image if turn is None else image.transpose(turn)
 
 

@@ -138,7 +138,7 @@ def earlier(bundle: Bundle) -> tuple[Comparison, ...]:
 
 def measured(manifest: Manifest) -> Measured:
     """Nothing measured yet of the engine of a manifest."""
-    return Measured(manifest.task, manifest.source.config.classes)
+    return Measured(manifest.task, manifest.preprocessing)
 
 
 def compare_golden(engine: Engine, golden: Golden) -> Comparison:
@@ -152,9 +152,8 @@ def compare_outputs(engine: Engine, reference: ReferenceOutputs, progress: Progr
     """The engine on a dataset beside the reference's outputs."""
     figures, done = measured(engine.manifest), 0
     for batch in batches_for(engine, reference.images, progress):
-        outputs = engine.run_tensors(batch.tensor)
-        figures.add(reference.read(done, len(outputs)), outputs, batch.targets)
-        done += len(outputs)
+        figures.add(reference.read(done, len(batch.tensor)), engine.run_tensors(batch.tensor), batch.targets)
+        done += len(batch.tensor)
     return figures.comparison(reference.dataset.name, reference.dataset.digest())
 
 

@@ -10,7 +10,8 @@ convolution), computed in float64. What folds where:
 - norm before the FFN: into the FFN's first convolution;
 - layer scales: into DMA's fuse convolution (a factor per channel commutes with the gate) and into
   the FFN's second convolution;
-- final norm: into the head, again because the mean commutes.
+- final norm: into the head, again because the mean commutes;
+- norms of the head: into the convolution before each.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from dmformer.errors import ExportError
+from dmformer.model.heads import ConvNorm
 from dmformer.model.layers import Block, LayerScale
 from dmformer.model.network import DMFormer, Stem
 
@@ -50,6 +52,7 @@ def canonicalize(model: DMFormer) -> DMFormer:
         fold_norm_before_ffn(block)
         fold_layer_scales(block)
     fold_final_norm(work)
+    fold_norms_of_head(work)
     with torch.device("meta"):
         folded = DMFormer(model.config.canonical())
     folded.load_state_dict(work.state_dict(), assign=True)
@@ -139,6 +142,14 @@ def fold_final_norm(model: DMFormer) -> None:
         for reader in model.head.norm_readers:
             _apply_before(reader, *affine)
     model.norm = nn.Identity()
+
+
+def fold_norms_of_head(model: DMFormer) -> None:
+    """Folds the head's own norms into the convolutions before them."""
+    for module in model.head.modules():
+        if isinstance(module, ConvNorm) and (affine := _affine(module.bn)) is not None:
+            _apply_after(module.conv, *affine)
+            module.bn = nn.Identity()
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from importlib import import_module
 
+import torch
 from torch import Tensor, nn
 
 from dmformer.model.config import ModelConfig
+from dmformer.model.layers import make_norm
 
 Maps = tuple[Tensor, Tensor, Tensor, Tensor]
 """``[N, widths[i], H / s, W / s]`` for the strides s = 4, 8, 16, 32."""
@@ -28,6 +30,20 @@ class HeadNetwork(nn.Module):
         that takes the last stage as it is.
         """
         return ()
+
+
+class ConvNorm(nn.Module):
+    """Convolution, BatchNorm and ReLU, with the names of mmsegmentation's ``ConvModule``."""
+
+    def __init__(self, config: ModelConfig, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        # BatchNorm brings the only shift; without it the convolution does.
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=config.norm == "none")
+        self.bn = make_norm(config, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``[N, inputs, H, W]`` to ``[N, outputs, H, W]``."""
+        return torch.relu(self.bn(self.conv(x)))
 
 
 class LinearClassifier(nn.Linear, HeadNetwork):

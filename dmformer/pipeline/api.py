@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dmformer import bundle as checked
+from dmformer.common_options import MaskOptions
 from dmformer.evaluation.latency.document import Document as BenchDocument
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.options import Place, changed
@@ -27,6 +28,7 @@ def verify(
     *,
     data: Path | str | None = None,
     max_images: int | None = None,
+    masks: MaskOptions | None = None,
     weights: Path | str | None = None,
     threads: int = 0,
     device: str = "cpu",
@@ -41,6 +43,7 @@ def verify(
         bundle: A bundle, or the path of one.
         data: Images; None takes the embedded test set for bundles of the embedded checkpoint.
         max_images: Keep at most this many, spread evenly.
+        masks: What the values of masks mean, over what the bundle was exported with.
         weights: The bundle's weights, for PyTorch's answers on the images.
         threads: Inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device.
@@ -67,6 +70,7 @@ def verify(
         path_of(bundle),
         data=_path(data),
         max_images=max_images,
+        masks=masks or MaskOptions(),
         weights=_path(weights),
         threads=threads,
         device=device,

@@ -18,6 +18,7 @@ from dmformer.graph.coreml.plan import (
     size_names,
 )
 from dmformer.pipeline.coreml_sizes import with_sizes
+from dmformer.pipeline.deciding import class_map_of
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
 from dmformer.pipeline.option_groups import non_defaults
@@ -117,6 +118,7 @@ def request_for(
         config=checkpoint.config,
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
+        class_map=class_map_of(TARGET, checkpoint, options),
         layers=layers,
         ranges=ranges,
         metadata=metadata(checkpoint, plan, label_of(options)),

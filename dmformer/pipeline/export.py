@@ -13,6 +13,7 @@ from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.fields import check_elements
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
+from dmformer.pipeline.deciding import class_map_of
 from dmformer.pipeline.maker import get_maker
 from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
@@ -59,8 +60,10 @@ def export_bundles(
     check_options(options)
     check_parents(options.output / "bundle")
     checkpoint, options = weights_for(weights, options)
-    sources = open_sources(checkpoint, options.size, options.data, options.max_images)
+    sources = open_sources(checkpoint, options.size, options.data, options.max_images, options.masks)
     graph_options(sources.checkpoint, options)
+    for target in options.targets:
+        class_map_of(target, sources.checkpoint, options)
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
     again = [target for target, path in places.items() if is_of_this_run(path, target, sources.checkpoint, options)]
     for target, destination in places.items():

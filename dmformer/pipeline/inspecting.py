@@ -171,6 +171,7 @@ def measure_sensitivity(options: InspectOptions, progress: Progress) -> Sensitiv
         weights=WeightsOptions(path=options.path, preset=options.preset, random_weights=options.preset is not None),
         data=options.data,
         max_images=options.max_images,
+        masks=options.masks,
         int8=options.int8,
     )
     sensitivities = study_sensitivity(None, study, options.granularity, progress)

@@ -13,7 +13,8 @@ from dmformer.evaluation.verify import verify
 from dmformer.fields import TensorSpec
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES, host_record, library_versions
-from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, SourceRecord
+from dmformer.manifest import Manifest, Proof
+from dmformer.pipeline.deciding import class_map_of, deciding
 from dmformer.pipeline.option_groups import WeightsOptions
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import recorded
@@ -21,6 +22,7 @@ from dmformer.pipeline.sources import is_embedded
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
+from dmformer.records import PrecisionRecord, RuntimeRecord, SourceRecord
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_bundle
 from dmformer.staging import Staging, check_destination
@@ -102,6 +104,8 @@ def request_for(
         from dmformer.graph.embedded import embed_preprocessing
 
         graph = embed_preprocessing(graph, prepared.checkpoint.preprocessing)
+    if (map_ := class_map_of(target, prepared.checkpoint, options)) is not None:
+        graph = deciding(graph, target, map_)
     path = prepared.scratch / f"{target}.onnx"
     path.write_bytes(graph.SerializeToString(deterministic=True))
     return EngineRequest(str(path), str(staging.directory), options.precision, STORED[options.precision])
@@ -134,6 +138,7 @@ def input_of(spec: Preprocessing, batch: int | None, pixels: bool) -> TensorSpec
 def draft(target: str, groups: dict[str, str], prepared: Prepared, options: ExportOptions) -> Manifest:
     """The manifest as far as it is known before the build."""
     checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
+    map_ = class_map_of(target, checkpoint, options)
     # A checkpoint that was handed over in memory cannot be named.
     named = options.weights != WeightsOptions() or is_embedded(checkpoint.digest)
     return Manifest(
@@ -149,6 +154,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         files={},
         input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
         output=checkpoint.config.output(checkpoint.preprocessing.size, batch),
+        answer=map_.spec if map_ else None,
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
         runtime=RuntimeRecord(name=target, version="unknown"),

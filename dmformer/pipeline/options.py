@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-from dmformer.common_options import Data, Device, MaxImages
+from dmformer.common_options import Data, Device, MaskOptions, MaxImages
 from dmformer.options import Option, said_of
 from dmformer.pipeline.option_groups import (
     CoreMlOptions,
@@ -121,8 +121,10 @@ class ExportOptions:
         opset: ONNX operator set.
         canonical: Fold BatchNorm and layer scale before the export; off only to compare with the plain graph.
         embed_preprocessing: Let the engine take pixels, uint8 ``[N, H, W, C]``, and normalize them itself.
+        argmax: Let the engine of a segmenter decide itself: a second output with the class of every pixel.
         data: Labelled images to verify on; None takes the embedded test set for the embedded checkpoint.
         max_images: Verify on at most this many of them, spread evenly; None takes all.
+        masks: What the values of masks mean.
         weights: Which weights, where the call names none.
         int8: Calibration and plan of an INT8 engine.
         preprocessing: How training prepared images, where the weights do not say it or say it wrong.
@@ -172,8 +174,13 @@ class ExportOptions:
             GRAPH,
         ),
     ] = False
+    argmax: Annotated[
+        bool,
+        Option("--argmax", "The engine gives the class of every pixel as well, so that nobody copies scores.", GRAPH),
+    ] = False
     data: Data = None
     max_images: MaxImages = None
+    masks: MaskOptions = field(default_factory=MaskOptions)
     weights: WeightsOptions = field(default_factory=WeightsOptions)
     int8: Int8Options = field(default_factory=Int8Options)
     preprocessing: PreprocessingOptions = field(default_factory=PreprocessingOptions)

@@ -16,7 +16,7 @@ from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.golden import Golden
 from dmformer.preprocessing import Preprocessing, preprocess
 from dmformer.progress import Progress
-from dmformer.tasks.base import Outputs
+from dmformer.tasks.base import Outputs, Result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,14 +109,14 @@ def reference_outputs(
         OSError: The file system has no room for the outputs.
     """
     task = reference.config.task
-    tally = task.tally(reference.config.classes)
+    tally = task.tally(preprocessing)
     batches = watched_batches(dataset, preprocessing, task, REFERENCE_BATCH, "PyTorch reference", progress)
     indices: list[int] = []
     shape: tuple[int, ...] = ()
     with file.open("wb") as spool:
         for batch in batches:
             outputs = infer(reference, batch.tensor)
-            tally.add(outputs, batch.targets)
+            tally.add(Result(outputs), batch.targets)
             spool.write(outputs.tobytes())
             indices.extend(batch.indices)
             shape = outputs.shape[1:]

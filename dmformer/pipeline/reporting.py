@@ -72,7 +72,9 @@ class References:
         return self._known[key]
 
     def _compute(self, bundle: Bundle, file: Path) -> ReferenceOutputs | None:
-        options = Evidence(self._options.data, self._options.max_images, self._options.weights)
+        options = Evidence(
+            self._options.data, self._options.max_images, self._options.weights, masks=self._options.masks
+        )
         dataset = choose_dataset(bundle, options, self._progress)
         if dataset is None:
             return None

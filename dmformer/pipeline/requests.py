@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dmformer.common_options import Bundled, Data, Device, ForceFile, MaxImages, Threads
+from dmformer.common_options import Bundled, Data, Device, ForceFile, MaskOptions, MaxImages, Threads
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.options import Only, Option
 from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, WeightsOptions, parse_size
@@ -115,6 +115,7 @@ class VerifyOptions:
         bundle: Its directory.
         data: Images; None takes the embedded test set for bundles of the embedded checkpoint.
         max_images: Keep at most this many, spread evenly.
+        masks: What the values of masks mean.
         weights: The bundle's weights, for PyTorch's answers on the images.
         threads: Inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device.
@@ -126,6 +127,7 @@ class VerifyOptions:
     bundle: Bundled
     data: Data = None
     max_images: MaxImages = None
+    masks: MaskOptions = field(default_factory=MaskOptions)
     weights: Annotated[
         Path | None, Option("--weights", "The bundle's weights, to compare with PyTorch on --data; needs torch.")
     ] = None
@@ -149,6 +151,7 @@ class ReportOptions:
         title: Of the page; None names the model.
         data: Images on which answers are compared; see `VerifyOptions`.
         max_images: Keep at most this many, spread evenly.
+        masks: What the values of masks mean.
         weights: What the bundles were made from, for PyTorch's answers.
         markdown: Also write Markdown; likewise `csv`.
         html: Write the page itself; needs matplotlib.
@@ -160,6 +163,7 @@ class ReportOptions:
     title: Annotated[str | None, Option("--title", "Of the page.", default="the model's name")] = None
     data: Data = None
     max_images: MaxImages = None
+    masks: MaskOptions = field(default_factory=MaskOptions)
     weights: Annotated[Path | None, Option("--weights", "The bundles' weights, for PyTorch's answers on --data.")] = (
         None
     )
@@ -222,6 +226,7 @@ class InspectOptions:
         picture: File to draw it into.
         data: Labelled images to measure it on; None takes the embedded test set for the embedded checkpoint.
         max_images: Measure on at most this many, spread evenly.
+        masks: What the values of masks mean.
         int8: The images to calibrate with.
     """
 
@@ -249,6 +254,7 @@ class InspectOptions:
     picture: Annotated[Path | None, Option("--picture", "Draw it into a .svg, .png or .pdf.", SENSITIVITY)] = None
     data: Data = None
     max_images: MaxImages = None
+    masks: MaskOptions = field(default_factory=MaskOptions)
     int8: Annotated[Int8Options, Only("calibration", "images", "allow_random")] = field(default_factory=Int8Options)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dmformer import assets
 from dmformer.bundle import Bundle, sha256_of
+from dmformer.common_options import MASKS, MaskOptions
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import open_dataset
 from dmformer.texts import is_plain, listed
@@ -36,7 +37,11 @@ class Sources:
 
 
 def open_sources(
-    weights: Checkpoint | Path | str | None, size: tuple[int, int] | None, data: Path | None, max_images: int | None
+    weights: Checkpoint | Path | str | None,
+    size: tuple[int, int] | None,
+    data: Path | None,
+    max_images: int | None,
+    masks: MaskOptions = MASKS,
 ) -> Sources:
     """Resolves weights and images.
 
@@ -45,6 +50,7 @@ def open_sources(
         size: Height and width of the input; None keeps the checkpoint's.
         data: Images to verify on; None takes the embedded test set where the embedded checkpoint is used.
         max_images: Keep at most this many, spread evenly.
+        masks: What the values of masks mean.
 
     Raises:
         CheckpointError: The weights cannot be used.
@@ -57,7 +63,7 @@ def open_sources(
     embedded = weights is None
     if embedded:
         notes.append("no weights given: using the embedded tiny DMFormer, trained on Fashion-MNIST")
-    dataset, said = resolve_dataset(checkpoint, data, embedded)
+    dataset, said = resolve_dataset(checkpoint, data, embedded, masks)
     if named := names_of_folders(checkpoint, dataset):
         checkpoint = replace(checkpoint, labels=named)
         notes.append(f"the classes' names are those of the folders of {data}, in sorted order: {listed(named)}")
@@ -86,12 +92,14 @@ def resolve_checkpoint(weights: Checkpoint | Path | str | None) -> Checkpoint:
     return load_checkpoint(weights)
 
 
-def resolve_dataset(checkpoint: Checkpoint, data: Path | None, embedded: bool) -> tuple[Dataset | None, str | None]:
+def resolve_dataset(
+    checkpoint: Checkpoint, data: Path | None, embedded: bool, masks: MaskOptions = MASKS
+) -> tuple[Dataset | None, str | None]:
     """The images to verify on, checked against the model's classes, and a note where they were not named."""
     if data is None and not embedded:
         return None, None
-    dataset = open_dataset(data or assets.test_images(), checkpoint.labels)
-    checkpoint.config.task.check(dataset, checkpoint.config.classes)
+    dataset = open_dataset(data or assets.test_images(), checkpoint.labels, masks)
+    checkpoint.config.task.check(dataset)
     if data is not None:
         return dataset, None
     return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"

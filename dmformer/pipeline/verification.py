@@ -8,12 +8,14 @@ from pathlib import Path
 
 from dmformer import assets
 from dmformer.bundle import Bundle
+from dmformer.common_options import MASKS, MaskOptions
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import open_dataset
 from dmformer.errors import CheckpointError, DataError, MissingBackendError, UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.verify import fitting_golden, verify
 from dmformer.manifest import Proof, Tolerance
+from dmformer.options import filled, leaves
 from dmformer.pipeline.sources import is_of_embedded_checkpoint
 from dmformer.progress import Progress
 from dmformer.runtimes.base import SessionOptions
@@ -28,6 +30,7 @@ class Evidence:
     Attributes:
         data: Images; None takes the embedded test set for bundles of the embedded checkpoint.
         max_images: Keep at most this many, spread evenly.
+        masks: What the values of masks mean; the defaults give way to what the bundle was exported with.
         weights: The bundle's weights, for PyTorch's answers on the images.
         tolerance: What must hold; None takes what the bundle was exported with.
         session: Threads and device.
@@ -38,6 +41,7 @@ class Evidence:
     weights: Path | None = None
     tolerance: Tolerance | None = None
     session: SessionOptions = field(default_factory=SessionOptions)
+    masks: MaskOptions = MASKS
 
 
 def verify_bundle(bundle: Bundle, options: Evidence, progress: Progress) -> Proof:
@@ -70,8 +74,10 @@ def choose_dataset(bundle: Bundle, options: Evidence, progress: Progress) -> Dat
             raise UsageError("--weights was given without images to run them on", "give --data, or leave it out")
         progress.say("no data given: verifying on the golden samples alone")
         return None
-    dataset = open_dataset(options.data or assets.test_images(), bundle.manifest.labels)
-    bundle.manifest.task.check(dataset, bundle.manifest.source.config.classes)
+    dataset = open_dataset(
+        options.data or assets.test_images(), bundle.manifest.labels, masks_of(bundle, options.masks)
+    )
+    bundle.manifest.task.check(dataset)
     for note in dataset.notes:
         progress.say(note)
     if options.data is None:
@@ -79,6 +85,13 @@ def choose_dataset(bundle: Bundle, options: Evidence, progress: Progress) -> Dat
     if options.max_images is not None and options.max_images < len(dataset):
         dataset = subset(dataset, options.max_images)
     return dataset
+
+
+def masks_of(bundle: Bundle, asked: MaskOptions) -> MaskOptions:
+    """What the values of masks mean to a bundle: what was asked for, else what it was exported with."""
+    said = bundle.manifest.options or {}
+    known = {leaf.place: said[leaf.name] for leaf in leaves(MaskOptions) if type(said.get(leaf.name)) is leaf.kind}
+    return asked if asked != MASKS else filled(MaskOptions, known)
 
 
 def weights_of_bundle(bundle: Bundle, options: Evidence, dataset: Dataset | None, progress: Progress) -> Path | None:

@@ -18,6 +18,7 @@ from dmformer.pipeline.requests import BenchOptions, EmbedOptions, VerifyOptions
 from tests.conftest import Exported
 from tests.support import CLASSES
 
+IN_GROUPS = (*leaves(dmformer.ToleranceOptions), *leaves(dmformer.MaskOptions))
 OWN = {"weights", "target", "options", "progress"}
 """Parameters of ``export`` that are no option beside others."""
 
@@ -40,7 +41,7 @@ def test_a_keyword_of_export_is_an_option_with_its_type(name: str) -> None:
 @pytest.mark.parametrize(
     ("function", "request_type", "grouped"),
     [
-        (dmformer.verify, VerifyOptions, {"max_error", "min_agreement", "min_sqnr", "max_drop"}),
+        (dmformer.verify, VerifyOptions, {each.name.replace("-", "_") for each in IN_GROUPS}),
         (dmformer.bench, BenchOptions, {each.name for each in leaves(dmformer.BenchSettings)}),
         (dmformer.embed, EmbedOptions, set()),
     ],
@@ -48,7 +49,7 @@ def test_a_keyword_of_export_is_an_option_with_its_type(name: str) -> None:
 def test_every_option_of_a_command_can_be_given(
     function: Callable[..., Any], request_type: type, grouped: set[str]
 ) -> None:
-    words = set(inspect.signature(function).parameters) - {"progress", "tolerance", "settings"}
+    words = set(inspect.signature(function).parameters) - {"progress", "tolerance", "masks", "settings"}
     wanted = options_of(request_type).keys() - grouped
     assert wanted <= words
     assert words - wanted <= grouped

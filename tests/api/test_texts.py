@@ -26,6 +26,7 @@ MADE: dict[str, Callable[[Path, Path], Any]] = {
     "EngineOptions": lambda _weights, _bundle: dmformer.EngineOptions(),
     "ExportOptions": lambda _weights, _bundle: dmformer.ExportOptions(),
     "Int8Options": lambda _weights, _bundle: dmformer.Int8Options(),
+    "MaskOptions": lambda _weights, _bundle: dmformer.MaskOptions(),
     "ModelConfig": lambda _weights, _bundle: dmformer.preset("large"),
     "Predictor": lambda _weights, bundle: dmformer.Predictor(bundle),
     "Preprocessing": lambda weights, _bundle: dmformer.load_checkpoint(weights).preprocessing,

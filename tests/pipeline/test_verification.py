@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from dmformer.bundle import Bundle
+from dmformer.common_options import MaskOptions
 from dmformer.errors import CheckpointError, DataError, DmformerError, UsageError
 from dmformer.manifest import Tolerance
 from dmformer.model.checkpoint import save_checkpoint
 from dmformer.model.random_weights import random_checkpoint
-from dmformer.pipeline.verification import Evidence, verify_bundle
+from dmformer.pipeline.verification import Evidence, masks_of, verify_bundle
 from dmformer.progress import Silent, foretold
 from dmformer.summary import summarize
-from tests.support import TINY, edit_manifest, random_images
+from tests.support import TINY, edit_manifest, random_images, with_fields
 
 Exported = Callable[..., Path]
 
@@ -53,6 +54,22 @@ def test_other_weights_are_refused(exported: Exported, tmp_path: Path, labelled:
 def test_weights_without_images_would_be_for_nothing(exported: Exported, weights: Path) -> None:
     with pytest.raises(UsageError, match="without images"):
         check(exported("onnxruntime"), weights=weights)
+
+
+def test_masks_mean_what_the_bundle_was_exported_with(exported: Exported) -> None:
+    bundle = Bundle.load(exported("onnxruntime"))
+    said = {"reduce-zero-label": True, "ignore-index": 7}
+    made = with_fields(bundle, options=said)
+    assert masks_of(bundle, MaskOptions()) == MaskOptions()
+    assert masks_of(made, MaskOptions()) == MaskOptions(True, 7)
+    assert masks_of(made, MaskOptions(ignore_index=9)) == MaskOptions(ignore_index=9), "what is asked for wins"
+    assert masks_of(with_fields(bundle, options={"ignore-index": "7"}), MaskOptions()) == MaskOptions()
+
+
+def test_a_classifier_asks_for_no_masks(exported: Exported, tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", images=random_images(6), masks=np.zeros((6, 40, 40), np.uint8))
+    with pytest.raises(DataError, match="its images have masks, and the model gives a class"):
+        check(exported("onnxruntime"), data=tmp_path / "set.npz")
 
 
 @pytest.mark.parametrize("labels", [None, np.arange(6) + 5, np.array([0, 1, 2, 3, 4, -7])])

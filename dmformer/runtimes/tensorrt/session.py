@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, UsageError
+from dmformer.fields import TensorSpec
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch
 from dmformer.runtimes.tensorrt.cuda import Cuda, Pinned
 from dmformer.runtimes.tensorrt.gpu import Gpu, gpus
@@ -56,22 +57,24 @@ class Lane:
         self._stream = cuda.call("cudaStreamCreate")
         self._events = [cuda.call("cudaEventCreate") for _ in range(4)]
         self._input = Pinned(cuda, ends.input_shape, np.dtype(np.float32))
-        self._output = Pinned(cuda, ends.output_shape, np.dtype(np.float32))
+        self._outputs = {name: Pinned(cuda, shape, np.dtype(kind)) for name, shape, kind in ends.outputs}
         context.set_tensor_address(ends.input, self._input.on_device)
-        context.set_tensor_address(ends.output, self._output.on_device)
+        for name, output in self._outputs.items():
+            context.set_tensor_address(name, output.on_device)
 
-    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], Timing]:
-        """One inference: upload, computation, download. The result is the caller's own."""
+    def run(self, batch: NDArray[np.float32], only: str | None = None) -> tuple[dict[str, Array], Timing]:
+        """One inference: upload, computation, download of one output or of all. The results are the caller's own."""
         self._context.set_input_shape(self._ends.input, batch.shape)
         self._mark(0)
         self._input.upload(batch, self._stream)
         self._mark(1)
         self._enqueue()
         self._mark(2)
-        output = self._output.download(len(batch), self._stream)
+        wanted = [only] if only else list(self._outputs)
+        outputs = {name: self._outputs[name].download(len(batch), self._stream) for name in wanted}
         self._mark(3)
         self._cuda.call("cudaStreamSynchronize", self._stream)
-        return output.copy(), self._timing()
+        return {name: output.copy() for name, output in outputs.items()}, self._timing()
 
     def run_profiled(self, batch: NDArray[np.float32], module: Any) -> list[tuple[str, float]]:
         """Name and milliseconds of each layer in one inference.
@@ -96,7 +99,8 @@ class Lane:
 
     def close(self) -> None:
         self._input.free()
-        self._output.free()
+        for output in self._outputs.values():
+            output.free()
         for event in self._events:
             self._cuda.call("cudaEventDestroy", event)
         self._cuda.call("cudaStreamDestroy", self._stream)
@@ -104,12 +108,11 @@ class Lane:
 
 @dataclass(frozen=True)
 class Ends:
-    """Names and largest shapes of an engine's input and output."""
+    """Names and largest shapes of an engine's input and outputs, and the outputs' dtypes."""
 
     input: str
-    output: str
     input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
+    outputs: tuple[tuple[str, tuple[int, ...], str], ...]
 
 
 class TensorRtSession(Session):
@@ -139,10 +142,10 @@ class TensorRtSession(Session):
             self._idle.put(lane)
         self.execution = Execution(gpu.name, bundle.manifest.precision.executes)
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
-        return self.run_timed(batch)[0]
+    def run(self, batch: NDArray[np.float32], only: str | None = None) -> dict[str, Array]:
+        return self.run_timed(batch, only)[0]
 
-    def run_timed(self, batch: NDArray[np.float32]) -> tuple[dict[str, Array], Timing]:
+    def run_timed(self, batch: NDArray[np.float32], only: str | None = None) -> tuple[dict[str, Array], Timing]:
         """`run`, with the times of its parts on the GPU's own clock."""
         check_batch(batch, self._shape)
         if len(batch) > self._ends.input_shape[0]:
@@ -154,10 +157,9 @@ class TensorRtSession(Session):
         try:
             # The device is a property of the thread.
             self._cuda.call("cudaSetDevice", self._cuda.device)
-            output, timing = lane.run(batch)
+            return lane.run(batch, only)
         finally:
             self._idle.put(lane)
-        return {self._ends.output: output}, timing
 
     def run_profiled(self, batch: NDArray[np.float32]) -> list[tuple[str, float]]:
         """Name and milliseconds of each layer in one inference, by the library's profiler, which slows it down."""
@@ -199,17 +201,23 @@ def choose_gpu(device: str) -> tuple[int, Gpu]:
 
 
 def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
-    """Input and output of an engine.
+    """Input and outputs of an engine.
 
     Raises:
         EngineError: They are not what the manifest names.
     """
-    source, result = bundle.manifest.input, bundle.manifest.output
-    names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
-    kinds = {name: engine.get_tensor_dtype(name) for name in names}
-    if names != {source.name, result.name} or any(kind != loaded.module.DataType.FLOAT for kind in kinds.values()):
+    source, results = bundle.manifest.input, bundle.manifest.outputs
+    kind = loaded.module.DataType
+    known = {"float32": kind.FLOAT, "uint8": kind.UINT8, "int32": kind.INT32}
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    if {name: engine.get_tensor_dtype(name) for name in names} != {
+        spec.name: known[spec.dtype] for spec in (source, *results)
+    }:
         raise EngineError(f"{bundle.path}: the engine has the tensors {sorted(names)}", rebuild_command(bundle))
     _, _, most = engine.get_tensor_profile_shape(source.name, 0)
     largest = source.shape[0] or int(most[0])
-    rest_in, rest_out = (tuple(size or 1 for size in spec.shape[1:]) for spec in (source, result))
-    return Ends(source.name, result.name, (largest, *rest_in), (largest, *rest_out))
+
+    def whole(spec: TensorSpec) -> tuple[int, ...]:
+        return (largest, *(size or 1 for size in spec.shape[1:]))
+
+    return Ends(source.name, whole(source), tuple((spec.name, whole(spec), spec.dtype) for spec in results))
