@@ -42,7 +42,7 @@ types-tensorrt: $(INSTALLED)  ## Check the NVIDIA rooms against the types of Ten
 	$(BIN)/python docs/check_tensorrt_types.py
 
 unit: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist worksteal
 
 schema: $(INSTALLED)  ## Write docs/manifest.schema.json again
 	$(BIN)/python docs/make_schema.py

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from dmformer.pipeline.option_groups import EngineOptions as EngineOptions
     from dmformer.pipeline.option_groups import PreprocessingOptions as PreprocessingOptions
     from dmformer.pipeline.option_groups import ToleranceOptions as ToleranceOptions
-    from dmformer.pipeline.option_groups import WeightsOptions as WeightsOptions
     from dmformer.pipeline.options import ExportOptions as ExportOptions
     from dmformer.pipeline.options import Int8Options as Int8Options
+    from dmformer.pipeline.weights_options import WeightsOptions as WeightsOptions
     from dmformer.prediction.classifier import Classifier as Classifier
     from dmformer.prediction.load import load as load
     from dmformer.prediction.predictor import Predictor as Predictor
@@ -49,7 +49,8 @@ _NAMES = {
     "model.network": "DMFormer",
     "pipeline.api": "Bundle bench embed verify",
     "pipeline.api_export": "export",
-    "pipeline.option_groups": "CoreMlOptions EngineOptions PreprocessingOptions ToleranceOptions WeightsOptions",
+    "pipeline.option_groups": "CoreMlOptions EngineOptions PreprocessingOptions ToleranceOptions",
+    "pipeline.weights_options": "WeightsOptions",
     "pipeline.options": "ExportOptions Int8Options",
     "prediction.classifier": "Classifier",
     "prediction.load": "load",

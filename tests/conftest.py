@@ -25,6 +25,7 @@ from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.precision import Precision
+from tests.conversions import remembered
 from tests.support import CLASSES, KINDS, SEGMENTER, TINY, Command, invoke, random_images
 
 Exported = Callable[..., Path]
@@ -54,6 +55,14 @@ def _one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _conversions() -> Iterator[None]:
+    """Exports of this process take the graph of a network that was converted before: see `tests.conversions`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dmformer.graph.onnx_model.onnx_from_torch", remembered())
+        yield
 
 
 @pytest.fixture(scope="session")

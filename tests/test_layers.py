@@ -205,7 +205,6 @@ OF_TASKS = ("tasks/", "model/heads.py", "prediction/classifier.py", "__init__.py
 STILL_SPELLED = {
     "cli/embed.py": 2,
     "cli/export.py": 1,
-    "cli/predict.py": 1,
     "data/images.py": 1,
     "embedding/cpp.py": 1,
     "embedding/swift.py": 2,

@@ -184,12 +184,14 @@ class Task(ABC):
     Attributes:
         name: As manifests spell it.
         figures: The first is the headline, whose loss ``--max-drop`` bounds.
-        heads: The heads that answer it.
+        heads: The heads that answer it; the first is usual.
+        demonstration: What `dmformer.assets` shows it with, by its name there; empty where nothing does.
     """
 
     name: ClassVar[str]
     figures: ClassVar[tuple[Figure, ...]]
     heads: ClassVar[tuple[type[Head], ...]]
+    demonstration: ClassVar[str] = ""
 
     def __init__(self, head: Head) -> None:
         self.head = head

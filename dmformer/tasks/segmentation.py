@@ -78,6 +78,7 @@ class SemanticSegmentation(Task):
     name = "segmentation"
     figures = (Figure("miou", "mIoU"), Figure("aacc", "aAcc"), Figure("macc", "mAcc"))
     heads = (FpnHead, UperNetHead)
+    demonstration = "scenes"
 
     def output(self, size: Size, batch: int | None) -> TensorSpec:
         return TensorSpec(name="scores", shape=(batch, self.head.classes, size[0] // STRIDE, size[1] // STRIDE))
