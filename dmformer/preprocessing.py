@@ -124,19 +124,6 @@ class Preprocessing(BaseModel):
         """The shorter side that resize ``"shorter"`` brings an image to before the crop."""
         return self.resize_to if self.resize_to is not None else round(max(self.size) / _IMAGENET_CROP_RATIO)
 
-<<<<<<< HEAD
-=======
-    def placement(self, picture: tuple[int, int]) -> Placement:
-        """Where a picture lies in the input; raises `UsageError` where it is cropped.
-
-        Args:
-            picture: Its height and width.
-        """
-        if self.resize == "shorter":
-            raise UsageError("resize 'shorter' cuts off parts of a picture", "use --resize letterbox or exact")
-        return letterboxed(picture, self.size) if self.resize == "letterbox" else Placement(0, 0, *self.size)
-
->>>>>>> main
     def resized_to(self, size: int | tuple[int, int]) -> Preprocessing:
         """The same for another input size; a given ``resize_to`` is scaled by the ratio of the longer sides.
 

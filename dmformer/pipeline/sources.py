@@ -64,19 +64,12 @@ def open_sources(
     if size is not None:
         checkpoint = checkpoint.with_preprocessing(checkpoint.preprocessing.resized_to(size), ("size",))
     notes = list(checkpoint.notes)
-<<<<<<< HEAD
-    embedded = weights is None
-    if embedded:
-        notes.append("no weights given: using the embedded tiny DMFormer, trained on Fashion-MNIST")
-    dataset, said = resolve_dataset(checkpoint, data, embedded, masks)
-    checkpoint.config.task.check_input(checkpoint.preprocessing)
-    if dataset is not None and dataset.palette and len(dataset.palette) == checkpoint.config.classes:
-        checkpoint = replace(checkpoint, palette=checkpoint.palette or dataset.palette)
-=======
     if shown:
         notes.append(f"no weights given: using the embedded tiny DMFormer, trained on {shown.name}")
     dataset, said = resolve_dataset(checkpoint, data, shown, masks)
->>>>>>> main
+    checkpoint.config.task.check_input(checkpoint.preprocessing)
+    if dataset is not None and dataset.palette and len(dataset.palette) == checkpoint.config.classes:
+        checkpoint = replace(checkpoint, palette=checkpoint.palette or dataset.palette)
     if named := names_of_folders(checkpoint, dataset):
         checkpoint = replace(checkpoint, labels=named)
         notes.append(f"the classes' names are those of the folders of {data}, in sorted order: {listed(named)}")

@@ -69,6 +69,7 @@ def test_an_overlay_is_drawn_with_its_legend(
     with Image.open(drawn) as picture:
         assert picture.size[0] >= 64
         assert picture.size[1] > 64  # the legend is below
+    (tmp_path / "all").mkdir()
     command("predict", segmented(), photo, drawn, "--overlay", tmp_path / "all")
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["drawn.overlay.png", "photo.overlay.png"]
 
