@@ -36,7 +36,7 @@ def tensors(
     return np.concatenate([batch.tensor for batch in batches]), np.array(labels, np.int64)
 
 
-def logits_of(call: Call, images: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+def logits_of(call: Call, images: NDArray[np.float32], batch: int | None) -> NDArray[np.float32]:
     """A graph's logits on all images."""
     return np.concatenate([outputs for _, outputs in outputs_of(call, images, batch)])
 

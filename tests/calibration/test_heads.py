@@ -59,7 +59,7 @@ def test_a_head_changes_nothing_in_float(head: Head) -> None:
 def test_a_head_is_quantized_with_the_rest(head: Head, target: str) -> None:
     model = dense_graph(head)
     groups = default_plan(model, target).int8_groups(model)
-    assert "head" in groups
+    assert any(group.startswith("head.") for group in groups)
     engine = quantizer(model, calibrate(model, calibration_set()), target, ISA)
     expected, result = (outputs(one, images(8)) for one in (model, engine.corrected(groups, batches(images(8)))))
     assert relative_noise(expected["logits"], result["logits"]) < 1e-2, "20 dB"
