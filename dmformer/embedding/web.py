@@ -21,6 +21,7 @@ class Web:
     title = "the browser"
     targets = ("onnxruntime",)
     inputs = ("float32", "uint8")
+    decides = False
     resources = RESOURCES
 
     def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:

@@ -249,6 +249,10 @@ class Task(ABC):
         """How a graph decides itself from what it gives; None where none does."""
         return None
 
+    def drawn(self, legend: Legend) -> Legend:
+        """How what is decided is called and drawn, of how the head's classes are."""
+        return legend
+
     def promise(self) -> str:
         """What an application gets for an image, in words."""
         return f"outputs for {self.head.classes} classes"

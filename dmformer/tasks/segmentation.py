@@ -109,7 +109,7 @@ class SemanticSegmentation(Task):
     def answers(
         self, result: Result, spec: Preprocessing, legend: Legend, sizes: Sequence[Size], most: int
     ) -> list[Segmentation]:
-        names = legend.names if self.head.classes > 1 else (GROUND, *legend.names)
+        names = self.names(legend)
         palette = colours_of(legend.palette, len(names))
         return [
             Segmentation(
@@ -117,6 +117,14 @@ class SemanticSegmentation(Task):
             )
             for classes in self.maps(result, spec, sizes)
         ]
+
+    def names(self, legend: Legend) -> tuple[str, ...]:
+        """Of everything that a pixel may be: of a binary model the ground too."""
+        return legend.names if self.head.classes > 1 else (GROUND, *legend.names)
+
+    def drawn(self, legend: Legend) -> Legend:
+        names = self.names(legend)
+        return Legend(names, colours_of(legend.palette, len(names)))
 
     def maps(self, result: Result, spec: Preprocessing, sizes: Sequence[Size]) -> Iterator[Decisions]:
         """The class of every pixel of each picture, ``[H, W]``.
