@@ -6,17 +6,72 @@ that are composed of it on photographs without copyright.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from dmformer.bundle import sha256_of
 from dmformer.data.composed import ComposedDataset
-from dmformer.data.idx import read_idx
+from dmformer.data.dataset import Dataset
+from dmformer.data.idx import open_idx, read_idx
 from dmformer.errors import MissingBackendError
 
 CHECKPOINT = "dmformer-tiny-fashion-mnist.safetensors"
 SCENES_CHECKPOINT = "dmformer-tiny-scenes.safetensors"
 TEST_SCENES, CALIBRATION_SCENES = 2000, 512
 INSTALL = "pip install 'dmformer[demo]'"
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What a task is shown with.
+
+    Attributes:
+        name: Of the data.
+        test_name: Of the test set; ``calibration_name`` what calibration images are taken from.
+        file: Of the weights.
+        test: Gives the test set, and raises `MissingBackendError` where it is not installed; likewise below.
+        calibration: Gives the calibration set.
+    """
+
+    name: str
+    test_name: str
+    calibration_name: str
+    file: str
+    test: Callable[[], Dataset]
+    calibration: Callable[[], Dataset]
+
+    def weights(self) -> Path:
+        """Their file."""
+        return _needed(self.file, "no weights were given", "give your own weights")
+
+    def is_of(self, digest: str) -> bool:
+        """Whether the weights are here and of this SHA-256."""
+        path = _file(self.file)
+        return path is not None and sha256_of(path) == digest
+
+
+def demonstrations() -> dict[str, Demonstration]:
+    """All of them, by the names that tasks give them (`dmformer.tasks.base.Task.demonstration`)."""
+    return {
+        "images": Demonstration(
+            "Fashion-MNIST",
+            "Fashion-MNIST test set",
+            "Fashion-MNIST's training set",
+            CHECKPOINT,
+            lambda: open_idx(test_images()),
+            lambda: open_idx(calibration_images()),
+        ),
+        "scenes": Demonstration(
+            "composed scenes",
+            "set of composed test scenes",
+            "scenes composed of Fashion-MNIST's training set",
+            SCENES_CHECKPOINT,
+            test_scenes,
+            calibration_scenes,
+        ),
+    }
 
 
 def installed() -> bool:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dmformer.errors import UsageError
+
 Size = tuple[int, int]
 """Height and width."""
 
@@ -26,8 +28,21 @@ class Placement:
     width: int
 
 
-def letterboxed(picture: Size, size: Size) -> Placement:
-    """Where a picture lies that fits into an input of ``size`` as a whole, centred."""
+def placement(picture: Size, size: Size, resize: str) -> Placement:
+    """Where a picture lies in an input.
+
+    Args:
+        picture: Its height and width.
+        size: The input's.
+        resize: ``"letterbox"`` fits the whole picture in, centred; ``"exact"`` stretches it.
+
+    Raises:
+        UsageError: Another resize cuts off parts of a picture.
+    """
+    if resize == "exact":
+        return Placement(0, 0, *size)
+    if resize != "letterbox":
+        raise UsageError(f"resize {resize!r} cuts off parts of a picture", "use --resize letterbox or exact")
     scale = min(size[0] / picture[0], size[1] / picture[1])
     height, width = (min(most, max(1, round(side * scale))) for most, side in zip(size, picture, strict=True))
     return Placement((size[0] - height) // 2, (size[1] - width) // 2, height, width)

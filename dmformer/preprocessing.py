@@ -17,12 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dmformer.data.images import MAX_PIXELS, check_pixels_array, load_image
 from dmformer.errors import DataError, UsageError
-from dmformer.geometry import Placement, letterboxed
+from dmformer.geometry import placement
 
-__all__ = [
-    "IMAGENET", "MAX_PIXELS", "Preprocessing", "fit", "fit_batch", "load_image", "pixels_of", "preprocess",
-    "preprocess_batch",
-]  # fmt: skip
+__all__ = ["IMAGENET", "MAX_PIXELS", "Preprocessing", "fit", "fit_batch", "load_image", "pixels_of", "preprocess",
+           "preprocess_batch"]  # fmt: skip
 
 MAX_SIDE = 8192
 _MAX_RESIZED_PIXELS = 2**27  # An extreme aspect ratio could ask for any amount of memory otherwise.
@@ -125,12 +123,6 @@ class Preprocessing(BaseModel):
     def shorter_side(self) -> int:
         """The shorter side that resize ``"shorter"`` brings an image to before the crop."""
         return self.resize_to if self.resize_to is not None else round(max(self.size) / _IMAGENET_CROP_RATIO)
-
-    def placement(self, picture: tuple[int, int]) -> Placement:
-        """Where a picture of a height and width lies in the input; raises `UsageError` where it is cropped."""
-        if self.resize == "shorter":
-            raise UsageError("resize 'shorter' cuts off parts of a picture", "use --resize letterbox or exact")
-        return letterboxed(picture, self.size) if self.resize == "letterbox" else Placement(0, 0, *self.size)
 
     def resized_to(self, size: int | tuple[int, int]) -> Preprocessing:
         """The same for another input size; a given ``resize_to`` is scaled by the ratio of the longer sides.
@@ -279,7 +271,7 @@ def _shorter_then_crop(image: Image.Image, spec: Preprocessing) -> Image.Image:
 
 
 def _whole(image: Image.Image, spec: Preprocessing) -> Image.Image:
-    place = spec.placement((image.height, image.width))
+    place = placement((image.height, image.width), spec.size, spec.resize)
     canvas = Image.new(image.mode, spec.size[::-1], (spec.fill,) * len(image.getbands()))
     canvas.paste(_resize(image, place.width, place.height, spec), (place.left, place.top))
     return canvas

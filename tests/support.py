@@ -44,6 +44,7 @@ from dmformer.runtimes.engine import Engine
 from dmformer.runtimes.registry import open_bundle
 from dmformer.tasks.base import Result
 from dmformer.tasks.classification import Classification, LinearHead
+from dmformer.tasks.segmentation_heads import FpnHead
 
 T = TypeVar("T")
 Command = Callable[..., tuple[str, str]]
@@ -59,6 +60,8 @@ TINY = ModelConfig(
     stem_width=4,
     head=LinearHead(classes=CLASSES),
 )
+SEGMENTER = TINY.model_copy(update={"head": FpnHead(classes=5, neck=8, width=8)})
+KINDS = ("ground", "shirt", "bag", "boot", "coat")
 PATIENCE = 600
 """Seconds that a child process of a test may take on a busy machine."""
 

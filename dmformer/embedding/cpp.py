@@ -8,7 +8,7 @@ from math import prod
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
-from dmformer.embedding.answers import reading
+from dmformer.embedding.answers import Reading, reading
 from dmformer.embedding.languages import (
     Content,
     Step,
@@ -140,14 +140,8 @@ inline const Preprocessing& preprocessing() {{
 
 constexpr const char* kEngineFile = {escape.cpp(engine_file(bundle))};
 constexpr const char* kInputName = {escape.cpp(manifest.input.name)};
-// What it gives: for each image so many values.
-using Output = {NUMBERS[read.spec.dtype]};
-constexpr const char* kOutputName = {escape.cpp(read.spec.name)};
-constexpr std::size_t kOutputIndex = {read.index};
-constexpr std::size_t kOutputElements = {prod(side or 1 for side in read.spec.shape[1:])};
-constexpr bool kMap = {"false" if manifest.answer is None else "true"};  // A class for every pixel of the input.
+{given(read, manifest.answer is not None)}
 constexpr int kBatch = {manifest.input.shape[0] or 0};  // Of a fixed batch; 0 is an open one.
-constexpr int kClasses = {len(read.legend.names)};
 
 // What the runtime must be opened with.
 inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{opened_with(manifest)}}}; }}
@@ -157,6 +151,18 @@ inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{o
 {colours(read.legend.palette)}
 }}  // namespace {package}::parameters
 """
+
+
+def given(read: Reading, is_map: bool) -> str:
+    """What is read of an engine, as C++ constants."""
+    return f"""\
+// What is read of what it gives: for each image so many values.
+using Output = {NUMBERS[read.spec.dtype]};
+constexpr const char* kOutputName = {escape.cpp(read.spec.name)};
+constexpr std::size_t kOutputIndex = {read.index};
+constexpr std::size_t kOutputElements = {prod(side or 1 for side in read.spec.shape[1:])};
+constexpr bool kMap = {"true" if is_map else "false"};  // A class for every pixel of the input.
+constexpr int kClasses = {len(read.legend.names)};"""
 
 
 def opened_with(manifest: Manifest) -> str:

@@ -15,10 +15,10 @@ from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES, host_record, library_versions
 from dmformer.manifest import Manifest, Proof
 from dmformer.pipeline.deciding import class_map_of, deciding
-from dmformer.pipeline.option_groups import WeightsOptions
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import recorded
-from dmformer.pipeline.sources import is_embedded
+from dmformer.pipeline.sources import demonstration_of
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
@@ -140,7 +140,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
     checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
     map_ = class_map_of(target, checkpoint, options)
     # A checkpoint that was handed over in memory cannot be named.
-    named = options.weights != WeightsOptions() or is_embedded(checkpoint.digest)
+    named = replace(options.weights, task=None) != WeightsOptions() or demonstration_of(checkpoint.digest) is not None
     return Manifest(
         name=checkpoint.name,
         target=target,
@@ -157,6 +157,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         answer=map_.spec if map_ else None,
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
+        palette=checkpoint.palette,
         runtime=RuntimeRecord(name=target, version="unknown"),
         host=host_record(),
         source=SourceRecord(

@@ -14,9 +14,9 @@ from dmformer.pipeline.option_groups import (
     PreprocessingOptions,
     Size,
     ToleranceOptions,
-    WeightsOptions,
     parse_size,
 )
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.precision import Precision
 from dmformer.signatures import Plain
 from dmformer.targets import DEFAULT, TARGETS

@@ -12,9 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field
 
 from dmformer.data.dataset import Dataset, Sample
+from dmformer.errors import UsageError
 from dmformer.fields import Strict, TensorSpec
 from dmformer.preprocessing import Preprocessing
 
@@ -182,12 +184,14 @@ class Task(ABC):
     Attributes:
         name: As manifests spell it.
         figures: The first is the headline, whose loss ``--max-drop`` bounds.
-        heads: The heads that answer it.
+        heads: The heads that answer it; the first is usual.
+        demonstration: What `dmformer.assets` shows it with, by its name there; empty where nothing does.
     """
 
     name: ClassVar[str]
     figures: ClassVar[tuple[Figure, ...]]
     heads: ClassVar[tuple[type[Head], ...]]
+    demonstration: ClassVar[str] = ""
 
     def __init__(self, head: Head) -> None:
         self.head = head
@@ -214,6 +218,10 @@ class Task(ABC):
             sample: The image as the data set has it.
             spec: How it becomes the engine's input: what lies in the picture goes the same way.
         """
+
+    def check_input(self, spec: Preprocessing) -> None:
+        """Raises `UsageError` where images that become inputs so cannot be answered."""
+        return
 
     @abstractmethod
     def check(self, dataset: Dataset) -> None:
@@ -252,6 +260,10 @@ class Task(ABC):
     def drawn(self, legend: Legend) -> Legend:
         """How what is decided is called and drawn, of how the head's classes are."""
         return legend
+
+    def picture(self, answer: Answer, image: NDArray[np.uint8]) -> Image.Image:
+        """An answer drawn over its image, uint8 RGB ``[H, W, 3]``; raises `UsageError` where the task draws none."""
+        raise UsageError(f"nothing is drawn for {self.name}", "leave out --overlay")
 
     def promise(self) -> str:
         """What an application gets for an image, in words."""

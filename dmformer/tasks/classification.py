@@ -60,6 +60,7 @@ class Classification(Task):
     name = "classification"
     figures = (Figure("top1", "top-1"), Figure("top5", "top-5"))
     heads = (LinearHead,)
+    demonstration = "images"
 
     def output(self, size: tuple[int, int], batch: int | None) -> TensorSpec:
         return TensorSpec(name="logits", shape=(batch, self.head.classes))

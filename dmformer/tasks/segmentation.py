@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from dmformer.data.dataset import IGNORED, Dataset, Sample
 from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
-from dmformer.geometry import Placement, Sampling, Size
+from dmformer.geometry import Placement, Sampling, Size, placement
 from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.base import ClassMap, Decisions, Figure, Legend, Outputs, Result, Tally, Task
-from dmformer.tasks.overlay import Colours, colours_of, overlay
+from dmformer.tasks.overlay import Colours, colours_of, overlay, with_legend
 from dmformer.tasks.segmentation_heads import STRIDE, DenseHead, FpnHead, UperNetHead
 
 GROUND = "background"
@@ -35,6 +36,13 @@ class Segmentation:
         classes: Index of the class of every pixel of the picture, ``[H, W]``: uint8, of more than 256 classes int32.
         names: One for each index.
         palette: A colour for each index.
+
+    Examples:
+        >>> import dmformer
+        >>> import numpy as np
+        >>> answer = dmformer.Segmentation(np.eye(2, dtype=np.uint8), ("road", "car"), ((0, 0, 0), (128, 0, 0)))
+        >>> answer.shares
+        {'road': 0.5, 'car': 0.5}
     """
 
     classes: NDArray[np.uint8] | NDArray[np.int32]
@@ -70,6 +78,7 @@ class SemanticSegmentation(Task):
     name = "segmentation"
     figures = (Figure("miou", "mIoU"), Figure("aacc", "aAcc"), Figure("macc", "mAcc"))
     heads = (FpnHead, UperNetHead)
+    demonstration = "scenes"
 
     def output(self, size: Size, batch: int | None) -> TensorSpec:
         return TensorSpec(name="scores", shape=(batch, self.head.classes, size[0] // STRIDE, size[1] // STRIDE))
@@ -96,6 +105,9 @@ class SemanticSegmentation(Task):
             )
         return sample.mask
 
+    def check_input(self, spec: Preprocessing) -> None:
+        placement((1, 1), spec.size, spec.resize)
+
     def check(self, dataset: Dataset) -> None:
         if dataset.classes is not None and len(dataset.classes) not in (self.head.classes, self.kinds_of_pixels):
             raise DataError(
@@ -109,8 +121,8 @@ class SemanticSegmentation(Task):
     def answers(
         self, result: Result, spec: Preprocessing, legend: Legend, sizes: Sequence[Size], most: int
     ) -> list[Segmentation]:
-        names = self.names(legend)
-        palette = colours_of(legend.palette, len(names))
+        legend = self.drawn(legend)
+        names, palette = legend.names, legend.palette or ()
         return [
             Segmentation(
                 classes.astype(np.uint8) if len(names) <= MOST_SMALL else classes.astype(np.int32), names, palette
@@ -118,13 +130,11 @@ class SemanticSegmentation(Task):
             for classes in self.maps(result, spec, sizes)
         ]
 
-    def names(self, legend: Legend) -> tuple[str, ...]:
-        """Of everything that a pixel may be: of a binary model the ground too."""
-        return legend.names if self.head.classes > 1 else (GROUND, *legend.names)
-
     def drawn(self, legend: Legend) -> Legend:
-        names = self.names(legend)
-        return Legend(names, colours_of(legend.palette, len(names)))
+        names, palette = legend.names, legend.palette
+        if self.head.classes == 1:
+            names, palette = (GROUND, *names), palette and ((0, 0, 0), *palette)
+        return Legend(names, colours_of(palette, len(names)))
 
     def maps(self, result: Result, spec: Preprocessing, sizes: Sequence[Size]) -> Iterator[Decisions]:
         """The class of every pixel of each picture, ``[H, W]``.
@@ -137,11 +147,11 @@ class SemanticSegmentation(Task):
         for row, picture in enumerate(sizes):
             if result.decisions is not None:
                 given = result.decisions[row]
-                yield Sampling.of(picture, placed(picture, spec, given.shape), 1).nearest(given)
+                yield Sampling.of(picture, placement(picture, given.shape, spec.resize), 1).nearest(given)
             else:
                 scores = result.outputs[row]
                 size = (scores.shape[1] * STRIDE, scores.shape[2] * STRIDE)
-                yield self.decide(scores, Sampling.of(picture, placed(picture, spec, size), STRIDE))
+                yield self.decide(scores, Sampling.of(picture, placement(picture, size, spec.resize), STRIDE))
 
     def decide(self, scores: Outputs, sampling: Sampling) -> Decisions:
         """The class ``[H, W]`` of each pixel: scores ``[classes, h, w]`` are interpolated, then it is decided."""
@@ -178,17 +188,16 @@ class SemanticSegmentation(Task):
             return margins
         return super().margins(outputs)
 
+    def picture(self, answer: Segmentation, image: NDArray[np.uint8]) -> Image.Image:
+        colours = dict(zip(answer.names, answer.palette, strict=True))
+        return with_legend(answer.overlay(image), answer.shares, colours)
+
     def document(self, answer: Segmentation) -> dict[str, Any]:
         height, width = answer.classes.shape
         return {"height": height, "width": width, "shares": answer.shares}
 
     def lines(self, answer: Segmentation) -> list[str]:
         return [f"{share:7.2%}  {name}" for name, share in answer.shares.items()]
-
-
-def placed(picture: Size, spec: Preprocessing, size: Size) -> Placement:
-    """Where a picture lies in an input of ``size``, which is that of ``spec`` or another where it is open."""
-    return spec.model_copy(update={"size": size}).placement(picture)
 
 
 class ConfusionTally(Tally):

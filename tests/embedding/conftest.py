@@ -1,4 +1,4 @@
-"""The browser and its runtime, and the segmenters, once for all tests of projects."""
+"""The browser and its runtime, once for all tests of the web project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from dmformer.bundle import Bundle
 from dmformer.embedding.languages import TEMPLATES
 from dmformer.embedding.project import embed
 from tests.embedding.browser import CHROMIUM, Browser, browser
-from tests.embedding.segmenters import MakeSegmenter, maker
 from tests.support import PATIENCE
 
 MakeSite = Callable[[Bundle, Path], Path]
@@ -54,9 +53,3 @@ def make_site(runtime: Path) -> MakeSite:
         return site
 
     return make
-
-
-@pytest.fixture(scope="session")
-def segmenter(tmp_path_factory: pytest.TempPathFactory) -> MakeSegmenter:
-    """Gives the bundle of a segmenter: target, number of classes, whether it decides itself."""
-    return maker(tmp_path_factory.mktemp("segmenters"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +11,38 @@ import pytest
 from dmformer.bundle import Bundle
 from dmformer.embedding.answers import reading
 from dmformer.embedding.project import embed
+from dmformer.model.checkpoint import save_checkpoint
+from dmformer.model.random_weights import random_checkpoint
+from dmformer.pipeline.export import export_bundles
+from dmformer.pipeline.options import ExportOptions
+from dmformer.tasks.segmentation_heads import FpnHead
+from tests.conftest import Segmented
 from tests.embedding.cpp_programs import build, execute, needs_compiler, sanitized
-from tests.embedding.segmenters import MakeSegmenter, answers, assert_as_python, pictures
+from tests.embedding.segmenters import answers, assert_as_python, pictures
 from tests.embedding.test_python import alone
-from tests.support import invoke, one_line
+from tests.support import SEGMENTER, invoke, one_line
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a segmenter with one plane of scores."""
+    folder = tmp_path_factory.mktemp("binary")
+    config = SEGMENTER.model_copy(update={"head": FpnHead(classes=1, neck=8, width=8)})
+    checkpoint = random_checkpoint(config, size=64, name="binary")
+    save_checkpoint(replace(checkpoint, labels=("crack",), palette=((200, 30, 60),)), folder / "binary.safetensors")
+    options = ExportOptions(targets=("openvino",), golden_images=3, output=folder)
+    return export_bundles(folder / "binary.safetensors", options)[0].bundle.path
 
 
 @pytest.mark.parametrize(
-    ("target", "classes", "argmax"),
-    [("onnxruntime", 5, True), ("openvino", 5, True), ("onnxruntime", 5, False), ("openvino", 1, False)],
+    ("target", "argmax"), [("onnxruntime", True), ("openvino", True), ("onnxruntime", False), ("binary", False)]
 )
 def test_python_finds_and_draws_what_dmformer_does(
-    segmenter: MakeSegmenter, tmp_path: Path, target: str, classes: int, argmax: bool
+    segmented: Segmented, binary: Path, tmp_path: Path, target: str, argmax: bool
 ) -> None:
-    bundle, paths = segmenter(target, classes, argmax), pictures(tmp_path)
-    project = embed(bundle, "python", tmp_path / "project").path
+    bundle = binary if target == "binary" else segmented(target, argmax)
+    paths = pictures(tmp_path)
+    project = embed(Bundle.load(bundle), "python", tmp_path / "project").path
     assert "$ python segment.py photo.jpg" in (project / "README.md").read_text()
     tested = alone(project, "self_test.py")
     assert tested.returncode == 0, tested.stdout + tested.stderr
@@ -38,17 +56,17 @@ def test_python_finds_and_draws_what_dmformer_does(
 
 
 @pytest.fixture(scope="module")
-def project(segmenter: MakeSegmenter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(segmented: Segmented, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compiled C++ project with sanitizers. Not to be changed."""
     folder = tmp_path_factory.mktemp("cpp") / "project"
-    path = embed(segmenter("openvino"), "cpp", folder).path
+    path = embed(Bundle.load(segmented("openvino", argmax=True)), "cpp", folder).path
     with sanitized(path):
         build(path)
     return path
 
 
 @needs_compiler
-def test_cpp_finds_and_draws_what_dmformer_does(segmenter: MakeSegmenter, project: Path, tmp_path: Path) -> None:
+def test_cpp_finds_and_draws_what_dmformer_does(segmented: Segmented, project: Path, tmp_path: Path) -> None:
     paths = pictures(tmp_path)
     with sanitized(project):
         tested = execute(project / "build" / "self-test", "--threads", "1", "--bench", "0.1")
@@ -57,7 +75,7 @@ def test_cpp_finds_and_draws_what_dmformer_does(segmenter: MakeSegmenter, projec
     assert tested.stdout.splitlines()[0].endswith("worst difference 0.000 steps of 8 bits")
     assert tested.stdout.splitlines()[1].startswith("engine: ok: 100.0000 % of ")
     assert done.returncode == 0, done.stderr
-    expected = answers(segmenter("openvino"), paths)
+    expected = answers(segmented("openvino", argmax=True), paths)
     assert_as_python(tmp_path / "out", paths, expected)
     (name, share), *_ = expected[0].shares.items()
     colour = "#{:02x}{:02x}{:02x}".format(*expected[0].palette[expected[0].names.index(name)])
@@ -85,18 +103,16 @@ def test_another_map_is_the_engine_s_fault_and_wrong_input_one_line(project: Pat
 
 @pytest.mark.parametrize("language", ["cpp", "web"])
 def test_what_leaves_the_decision_to_others_is_refused(
-    segmenter: MakeSegmenter, tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str
+    segmented: Segmented, tmp_path: Path, capsys: pytest.CaptureFixture[str], language: str
 ) -> None:
-    bundle = segmenter("onnxruntime", argmax=False)
-    code, _, err = invoke(capsys, "embed", bundle.path, "--lang", language, "-o", tmp_path / "p")
+    code, _, err = invoke(capsys, "embed", segmented("onnxruntime"), "--lang", language, "-o", tmp_path / "p")
     assert code == 2
     assert f"its engine gives scores, and {language} reads a map of classes" in one_line(err)
     assert "export it with --argmax" in err
     assert not (tmp_path / "p").exists()
 
 
-def test_a_binary_model_has_two_names_and_colours(segmenter: MakeSegmenter) -> None:
-    legend = reading(Bundle.load(segmenter("openvino", 1, False).path).manifest).legend
-    assert legend.names == ("background", "kind 0")
-    assert legend.palette is not None
-    assert len(legend.palette) == 2
+def test_a_binary_model_has_two_names_and_colours(binary: Path) -> None:
+    legend = reading(Bundle.load(binary).manifest).legend
+    assert legend.names == ("background", "crack")
+    assert legend.palette == ((0, 0, 0), (200, 30, 60))

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dmformer.bundle import Bundle
+from tests.conftest import Segmented
 from tests.embedding.browser import Browser, served
 from tests.embedding.conftest import MakeSite
-from tests.embedding.segmenters import EQUAL, MakeSegmenter, answers, pictures
+from tests.embedding.segmenters import EQUAL, answers, pictures
 
 SEGMENT = """
 Promise.all([import("./segmenter.js"), import("./maps.js")]).then(async ([{ Segmenter }, { overlay }]) => {
@@ -29,12 +31,12 @@ CORNER = "[...document.querySelector('#picture').getContext('2d').getImageData(0
 
 
 @pytest.fixture(scope="module")
-def site(segmenter: MakeSegmenter, make_site: MakeSite, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(segmented: Segmented, make_site: MakeSite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be changed, but for pictures."""
-    return make_site(segmenter("onnxruntime"), tmp_path_factory.mktemp("web") / "project")
+    return make_site(Bundle.load(segmented("onnxruntime", argmax=True)), tmp_path_factory.mktemp("web") / "project")
 
 
-def test_it_finds_and_draws_what_dmformer_does(segmenter: MakeSegmenter, site: Path, chromium: Browser) -> None:
+def test_it_finds_and_draws_what_dmformer_does(segmented: Segmented, site: Path, chromium: Browser) -> None:
     paths = pictures(site)
     with served(site) as address, chromium.page(f"{address}self-test.html") as page:
         page.wait_for("document.title.startsWith('self-test')")
@@ -45,7 +47,9 @@ def test_it_finds_and_draws_what_dmformer_does(segmenter: MakeSegmenter, site: P
         assert preprocessing.startswith("preprocessing: ok: 3 images, worst difference 0.000")
         assert engine.startswith("engine: ok: 3 images, 100.0000 % of ")
         found = page.evaluate(SEGMENT.replace("NAMES", str([path.name for path in paths])))
-    for (classes, colours), path, answer in zip(found, paths, answers(segmenter("onnxruntime"), paths), strict=True):
+    for (classes, colours), path, answer in zip(
+        found, paths, answers(segmented("onnxruntime", argmax=True), paths), strict=True
+    ):
         assert (np.array(classes) == answer.classes.ravel()).mean() >= EQUAL
         with Image.open(path) as image:
             drawn = np.array(colours).reshape(image.height, image.width, 4)[..., :3]
@@ -54,10 +58,10 @@ def test_it_finds_and_draws_what_dmformer_does(segmenter: MakeSegmenter, site: P
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_shows_overlay_legend_and_shares(
-    segmenter: MakeSegmenter, site: Path, chromium: Browser, width: int
+    segmented: Segmented, site: Path, chromium: Browser, width: int
 ) -> None:
     path = pictures(site)[1]
-    (answer,) = answers(segmenter("onnxruntime"), [path])
+    (answer,) = answers(segmented("onnxruntime", argmax=True), [path])
     with served(site) as address, chromium.page(address) as page:
         page.show(width, 900, dark=False)
         page.wait_for("document.querySelector('#status').textContent === 'Ready'")

@@ -24,6 +24,7 @@ DEMONSTRATION = {
     "calibration-images-idx3-ubyte.gz",
     "calibration-labels-idx1-ubyte.gz",
     "dmformer-tiny-fashion-mnist.safetensors",
+    "dmformer-tiny-scenes.safetensors",
     "grounds/NOTICE",
     *(f"grounds/{name}.jpg" for name in (*TRAINING_GROUNDS, *TEST_GROUNDS)),
     "py.typed",

@@ -10,6 +10,7 @@ from sklearn.metrics import confusion_matrix
 
 from dmformer.data.dataset import IGNORED, Sample
 from dmformer.errors import DataError, UsageError
+from dmformer.geometry import placement
 from dmformer.preprocessing import Preprocessing, preprocess
 from dmformer.tasks.base import Legend, Result
 from dmformer.tasks.overlay import boundaries, colours_of
@@ -61,7 +62,7 @@ def test_a_map_has_the_picture_s_size_and_its_geometry_is_undone(spec: Preproces
     assert answer.classes.dtype == np.uint8
     wrong = answer.classes != (image[..., 0] > 0)
     # Wrong at most beside the edge: one value of the grid there is a mean of both sides.
-    step = 4 * width / spec.placement(picture).width + 1
+    step = 4 * width / placement(picture, SIZE, spec.resize).width + 1
     assert not wrong[:, np.abs(np.arange(width) - width / 2) > step].any()
 
 
