@@ -70,7 +70,7 @@ class Framing:
         return run([image], self.spec.model_copy(update={"size": size}))
 
     def _averaged(self, image: Pixels, run: Run, name: str) -> Outputs:
-        """Scores of all windows, averaged where they overlap: ``[1, planes, h, w]`` over the picture and its padding."""
+        """Scores of all windows, averaged where they overlap: ``[1, planes, h, w]`` over picture and padding."""
         height, width = self.spec.size
         if image.shape[0] < height or image.shape[1] < width:
             raise DataError(
