@@ -57,6 +57,6 @@ def golden_answers(bundle: Bundle, golden: Golden) -> tuple[dict[str, Any], list
     spec = manifest.answer or decided.spec
     result = Result(outputs, manifest.task.decisions(outputs) if manifest.answer else None)
     sizes = [(image.shape[0], image.shape[1]) for image in golden.images]
-    answers = manifest.task.answers(result, manifest.preprocessing, manifest.legend, sizes, 1)
+    answers = manifest.task.answers(result, manifest.preprocessing.resize, manifest.legend, sizes, 1)
     described = {"map": spec.dtype, "classes": len(reading(manifest).legend.names)}
     return described, [{"map": answer.classes.astype(spec.dtype)} for answer in answers]
