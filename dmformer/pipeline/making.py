@@ -17,6 +17,7 @@ from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, S
 from dmformer.pipeline.option_groups import WeightsOptions
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import recorded
+from dmformer.pipeline.sizes import other_sizes, with_sizes
 from dmformer.pipeline.sources import is_embedded
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
@@ -91,6 +92,8 @@ def build_and_verify(
     request = request_for(target, graph, staging, prepared, options)
     bundle = build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
     proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
+    checkpoint = prepared.checkpoint
+    proof = with_sizes(proof, bundle, checkpoint, other_sizes(options, checkpoint.preprocessing), progress)
     return bundle.with_proof(proof), proof
 
 
@@ -124,16 +127,19 @@ def publish(staging: Staging, bundle: Bundle, proof: Proof) -> Outcome:
     return Outcome(replace(bundle, path=staging.publish(destination)), proof)
 
 
-def input_of(spec: Preprocessing, batch: int | None, pixels: bool) -> TensorSpec:
+def input_of(spec: Preprocessing, options: ExportOptions) -> TensorSpec:
     """What an engine takes: preprocessed tensors, or pixels of its size."""
-    if pixels:
-        return TensorSpec(name="image", shape=(batch, *spec.size, spec.channels), dtype="uint8", layout="NHWC")
-    return TensorSpec(name="image", shape=(batch, *spec.shape), layout="NCHW")
+    batch = None if options.dynamic else options.batch
+    size = (None, None) if options.dynamic_size else spec.size
+    if options.embed_preprocessing:
+        return TensorSpec(name="image", shape=(batch, *size, spec.channels), dtype="uint8", layout="NHWC")
+    return TensorSpec(name="image", shape=(batch, spec.channels, *size), layout="NCHW")
 
 
 def draft(target: str, groups: dict[str, str], prepared: Prepared, options: ExportOptions) -> Manifest:
     """The manifest as far as it is known before the build."""
-    checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
+    checkpoint, spec = prepared.checkpoint, prepared.checkpoint.preprocessing
+    taken = input_of(spec, options)
     # A checkpoint that was handed over in memory cannot be named.
     named = options.weights != WeightsOptions() or is_embedded(checkpoint.digest)
     return Manifest(
@@ -147,9 +153,9 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
             isa=options.int8.cpu_isa if get_target(target).follows_isa and options.precision == "int8" else None,
         ),
         files={},
-        input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
-        output=checkpoint.config.output(checkpoint.preprocessing.size, batch),
-        preprocessing=checkpoint.preprocessing,
+        input=taken,
+        output=checkpoint.config.output(None if options.dynamic_size else spec.size, taken.shape[0]),
+        preprocessing=spec,
         labels=checkpoint.labels,
         runtime=RuntimeRecord(name=target, version="unknown"),
         host=host_record(),

@@ -76,7 +76,7 @@ class Engine:
         missing = fixed - len(images) if fixed else 0
         batch = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)]) if missing else images
         output = self.session.run(np.ascontiguousarray(batch))[spec.name]
-        if output.shape != (len(batch), *spec.shape[1:]):
+        if output.shape != self.manifest.output_shape(batch.shape):
             raise EngineError(
                 f"{self.name}: the engine gives {output.shape} for {len(batch)} images, the manifest says {spec.shape}"
             )

@@ -17,7 +17,7 @@ from dmformer.runtimes.tensorrt import cuda as cuda_module
 from dmformer.runtimes.tensorrt.cuda import Cuda
 from dmformer.runtimes.tensorrt.session import Ends, Lane
 
-ENDS = Ends("image", "logits", (4, 2), (4, 2))
+ENDS = Ends("image", "logits", (4, 2), (4, 2), lambda shape: shape)
 FUNCTIONS = {
     "cudaSetDevice": (1, 0), "cudaMalloc": (1, 1), "cudaMallocHost": (1, 1), "cudaFree": (1, 0), "cudaFreeHost": (1, 0),
     "cudaMemcpyAsync": (5, 0), "cudaStreamCreate": (0, 1), "cudaStreamSynchronize": (1, 0), "cudaStreamDestroy": (1, 0),

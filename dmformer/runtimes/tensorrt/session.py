@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ class Lane:
         self._mark(1)
         self._enqueue()
         self._mark(2)
-        output = self._output.download(len(batch), self._stream)
+        output = self._output.download(self._ends.output_for(batch.shape), self._stream)
         self._mark(3)
         self._cuda.call("cudaStreamSynchronize", self._stream)
         return output.copy(), self._timing()
@@ -104,12 +105,13 @@ class Lane:
 
 @dataclass(frozen=True)
 class Ends:
-    """Names and largest shapes of an engine's input and output."""
+    """Names and largest shapes of an engine's input and output, and the output's shape for that of an input."""
 
     input: str
     output: str
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    output_for: Callable[[tuple[int, ...]], tuple[int, ...]]
 
 
 class TensorRtSession(Session):
@@ -145,11 +147,7 @@ class TensorRtSession(Session):
     def run_timed(self, batch: NDArray[np.float32]) -> tuple[dict[str, Array], Timing]:
         """`run`, with the times of its parts on the GPU's own clock."""
         check_batch(batch, self._shape)
-        if len(batch) > self._ends.input_shape[0]:
-            raise UsageError(
-                f"the engine takes at most {self._ends.input_shape[0]} images at once, not {len(batch)}",
-                "build it with a larger --max-batch",
-            )
+        check_profile(batch.shape, self._ends.input_shape)
         lane = self._idle.get()
         try:
             # The device is a property of the thread.
@@ -173,6 +171,20 @@ class TensorRtSession(Session):
         for lane in self.__dict__.pop("_lanes", []):
             lane.close()
         self.__dict__.pop("_engine", None)
+
+
+def check_profile(shape: tuple[int, ...], largest: tuple[int, ...]) -> None:
+    """Raises `UsageError` for more or larger images than an engine was built for."""
+    if shape[0] > largest[0]:
+        raise UsageError(
+            f"the engine takes at most {largest[0]} images at once, not {shape[0]}",
+            "build it with a larger --max-batch",
+        )
+    if any(side > most for side, most in zip(shape[2:], largest[2:], strict=False)):
+        raise UsageError(
+            f"the engine takes images of at most {largest[2]}x{largest[3]}, not {shape[2]}x{shape[3]}",
+            "build it with a larger --max-imgsz",
+        )
 
 
 def choose_gpu(device: str) -> tuple[int, Gpu]:
@@ -210,6 +222,9 @@ def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
     if names != {source.name, result.name} or any(kind != loaded.module.DataType.FLOAT for kind in kinds.values()):
         raise EngineError(f"{bundle.path}: the engine has the tensors {sorted(names)}", rebuild_command(bundle))
     _, _, most = engine.get_tensor_profile_shape(source.name, 0)
-    largest = source.shape[0] or int(most[0])
-    rest_in, rest_out = (tuple(size or 1 for size in spec.shape[1:]) for spec in (source, result))
-    return Ends(source.name, result.name, (largest, *rest_in), (largest, *rest_out))
+    largest = tuple(size or int(end) for size, end in zip(source.shape, most, strict=True))
+
+    def output_for(shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(size or 1 for size in bundle.manifest.output_shape(shape))
+
+    return Ends(source.name, result.name, largest, output_for(largest), output_for)
