@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install system demo test lint types types-tensorrt unit docs schema train figures campaign release-check clean
+.PHONY: help install system demo test lint types types-tensorrt unit docs schema train train-scenes figures campaign release-check clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,7 +42,7 @@ types-tensorrt: $(INSTALLED)  ## Check the NVIDIA rooms against the types of Ten
 	$(BIN)/python docs/check_tensorrt_types.py
 
 unit: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist worksteal
 
 schema: $(INSTALLED)  ## Write docs/manifest.schema.json again
 	$(BIN)/python docs/make_schema.py
@@ -50,6 +50,9 @@ schema: $(INSTALLED)  ## Write docs/manifest.schema.json again
 train: $(INSTALLED)  ## Train the embedded checkpoint again (about an hour on 2 quiet cores)
 	$(BIN)/python examples/train_fashion_mnist.py --data $(FASHION_MNIST) --output build/dmformer-tiny-fashion-mnist.pt
 	$(BIN)/python examples/make_assets.py --data $(FASHION_MNIST) --state build/dmformer-tiny-fashion-mnist.pt
+
+train-scenes: $(INSTALLED)  ## Train the embedded segmenter again (about an hour on 2 quiet cores)
+	$(BIN)/python examples/train_scenes.py --data $(FASHION_MNIST) --output demo/dmformer_demo/dmformer-tiny-scenes.safetensors
 
 figures: $(INSTALLED)  ## Print every figure of the README (about half an hour; NNCF's row where nncf is installed)
 	$(BIN)/dmformer export -t onnxruntime -t openvino --output build/figures --force

@@ -19,8 +19,10 @@ from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.sources import resolve_checkpoint
 from dmformer.pipeline.trial import opened, outputs_of
+from dmformer.preprocessing import IMAGENET
 from dmformer.runtimes.base import Call
-from dmformer.tasks.classification import Classification
+from dmformer.tasks.base import Result
+from dmformer.tasks.classification import Classification, LinearHead
 
 CALIBRATION_IMAGES = 256
 RUN_BATCH = 100
@@ -44,8 +46,9 @@ def logits_of(call: Call, images: NDArray[np.float32], batch: int) -> NDArray[np
 
 def row(reference: NDArray[np.float32], outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
     """Top-1, agreement and SQNR, as the columns of a table."""
-    measured = Measured(Classification(), reference.shape[1])
-    measured.add(reference, outputs, labels.tolist())
+    head = LinearHead(classes=reference.shape[1])
+    measured = Measured(Classification(head), IMAGENET)
+    measured.add(reference, Result(outputs), labels.tolist())
     result: Comparison = measured.comparison("test", "0" * 64)
     return f"{result.figures['top1'].engine:7.2f}{result.agreement:11.2%}{result.sqnr_db:9.2f}"
 

@@ -74,12 +74,13 @@ def search(bundle: Any, reference: Any) -> None:
     from dmformer.evaluation.metrics import Measured
     from dmformer.pipeline.int8_export import chosen_images
     from dmformer.pipeline.trial import opened, outputs_of
+    from dmformer.tasks.base import Result
 
     images = chosen_images(reference, bundle.manifest.preprocessing, bundle.manifest.task)
-    measured = Measured(bundle.manifest.task, CLASSES)
+    measured = Measured(bundle.manifest.task, bundle.manifest.preprocessing)
     call = opened("onnxruntime", onnx.load(bundle.file("engine")))
     for rows, outputs in outputs_of(call, images.tensors, 1):
-        measured.add(images.outputs(rows), outputs, [images.targets[row] for row in rows])
+        measured.add(images.outputs(rows), Result(outputs), [images.targets[row] for row in rows])
 
 
 def peak() -> float:

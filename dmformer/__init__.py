@@ -30,14 +30,16 @@ if TYPE_CHECKING:
     from dmformer.pipeline.option_groups import EngineOptions as EngineOptions
     from dmformer.pipeline.option_groups import PreprocessingOptions as PreprocessingOptions
     from dmformer.pipeline.option_groups import ToleranceOptions as ToleranceOptions
-    from dmformer.pipeline.option_groups import WeightsOptions as WeightsOptions
     from dmformer.pipeline.options import ExportOptions as ExportOptions
     from dmformer.pipeline.options import Int8Options as Int8Options
+    from dmformer.pipeline.weights_options import WeightsOptions as WeightsOptions
     from dmformer.prediction.classifier import Classifier as Classifier
-    from dmformer.prediction.classifier import load as load
+    from dmformer.prediction.load import load as load
     from dmformer.prediction.predictor import Predictor as Predictor
+    from dmformer.prediction.segmenter import Segmenter as Segmenter
     from dmformer.preprocessing import Preprocessing as Preprocessing
     from dmformer.runtimes.registry import open_bundle as open_bundle
+    from dmformer.tasks.segmentation import Segmentation as Segmentation
 
 _NAMES = {
     "common_options": "MaskOptions",
@@ -47,12 +49,16 @@ _NAMES = {
     "model.network": "DMFormer",
     "pipeline.api": "Bundle bench embed verify",
     "pipeline.api_export": "export",
-    "pipeline.option_groups": "CoreMlOptions EngineOptions PreprocessingOptions ToleranceOptions WeightsOptions",
+    "pipeline.option_groups": "CoreMlOptions EngineOptions PreprocessingOptions ToleranceOptions",
+    "pipeline.weights_options": "WeightsOptions",
     "pipeline.options": "ExportOptions Int8Options",
-    "prediction.classifier": "Classifier load",
+    "prediction.classifier": "Classifier",
+    "prediction.load": "load",
     "prediction.predictor": "Predictor",
+    "prediction.segmenter": "Segmenter",
     "preprocessing": "Preprocessing",
     "runtimes.registry": "open_bundle",
+    "tasks.segmentation": "Segmentation",
 }
 """What is bound late, by module; a test keeps what types are told above equal to it."""
 _WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}

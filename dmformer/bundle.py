@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from dmformer.errors import BundleError
 from dmformer.files import write_atomically
 from dmformer.golden import GOLDEN_FILE, Golden, manifest_digest
-from dmformer.manifest import FIRST_SCHEMA, SCHEMA, FileEntry, Manifest, Proof
+from dmformer.manifest import FIRST_SCHEMA, SCHEMA, Manifest, Proof
 from dmformer.reading import read_json
+from dmformer.records import FileEntry
 from dmformer.staging import MANIFEST_FILE, PARTIAL
 from dmformer.tasks import version_1
 from dmformer.texts import brief, first_problem, problem_in

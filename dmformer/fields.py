@@ -37,7 +37,7 @@ class TensorSpec(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
     shape: Annotated[tuple[Dimension | None, ...], Field(min_length=2, max_length=8)]
-    dtype: Literal["float32", "float16", "uint8"] = "float32"
+    dtype: Literal["float32", "float16", "uint8", "int32"] = "float32"
     layout: Literal["NCHW", "NHWC"] | None = None
 
 

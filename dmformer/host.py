@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dmformer import limits
-from dmformer.manifest import HostRecord
+from dmformer.records import HostRecord
 from dmformer.targets import packages
 
 CPUINFO = Path("/proc/cpuinfo")

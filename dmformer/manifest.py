@@ -10,19 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
-from dmformer.fields import Decibels, Score, Sha256, Strict, TensorSpec, check_elements
-from dmformer.model.config import ModelConfig
-from dmformer.precision import Precision
+from dmformer.fields import Decibels, Score, Strict, TensorSpec, check_elements
 from dmformer.preprocessing import Preprocessing
+from dmformer.records import FileEntry, HostRecord, PrecisionRecord, RuntimeRecord, SourceRecord
 from dmformer.targets import check_options
 from dmformer.tasks import version_1
-from dmformer.tasks.base import Task
+from dmformer.tasks.base import Colour, Legend, Task
 from dmformer.texts import plain_document
 
 SCHEMA, FIRST_SCHEMA = "dmformer.bundle/2", "dmformer.bundle/1"
@@ -46,74 +44,6 @@ def _finite(document: Any) -> Any:
 
 
 RelativePath = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_stays_inside)]
-
-
-class FileEntry(Strict):
-    """One file of the bundle."""
-
-    sha256: Sha256
-    bytes: Annotated[int, Field(ge=0, le=1 << 62)]
-    role: Annotated[str, Field(max_length=64)]
-    """What the file is: ``engine`` is what the runtime opens, ``weights`` what the engine refers to,
-    ``golden`` the golden samples; a runtime may add its own."""
-
-
-class PrecisionRecord(Strict):
-    """What precision was asked for, what is stored and what executes.
-
-    Attributes:
-        requested: What ``export`` was asked for.
-        stored: The dtype of the weights in the engine file.
-        executes: What the runtime computes in on the machine that built the bundle, as it reports it.
-        groups: Precision per layer group where it is not the same everywhere.
-        isa: The instruction set that the integers of an INT8 engine were chosen for, as ``--cpu-isa`` names it; None
-            where that is the builder's.
-    """
-
-    requested: Precision
-    stored: str
-    executes: str
-    groups: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
-    isa: str | None = None
-
-    @property
-    def named(self) -> str:
-        """What the engine is called: ``int8: 4 of 51 groups`` where most of an INT8 one went back to float."""
-        few = few_int8(self.groups) if self.requested == "int8" else None
-        return few or self.requested
-
-
-def few_int8(groups: Mapping[str, str]) -> str | None:
-    """``int8: 4 of 51 groups`` where fewer than half of the layer groups hold integers, else None."""
-    integers = sum(precision == "int8" for precision in groups.values())
-    return f"int8: {integers} of {len(groups)} groups" if 2 * integers < len(groups) else None
-
-
-class RuntimeRecord(Strict):
-    """The runtime that the engine was built by, and the options that it must be opened with."""
-
-    name: str
-    version: str
-    options: dict[str, str] = {}  # noqa: RUF012 - pydantic copies it
-
-
-class HostRecord(Strict):
-    """The machine that built the engine, as far as it decides what the engine is."""
-
-    os: str
-    machine: str
-    cpu: str
-    cpu_isa: tuple[str, ...]
-    gpu: str | None = None
-
-
-class SourceRecord(Strict):
-    """Where the weights came from."""
-
-    name: str
-    sha256: Sha256
-    config: ModelConfig
-    notes: tuple[str, ...] = ()
 
 
 class Tolerance(Strict):
@@ -154,6 +84,8 @@ class Comparison(Strict):
         max_abs_error: Largest difference of an output.
         reference_scale: Largest absolute output of the reference.
         figures: The task's figures by their keys; empty where no right answers are known.
+        by_class: The headline of each class where the task knows one of classes; None of a class that is in no answer,
+            right or given.
     """
 
     data: str
@@ -165,6 +97,7 @@ class Comparison(Strict):
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
     reference_scale: Annotated[float, Field(ge=0)] | None = None
     figures: dict[str, Score] = {}  # noqa: RUF012 - pydantic copies it
+    by_class: tuple[Score | None, ...] = ()
 
 
 class Proof(Strict):
@@ -192,6 +125,9 @@ class Manifest(Strict):
     """The whole of ``manifest.json``.
 
     Attributes:
+        output: What every engine of the task gives, float32: what is verified.
+        answer: What the graph itself decides from it, where it was asked to (``export --argmax``).
+        palette: A colour for each class, where somebody chose them.
         options: Those of ``dmformer export`` that made the bundle, by their long names, as ``export --config`` takes
             them; what is not there was the default. None where no command line could say them.
     """
@@ -203,8 +139,10 @@ class Manifest(Strict):
     files: dict[RelativePath, FileEntry]
     input: TensorSpec
     output: TensorSpec
+    answer: TensorSpec | None = None
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
+    palette: tuple[Colour, ...] | None = None
     runtime: RuntimeRecord
     host: HostRecord
     source: SourceRecord
@@ -221,8 +159,20 @@ class Manifest(Strict):
         expected = self.source.config.output(None if self.open_size else self.preprocessing.size, self.output.shape[0])
         if self.output.shape != expected.shape:
             raise ValueError(f"the output has {self.output.shape[1]} values for {classes} classes")
-        if self.labels is not None and len(self.labels) != classes:
-            raise ValueError(f"{len(self.labels)} labels for {classes} classes")
+        for what, given in (("labels", self.labels), ("colours", self.palette)):
+            if given is not None and len(given) != classes:
+                raise ValueError(f"{len(given)} {what} for {classes} classes")
+        return self
+
+    @model_validator(mode="after")
+    def _answer_is_decided_from_the_output(self) -> Manifest:
+        decided = self.task.class_map(self.output)
+        if self.answer is not None and (
+            decided is None
+            or (self.answer.name, self.answer.shape) != (decided.spec.name, decided.spec.shape)
+            or self.answer.dtype not in (decided.spec.dtype, "int32")
+        ):
+            raise ValueError(f"no graph that gives {self.output.shape} decides {self.answer.shape}")
         return self
 
     @model_validator(mode="after")
@@ -250,6 +200,16 @@ class Manifest(Strict):
         return self.source.config.task
 
     @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """All that the engine gives."""
+        return (self.output,) if self.answer is None else (self.output, self.answer)
+
+    @property
+    def legend(self) -> Legend:
+        """How the classes are called and drawn."""
+        return Legend(self.class_names, self.palette)
+
+    @property
     def takes_pixels(self) -> bool:
         """Whether the normalization is inside the engine, which then takes uint8 ``[N, H, W, C]``."""
         return self.input.dtype == "uint8"
@@ -259,10 +219,12 @@ class Manifest(Strict):
         """Whether the engine takes any height and width in steps of 32; `preprocessing` says which is the usual one."""
         return self.input.shape[1 if self.takes_pixels else 2] is None
 
-    def output_shape(self, images: tuple[Any, ...]) -> tuple[int | None, ...]:
-        """Shape of what the engine gives for images, by the shape of what it takes."""
+    def outputs_for(self, images: tuple[Any, ...]) -> tuple[TensorSpec, ...]:
+        """`outputs` for images, whose shape is that of what the engine takes."""
         height, width = images[1:3] if self.takes_pixels else images[2:4]
-        return self.source.config.output((height, width), images[0]).shape
+        output = self.source.config.output((height, width), images[0])
+        map_ = self.task.class_map(output) if self.answer else None
+        return (output,) if map_ is None else (output, map_.spec)
 
     @property
     def usual_input(self) -> tuple[int | None, ...]:

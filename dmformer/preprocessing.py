@@ -17,11 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dmformer.data.images import MAX_PIXELS, check_pixels_array, load_image
 from dmformer.errors import DataError, UsageError
+from dmformer.geometry import placement
 
-__all__ = [
-    "IMAGENET", "MAX_PIXELS", "Preprocessing", "fit", "fit_batch", "load_image", "pixels_of", "preprocess",
-    "preprocess_batch",
-]  # fmt: skip
+__all__ = ["IMAGENET", "MAX_PIXELS", "Preprocessing", "fit", "fit_batch", "load_image", "pixels_of", "preprocess",
+           "preprocess_batch"]  # fmt: skip
 
 MAX_SIDE = 8192
 _MAX_RESIZED_PIXELS = 2**27  # An extreme aspect ratio could ask for any amount of memory otherwise.
@@ -257,12 +256,7 @@ def _to_pillow(image: NDArray[Any], spec: Preprocessing) -> Image.Image:
 
 
 def _fit(image: Image.Image, spec: Preprocessing) -> Image.Image:
-    if spec.resize == "shorter":
-        return _shorter_then_crop(image, spec)
-    if spec.resize == "letterbox":
-        return _letterbox(image, spec)
-    height, width = spec.size
-    return _resize(image, width, height, spec)
+    return _shorter_then_crop(image, spec) if spec.resize == "shorter" else _whole(image, spec)
 
 
 def _shorter_then_crop(image: Image.Image, spec: Preprocessing) -> Image.Image:
@@ -276,14 +270,10 @@ def _shorter_then_crop(image: Image.Image, spec: Preprocessing) -> Image.Image:
     return resized.crop((left, top, left + spec.size[1], top + spec.size[0]))
 
 
-def _letterbox(image: Image.Image, spec: Preprocessing) -> Image.Image:
-    height, width = spec.size
-    scale = min(height / image.height, width / image.width)
-    inner_width = min(width, max(1, round(image.width * scale)))
-    inner_height = min(height, max(1, round(image.height * scale)))
-    canvas = Image.new(image.mode, (width, height), (spec.fill,) * len(image.getbands()))
-    inner = _resize(image, inner_width, inner_height, spec)
-    canvas.paste(inner, ((width - inner_width) // 2, (height - inner_height) // 2))
+def _whole(image: Image.Image, spec: Preprocessing) -> Image.Image:
+    place = placement((image.height, image.width), spec.size, spec.resize)
+    canvas = Image.new(image.mode, spec.size[::-1], (spec.fill,) * len(image.getbands()))
+    canvas.paste(_resize(image, place.width, place.height, spec), (place.left, place.top))
     return canvas
 
 

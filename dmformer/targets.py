@@ -49,6 +49,9 @@ class Target:
         panel: The panel of the help with options that only such targets read; None where there are none.
         options: What a manifest may have an engine opened with, and a pattern that the whole of each value fits. They
             reach native libraries, here and in embedded projects, and some of those write files (``CACHE_DIR``).
+        class_map: The function that lets a graph decide at every pixel in the form that it runs fast, see
+            `dmformer.graph.class_map`; None where the engine is not made from the ONNX graph.
+        bytes_out: Whether its engines give bytes; else their maps of classes are int32.
         embedded_as: The target whose sources run its engines in an embedded project; empty stands for its own.
         passes_options: Whether they are given to the library as they stand; else they are notes of the build.
     """
@@ -76,6 +79,8 @@ class Target:
     panel: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     passes_options: bool = False
+    class_map: str | None = None
+    bytes_out: bool = True
     embedded_as: str = ""
 
     @property
@@ -123,6 +128,7 @@ NVIDIA: dict[str, Any] = {
     "maker": "dmformer.pipeline.tensorrt_export:TensorRtMaker",
     "inspector": f"{INSPECTION}.tensorrt:TensorRtInspector",
     "emitter": f"{QDQ}.tensorrt:emit_tensorrt",
+    "class_map": "dmformer.graph.class_map:arg_max",
     "float_kinds": (
         *(*STEM, "dma.gate", "dma.levels.0", "dma.levels.1", "dma.levels.2"),
         # Nothing is quantized there: only inputs of layers with weights, and skip inputs, get a pair.
@@ -150,6 +156,7 @@ ONNX_RUNTIME: dict[str, Any] = {
     "profiler": "ONNX Runtime profile",
     "emitter": f"{QDQ}.onnxruntime:emit_onnxruntime",
     "finish": f"{QDQ}.channels_last:keep_channels_last",
+    "class_map": "dmformer.graph.class_map:channels_last",
     "follows_isa": True,
     "float_kinds": ("stem.conv1", "dma.gate", "dma.mul", "residual"),
     "integers_of_cpu": True,
@@ -171,6 +178,7 @@ ROWS = (
         trial="dmformer.runtimes.openvino:open_graph",
         tried_in="OpenVINO",
         tries_half=True,
+        class_map="dmformer.graph.class_map:maximum",
         options={"INFERENCE_PRECISION_HINT": "f32|bf16|f16"},
         passes_options=True,
     ),
@@ -206,6 +214,7 @@ ROWS = (
         float_kinds=(*STEM, "dma.gate"),
         natural="fp16",
         panel="Core ML",
+        bytes_out=False,
         options={
             "input": "image|tensor",
             "deployment_target": r"iOS\d{2}",

@@ -102,7 +102,7 @@ class MatrixLevels:
         return summed.view(channels, height, width, batch).permute(3, 0, 1, 2)
 
 
-def use_matrix_levels(model: DMFormer) -> None:
+def use_matrix_levels(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, DMA):
             module.sum_levels = MatrixLevels(module)  # type: ignore[method-assign]

@@ -25,9 +25,12 @@ from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.precision import Precision
-from tests.support import CLASSES, TINY, Command, invoke, random_images
+from tests.conversions import remembered
+from tests.support import CLASSES, KINDS, SEGMENTER, TINY, Command, invoke, random_images
 
 Exported = Callable[..., Path]
+Segmented = Callable[..., Path]
+"""From target, argmax and precision to a bundle."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,14 @@ def _one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _conversions() -> Iterator[None]:
+    """Exports of this process take the graph of a network that was converted before: see `tests.conversions`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dmformer.graph.onnx_model.onnx_from_torch", remembered())
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +90,41 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "labelled.npz"
     np.savez(path, images=random_images(12), labels=np.arange(12) % CLASSES)
     return path
+
+
+@pytest.fixture(scope="session")
+def segmenter_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a tiny random segmenter for 64x64 inputs, with labels. Not to be changed: copy it."""
+    checkpoint = random_checkpoint(SEGMENTER, size=64, name="scenes")
+    path = tmp_path_factory.mktemp("weights") / "scenes.safetensors"
+    save_checkpoint(replace(checkpoint, labels=KINDS), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight random images of 48x60 with masks of five classes and ignored pixels (255), as an npz."""
+    random, path = np.random.default_rng(5), tmp_path_factory.mktemp("data") / "masked.npz"
+    masks = random.choice(np.array([0, 1, 2, 3, 4, 255], np.uint8), (8, 48, 60))
+    np.savez(path, images=random.integers(0, 256, (8, 48, 60, 3), np.uint8), masks=masks)
+    return path
+
+
+@pytest.fixture(scope="session")
+def segmented(segmenter_weights: Path, masked: Path, tmp_path_factory: pytest.TempPathFactory) -> Segmented:
+    """Gives the segmenter's bundle of a target, made once in a session. Not to be changed."""
+
+    @functools.cache
+    def make(target: str = "onnxruntime", argmax: bool = False, precision: Precision = "fp32") -> Path:
+        options = ExportOptions(
+            targets=(target,), precision=precision, argmax=argmax, data=masked, golden_images=3,
+            output=tmp_path_factory.mktemp("bundles"),
+        )  # fmt: skip
+        outcome = export_bundles(segmenter_weights, options)[0]
+        assert outcome.proof.passed, outcome.proof.failures
+        return outcome.bundle.path
+
+    return make
 
 
 @pytest.fixture(scope="session")

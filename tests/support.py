@@ -37,11 +37,14 @@ from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import Comparison, Proof
 from dmformer.model.config import ModelConfig
 from dmformer.pipeline.option_groups import ToleranceOptions
+from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Silent
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.engine import Engine
 from dmformer.runtimes.registry import open_bundle
+from dmformer.tasks.base import Result
 from dmformer.tasks.classification import Classification, LinearHead
+from dmformer.tasks.segmentation_heads import FpnHead
 
 T = TypeVar("T")
 Command = Callable[..., tuple[str, str]]
@@ -57,6 +60,8 @@ TINY = ModelConfig(
     stem_width=4,
     head=LinearHead(classes=CLASSES),
 )
+SEGMENTER = TINY.model_copy(update={"head": FpnHead(classes=5, neck=8, width=8)})
+KINDS = ("ground", "shirt", "bag", "boot", "coat")
 PATIENCE = 600
 """Seconds that a child process of a test may take on a busy machine."""
 
@@ -247,18 +252,23 @@ class Notes:
 Logits = NDArray[np.float32]
 
 
+def measured_logits(classes: int) -> Measured:
+    """Nothing measured yet of a classifier."""
+    return Measured(Classification(LinearHead(classes=classes)), Preprocessing(size=(32, 32)))
+
+
 def compare(reference: Logits, outputs: Logits, labels: NDArray[np.int64] | None = None) -> Comparison:
     """Everything that is measured of logits beside the reference's; labels below 0 are not known."""
-    measured = Measured(Classification(), reference.shape[1])
+    measured = measured_logits(reference.shape[1])
     known = [None] * len(outputs) if labels is None else [int(label) if label >= 0 else None for label in labels]
-    measured.add(reference, outputs, known)
+    measured.add(reference, Result(outputs), known)
     return measured.comparison("some images", "f" * 64)
 
 
 def relative_noise(reference: Logits, outputs: Logits) -> float:
     """Energy of the difference over that of the reference."""
-    measured = Measured(Classification(), reference.shape[1])
-    measured.add(reference, outputs, [None] * len(outputs))
+    measured = measured_logits(reference.shape[1])
+    measured.add(reference, Result(outputs), [None] * len(outputs))
     return measured.relative_noise
 
 
@@ -270,7 +280,7 @@ def engine_of(bundle: Bundle, session: Session) -> Engine:
 def logits_on(engine: Engine, dataset: Dataset) -> Logits:
     """An engine's logits on every readable image of a dataset."""
     batches = batches_for(engine, dataset, Silent())
-    return np.concatenate([engine.run_tensors(batch.tensor) for batch in batches])
+    return np.concatenate([engine.run_tensors(batch.tensor).outputs for batch in batches])
 
 
 def flips_of(
@@ -281,8 +291,8 @@ def flips_of(
     image: Callable[[int], NDArray[np.uint8]],
 ) -> Flips:
     """The changed answers from both sides' logits."""
-    count = FlipCount(Classification())
-    count.add(reference, outputs, [None] * len(outputs) if labels is None else labels.tolist())
+    count = FlipCount(Classification(LinearHead(classes=reference.shape[1])))
+    count.add(reference, Result(outputs), [None] * len(outputs) if labels is None else labels.tolist())
     return count.flips(data, image)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dmformer import assets
-from dmformer.pipeline.sources import is_embedded
+from dmformer.pipeline.sources import demonstration_of
 from tests.conftest import Exported
 from tests.support import Command, invoke, one_line
 
@@ -45,7 +45,7 @@ def test_what_does_not_need_it_works(
     bundle = exported("onnxruntime")
     request.getfixturevalue("_bare")
     assert not assets.installed()
-    assert not is_embedded("0" * 64)
+    assert demonstration_of("0" * 64) is None
     command("verify", bundle)
     command("inspect", weights)
     command("export", weights, "--data", labelled, "--target", "onnx", "--output", tmp_path)

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from dmformer.bundle import Bundle
 from dmformer.fields import TensorSpec
-from dmformer.manifest import SCHEMA, FileEntry, Manifest
+from dmformer.manifest import SCHEMA, Manifest
+from dmformer.records import FileEntry
 from dmformer.staging import BUNDLE
 from tests.support import ROOT
 

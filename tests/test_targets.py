@@ -30,7 +30,7 @@ from tests.support import ROOT, invoke, run
 from tests.test_layers import FILES, place
 
 ROWS = pytest.mark.parametrize("row", TARGETS.values(), ids=TARGETS)
-STRINGS = ("runtime", "maker", "inspector", "describe", "emitter", "finish", "trial")
+STRINGS = ("runtime", "maker", "inspector", "describe", "emitter", "finish", "trial", "class_map")
 Capture = pytest.CaptureFixture[str]
 
 

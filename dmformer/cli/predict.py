@@ -22,6 +22,8 @@ def show(document: PredictDocument) -> None:
         typer.echo(printable(image.path))
         for line in image.lines:
             typer.echo(f"  {printable(line)}")
+        if image.overlay is not None:
+            typer.echo(f"  drawn in {printable(image.overlay)}")
     Shown().say(f"{document.target} executes {document.executes} here")
 
 
@@ -30,10 +32,11 @@ PREDICT = Command(
     PredictOptions,
     "dmformer.pipeline.predicting:predict",
     show,
-    "Classify images with a bundle: the most likely classes with their labels and probabilities.",
+    "Answer images with a bundle: the most likely classes, or of a segmenter the class of every pixel.",
     (
         ("dmformer predict build/best-openvino-fp16 cat.jpg", "the most likely classes"),
         ("dmformer predict BUNDLE *.png -k 3", "three for each image"),
+        ("dmformer predict BUNDLE street.jpg --overlay street.png", "of a segmenter, drawn"),
     ),
     talks=False,
 )

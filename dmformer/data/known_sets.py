@@ -31,7 +31,7 @@ class Layout:
     advice: str = "Give every image a mask with the same name and the suffix .png."
 
 
-def _voc_palette(colours: int) -> Palette:
+def voc_palette(colours: int) -> Palette:
     """Pascal VOC's: the bits of a class's number, three at a time, are spread over R, G and B from the highest down."""
     return tuple(
         tuple(sum((number >> 3 * level + channel & 1) << 7 - level for level in range(8)) for channel in range(3))  # type: ignore[misc]
@@ -60,7 +60,7 @@ LAYOUTS = (
     ),
     Layout(
         "jpegimages", "segmentationclass", listing="ImageSets/Segmentation/val.txt",
-        classes=VOC, palette=_voc_palette(len(VOC)),
+        classes=VOC, palette=voc_palette(len(VOC)),
     ),
     Layout("images", "annotations", names="objectInfo150.txt"),
     Layout("img_dir", "ann_dir"),

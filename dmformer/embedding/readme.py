@@ -16,7 +16,7 @@ def readme(bundle: Bundle, language: Language, name: str) -> str:
     return f"""# {markdown(name)} in {language.title}
 
 {manifest.precision.requested.upper()} engine of {markdown(manifest.name)} for {runtime}, made by
-dmformer. It takes images of any size and answers with {manifest.task.promise(manifest.source.config.classes)}.
+dmformer. It takes images of any size and answers with {manifest.task.promise()}.
 
 ```console
 {commands}

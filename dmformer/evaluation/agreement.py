@@ -24,7 +24,7 @@ def cross_agreement(bundles: list[Bundle], tensors: NDArray[np.float32]) -> dict
             size, task = engine.batch_size, bundle.manifest.task
             # Outputs may be large, decisions are not.
             parts = [
-                task.decisions(engine.run_tensors(tensors[start : start + size]))
+                task.decided(engine.run_tensors(tensors[start : start + size]))
                 for start in range(0, len(tensors), size)
             ]
             decisions[bundle.manifest.target] = np.concatenate(parts)

@@ -16,7 +16,7 @@ from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.verify import batches_for
 from dmformer.progress import Progress
 from dmformer.runtimes.engine import open_engine
-from dmformer.tasks.base import Outputs, Task
+from dmformer.tasks.base import Outputs, Result, Task
 
 MOST_IMAGES = 24
 
@@ -85,8 +85,7 @@ def find_flips(bundle: Bundle, reference: ReferenceOutputs | None, progress: Pro
             return count.flips(golden.title, lambda index: golden.images[index])
         images = reference.images
         for batch in batches_for(engine, images, progress):
-            outputs = engine.run_tensors(batch.tensor)
-            count.add(reference.read(count.images, len(outputs)), outputs, batch.targets)
+            count.add(reference.read(count.images, len(batch.tensor)), engine.run_tensors(batch.tensor), batch.targets)
     return count.flips(reference.dataset.name, lambda index: images.load(index).image)
 
 
@@ -105,15 +104,15 @@ class FlipCount:
         self._classes: Counter[tuple[int, bool, bool]] = Counter()
         self._known = True
 
-    def add(self, reference: Outputs, outputs: Outputs, targets: Sequence[Any]) -> None:
+    def add(self, reference: Outputs, result: Result, targets: Sequence[Any]) -> None:
         """Counts some images.
 
         Args:
             reference: ``[n, ...]``.
-            outputs: The engine's, likewise.
+            result: What the engine gave for them.
             targets: What is right for each; None where that is not known.
         """
-        before, after = self._task.decisions(reference), self._task.decisions(outputs)
+        before, after = self._task.decisions(reference), self._task.decided(result)
         margins = self._task.margins(reference)
         for row, target in enumerate(targets):
             label = target if isinstance(target, int) and before.ndim == 1 else None

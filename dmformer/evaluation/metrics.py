@@ -10,7 +10,8 @@ import numpy as np
 
 from dmformer.fields import Score
 from dmformer.manifest import Comparison
-from dmformer.tasks.base import Decisions, Outputs, Task
+from dmformer.preprocessing import Preprocessing
+from dmformer.tasks.base import Decisions, Outputs, Result, Task
 
 TINY = 1e-300
 """Energy of outputs that are all zero, so that it can be divided by."""
@@ -19,33 +20,33 @@ TINY = 1e-300
 class Measured:
     """Everything that is said of an engine on a set of images; memory does not grow with the set."""
 
-    def __init__(self, task: Task, classes: int) -> None:
+    def __init__(self, task: Task, spec: Preprocessing) -> None:
         """Begins with no image.
 
         Args:
             task: What the engine is for.
-            classes: How many its model tells apart.
+            spec: How images become its input.
         """
         self._task = task
-        self.engine, self._reference = task.tally(classes), task.tally(classes)
+        self.engine, self._reference = task.tally(spec), task.tally(spec)
         self._images = self._compared = self._decisions = self._equal = 0
         self._signal = self._noise = self._error = self._scale = 0.0
 
-    def add(self, reference: Outputs | None, outputs: Outputs, targets: Sequence[Any]) -> None:
+    def add(self, reference: Outputs | None, result: Result, targets: Sequence[Any]) -> None:
         """Counts some images.
 
         Args:
             reference: FP32 PyTorch's outputs ``[n, ...]``; None where they are not at hand.
-            outputs: The engine's, likewise.
+            result: What the engine gave for them.
             targets: What is right for each; None where that is not known.
         """
-        decided = self._task.decisions(outputs)
-        self._images += len(outputs)
+        decided = self._task.decided(result)
+        self._images += len(result.outputs)
         self._decisions += decided.size
-        self.engine.add(outputs, targets)
+        self.engine.add(result, targets)
         if reference is not None:
-            self._reference.add(reference, targets)
-            self._compare(reference, outputs, decided)
+            self._reference.add(Result(reference), targets)
+            self._compare(reference, result.outputs, decided)
 
     def _compare(self, reference: Outputs, outputs: Outputs, decided: Decisions) -> None:
         # In float64: of two large finite outputs the difference may be none in float32.
@@ -83,7 +84,13 @@ class Measured:
             max_abs_error=self._error if compared else None,
             reference_scale=self._scale if compared else None,
             figures=scores,
+            by_class=self._by_class(),
         )
+
+    def _by_class(self) -> tuple[Score | None, ...]:
+        own, theirs = self.engine.by_class(), self._reference.by_class()
+        pairs = zip(own, theirs or (None,) * len(own), strict=True)
+        return tuple(None if one is None else Score(engine=one, reference=other) for one, other in pairs)
 
 
 def ratio_db(signal: float, noise: float) -> float | None:

@@ -95,7 +95,7 @@ def fitting_golden(bundle: Bundle) -> Golden:
     golden = bundle.golden()
     shapes = (golden.tensors.shape[1:], golden.outputs.shape[1:])
     manifest = bundle.manifest
-    if shapes != (manifest.preprocessing.shape, manifest.output_shape(manifest.usual_input)[1:]):
+    if shapes != (manifest.preprocessing.shape, manifest.outputs_for(manifest.usual_input)[0].shape[1:]):
         raise BundleError(
             f"{bundle.path}: the golden samples have the shapes {shapes}, which are not the manifest's",
             "export the bundle again",
@@ -139,7 +139,7 @@ def earlier(bundle: Bundle) -> tuple[Comparison, ...]:
 
 def measured(manifest: Manifest) -> Measured:
     """Nothing measured yet of the engine of a manifest."""
-    return Measured(manifest.task, manifest.source.config.classes)
+    return Measured(manifest.task, manifest.preprocessing)
 
 
 def compare_golden(engine: Engine, golden: Golden) -> Comparison:
@@ -153,9 +153,8 @@ def compare_outputs(engine: Engine, reference: ReferenceOutputs, progress: Progr
     """The engine on a dataset beside the reference's outputs."""
     figures, done = measured(engine.manifest), 0
     for batch in batches_for(engine, reference.images, progress):
-        outputs = engine.run_tensors(batch.tensor)
-        figures.add(reference.read(done, len(outputs)), outputs, batch.targets)
-        done += len(outputs)
+        figures.add(reference.read(done, len(batch.tensor)), engine.run_tensors(batch.tensor), batch.targets)
+        done += len(batch.tensor)
     return figures.comparison(reference.dataset.name, reference.dataset.digest())
 
 

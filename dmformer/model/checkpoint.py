@@ -21,15 +21,11 @@ from dmformer import assets
 from dmformer.bundle import sha256_of
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.files import write_output
-from dmformer.model.class_names import choose_names
+from dmformer.model.class_names import Palette, choose_names, choose_palette
 from dmformer.model.config import ModelConfig
-from dmformer.model.description import (
-    Description,
-    infer_config,
-    read_description,
-    read_labels,
-)
+from dmformer.model.description import Description, infer_config, read_description
 from dmformer.model.inputs import assumption, choose_preprocessing
+from dmformer.model.legend import checked_palette, choose_labels
 from dmformer.model.network import DMFormer
 from dmformer.model.sidecar import MAX_JSON_BYTES, not_read, read_foreign
 from dmformer.model.state_dicts import (
@@ -41,7 +37,7 @@ from dmformer.model.state_dicts import (
     sorted_bytes,
 )
 from dmformer.preprocessing import Preprocessing
-from dmformer.texts import brief, first_problem, is_plain
+from dmformer.texts import brief, first_problem
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,7 @@ class Checkpoint:
             the counters ``num_batches_tracked``, which inference does not need).
         preprocessing: How an image becomes the network's input.
         labels: One per class, or None where nobody gave them.
+        palette: A colour, red, green and blue of 0 to 255, per class, or None where nobody gave them.
         name: A short name fit for a file name: from the metadata or the file's stem.
         digest: SHA-256 (hex) of the file's bytes; of names, shapes and values for random weights.
         notes: What was assumed or inferred, in words for the user.
@@ -74,6 +71,7 @@ class Checkpoint:
     digest: str
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    palette: Palette | None = None
 
     def __repr__(self) -> str:
         parameters = sum(tensor.numel() for tensor in self.state.values())
@@ -87,6 +85,7 @@ class Checkpoint:
         preprocessing: Preprocessing,
         labels: Sequence[str] | None = None,
         name: str = "dmformer",
+        palette: Palette | None = None,
     ) -> Checkpoint:
         """What a trainer has at its end: copies of a network's weights, with how images were prepared for it.
 
@@ -95,17 +94,20 @@ class Checkpoint:
             preprocessing: As in training.
             labels: Class names in order.
             name: Fit for a file name.
+            palette: A colour, red, green and blue of 0 to 255, for each class.
 
         Raises:
             CheckpointError: The weights are not finite.
-            UsageError: Another number of labels than of classes, or preprocessing for other channels.
+            UsageError: Another number of labels or colours than of classes, or preprocessing for other channels.
         """
         expected = expected_shapes(model.config)
         tensors = {key: value.cpu() for key, value in model.state_dict().items() if key in expected}
         state, _ = checked_state(tensors, model.config, name)
         spec, _ = choose_preprocessing(preprocessing, None, model.config, name)
-        named = _labels(labels, Description(), model.config, Path(name))
-        return cls(model.config, state, spec, named, safe_name(name), digest_of(sorted_bytes(state)))
+        named = choose_labels(labels, Description(), model.config, Path(name))
+        colours = checked_palette(palette, model.config, UsageError, name)
+        digest = digest_of(sorted_bytes(state))
+        return cls(model.config, state, spec, named, safe_name(name), digest, palette=colours)
 
     def with_preprocessing(self, spec: Preprocessing, given: Collection[str]) -> Checkpoint:
         """The same with other preprocessing.
@@ -128,7 +130,7 @@ class Checkpoint:
         Raises:
             UsageError: Another number of labels than of classes, or control characters in one.
         """
-        return replace(self, labels=_labels(labels, Description(), self.config, Path(self.name)))
+        return replace(self, labels=choose_labels(labels, Description(), self.config, Path(self.name)))
 
     def build(self) -> DMFormer:
         """The network with copies of these weights: float32, eval mode, no gradients.
@@ -206,11 +208,13 @@ def load_checkpoint(
         config=config,
         state=state,
         preprocessing=prepared,
-        labels=_labels(labels, described, config, path),
+        labels=choose_labels(labels, described, config, path),
         name=safe_name(described.name or path.stem),
         digest=sha256_of(path),
         notes=tuple(notes),
         assumed=open_fields,
+        palette=checked_palette(described.palette, config, CheckpointError, str(path))
+        or choose_palette(weights.palettes, config.classes),
     )
 
 
@@ -239,6 +243,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         model=checkpoint.config,
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
+        palette=checkpoint.palette,
         name=checkpoint.name,
     ).to_json()
     if len(description) > MAX_JSON_BYTES:
@@ -264,26 +269,6 @@ def _configuration(
         return ModelConfig.model_validate({**config.model_dump(), "dilations": tuple(dilations)}), notes
     except ValidationError as error:
         raise UsageError(f"dilations {tuple(dilations)}: {first_problem(error)}") from error
-
-
-def _labels(
-    given: Sequence[str] | Path | None, described: Description, config: ModelConfig, path: Path
-) -> tuple[str, ...] | None:
-    if isinstance(given, (str, Path)):
-        labels, source = read_labels(Path(given)), str(given)
-    elif given is not None:
-        labels, source = tuple(given), "the labels given"
-    elif described.labels is not None:
-        labels, source = described.labels, f"{path} (its description)"
-    else:
-        return None
-    kind_of_error = CheckpointError if given is None else UsageError
-    if len(labels) != config.classes:
-        raise kind_of_error(f"{source}: {len(labels)} labels for {config.classes} classes")
-    # Labels are printed: no terminal control sequences, and one line each.
-    if not all(map(is_plain, labels)):
-        raise kind_of_error(f"{source}: control characters in a label", "Give plain text, one line for each label.")
-    return labels
 
 
 def safe_name(text: str) -> str:

@@ -17,7 +17,7 @@ from dmformer.errors import UsageError
 from dmformer.fields import TensorSpec
 from dmformer.preprocessing import MAX_SIDE
 from dmformer.tasks.base import Head, Task
-from dmformer.tasks.registry import DEFAULT_HEAD, default_head, read_head, task_of, with_head
+from dmformer.tasks.registry import DEFAULT_HEAD, default_head, read_head, suited_head, task_of, with_head
 from dmformer.texts import first_problem
 
 STAGES = 4
@@ -108,8 +108,8 @@ class ModelConfig(BaseModel):
             batch: How many; None leaves that open.
         """
         if size is not None:
-            return self.task.output(self.head, size, batch)
-        small, large = (self.task.output(self.head, (side, side), batch) for side in (TOTAL_STRIDE, 2 * TOTAL_STRIDE))
+            return self.task.output(size, batch)
+        small, large = (self.task.output((side, side), batch) for side in (TOTAL_STRIDE, 2 * TOTAL_STRIDE))
         shape = tuple(one if one == other else None for one, other in zip(small.shape, large.shape, strict=True))
         return small.model_copy(update={"shape": shape})
 
@@ -148,31 +148,36 @@ PRESETS: dict[str, ModelConfig] = {
 paper's parameter range; ``tiny`` exists so that a real trained checkpoint fits in the package."""
 
 
-def preset(name: str, classes: int = 1000) -> ModelConfig:
-    """A named configuration with a linear head: what `DMFormer` is made of.
+def preset(name: str, classes: int | None = None, head: str = DEFAULT_HEAD) -> ModelConfig:
+    """A named configuration: what `DMFormer` is made of.
 
     Args:
         name: ``tiny``, ``small`` or ``large``.
-        classes: How many the head tells apart, 1 to 1,000,000.
+        classes: How many the head tells apart; None takes those of the data that the paper trains it on: 1000 of
+            ImageNet, 150 of ADE20K.
+        head: ``linear`` for a class of an image, ``fpn`` or ``upernet`` for one of every pixel.
 
     Returns:
         The configuration.
 
     Raises:
-        UsageError: No such preset, or so many classes cannot be.
+        UsageError: No such preset or head, or so many classes cannot be.
 
     Examples:
         >>> import dmformer
         >>> dmformer.preset("tiny", classes=5).widths
         (32, 64, 128, 192)
+        >>> dmformer.preset("small", head="fpn").classes
+        150
     """
     if name not in PRESETS:
         raise UsageError(f"no preset is called {name!r}", f"Known presets: {', '.join(PRESETS)}.")
+    widths = PRESETS[name].widths
     try:
-        head = read_head({"kind": DEFAULT_HEAD, "classes": classes})
+        chosen = suited_head(head, widths, {} if classes is None else {"classes": classes})
     except ValidationError as error:
         raise UsageError(f"{classes!r} classes: {first_problem(error)}") from error
-    return PRESETS[name].model_copy(update={"head": head})
+    return PRESETS[name].model_copy(update={"head": chosen})
 
 
 def check_size(size: tuple[int, int]) -> None:

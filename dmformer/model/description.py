@@ -19,6 +19,7 @@ from dmformer.model.sidecar import MAX_JSON_BYTES, SIDECAR, is_ours, read_sideca
 from dmformer.model.state_dicts import mismatch
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
+from dmformer.tasks.base import Colour
 from dmformer.tasks.registry import infer_head
 from dmformer.texts import first_problem
 
@@ -40,6 +41,7 @@ class Description(BaseModel):
     model: ModelConfig | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
+    palette: tuple[Colour, ...] | None = None
     name: str | None = None
 
     def to_json(self) -> str:

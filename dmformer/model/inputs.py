@@ -9,18 +9,18 @@ from dmformer.errors import CheckpointError, UsageError
 from dmformer.model.config import ModelConfig, check_size
 from dmformer.preprocessing import Preprocessing
 
-DEFAULT_SIZE = (224, 224)
 FIELDS = tuple(Preprocessing.model_fields)
 GREY: Mapping[str, Any] = {"mean": (0.5,), "std": (0.5,), "channel_order": "grey"}
 """What is assumed of a network with one channel."""
 
 
-def default_preprocessing(size: tuple[int, int], config: ModelConfig) -> Preprocessing:
-    """ImageNet's for colour images, mean and deviation of one half for grey ones."""
+def default_preprocessing(size: tuple[int, int] | None, config: ModelConfig) -> Preprocessing:
+    """ImageNet's for colour images, mean and deviation of one half for grey ones; size and resize are the head's."""
+    form: dict[str, Any] = {"size": size or (config.head.side,) * 2, "resize": config.head.resize}
     if config.in_channels == 3:
-        return Preprocessing(size=size)
+        return Preprocessing(**form)
     if config.in_channels == 1:
-        return Preprocessing(size=size, **GREY)
+        return Preprocessing(**form, **GREY)
     raise UsageError(f"the network takes {config.in_channels} channels, but images have 1 (grey) or 3 (colour)")
 
 
@@ -30,7 +30,7 @@ def choose_preprocessing(
     """The preprocessing to use, checked against the network, and the fields that are assumed."""
     spec = given or described
     if spec is None:
-        return default_preprocessing(DEFAULT_SIZE, config), FIELDS
+        return default_preprocessing(None, config), FIELDS
     kind_of_error = UsageError if given else CheckpointError
     try:
         check_size(spec.size)
@@ -48,7 +48,8 @@ def assumption(spec: Preprocessing, assumed: Iterable[str]) -> tuple[str, ...]:
     open_fields = set(assumed)
     if open_fields == set(FIELDS):
         kind = "ImageNet's preprocessing" if spec.channels == 3 else "grey with mean and deviation 0.5"
-        return (f"an input of {spec.size[0]}x{spec.size[1]} and {kind} are assumed",)
+        form = "" if spec.resize == "shorter" else f" with resize {spec.resize}"
+        return (f"an input of {spec.size[0]}x{spec.size[1]} and {kind}{form} are assumed",)
     values = {
         **spec.model_dump(include={"resize", "interpolation", "channel_order"}),
         "size": "x".join(map(str, spec.size)),

@@ -10,27 +10,27 @@ from torch import Tensor
 from dmformer.model.checkpoint import Checkpoint, digest_of, safe_name
 from dmformer.model.config import ModelConfig, check_size
 from dmformer.model.config import preset as named_config
-from dmformer.model.inputs import DEFAULT_SIZE, default_preprocessing
+from dmformer.model.inputs import default_preprocessing
 from dmformer.model.state_dicts import expected_shapes, sorted_bytes
 
 
 def random_checkpoint(
-    preset: str | ModelConfig, seed: int = 0, size: int | tuple[int, int] = DEFAULT_SIZE, name: str | None = None
+    preset: str | ModelConfig, seed: int = 0, size: int | tuple[int, int] | None = None, name: str | None = None
 ) -> Checkpoint:
     """Seeded weights whose activations stay in a sane range, with BatchNorm statistics as after training.
 
     Args:
         preset: ``tiny``, ``small`` or ``large``, or a configuration.
         seed: Same seed, same weights.
-        size: Input side or (height, width).
+        size: Input side or (height, width); None takes what is usual for the head.
         name: Of the checkpoint; ``dmformer-<preset>`` where None.
 
     Raises:
         UsageError: No such preset, or a size that the network cannot take.
     """
     config = named_config(preset) if isinstance(preset, str) else preset
-    sides = (size, size) if isinstance(size, int) else size
-    check_size(sides)
+    spec = default_preprocessing((size, size) if isinstance(size, int) else size, config)
+    check_size(spec.size)
     generator = torch.Generator().manual_seed(seed)
     state = {
         key: _random_tensor(key, shape, config, generator) for key, shape in sorted(expected_shapes(config).items())
@@ -38,7 +38,7 @@ def random_checkpoint(
     return Checkpoint(
         config=config,
         state=state,
-        preprocessing=default_preprocessing(sides, config),
+        preprocessing=spec,
         labels=None,
         name=safe_name(name or f"dmformer-{preset if isinstance(preset, str) else 'custom'}"),
         digest=digest_of(sorted_bytes(state)),

@@ -21,10 +21,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dmformer.errors import CheckpointError
-from dmformer.model.class_names import names_in
+from dmformer.model.class_names import Palette, names_in, palettes_in
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
-from dmformer.model.trainers import find_state, strip_prefixes
+from dmformer.model.trainers import find_state, strip_prefixes, without_auxiliary
 from dmformer.texts import one_line
 
 MAX_FILE_BYTES = 8 * 2**30
@@ -56,12 +56,14 @@ class RawWeights:
         metadata: The project's own JSON description from a safetensors header, if there.
         notes: Choices that were made while reading, in words.
         names: What may be the classes' names, see `dmformer.model.class_names.names_in`.
+        palettes: What may be the classes' colours, see `dmformer.model.class_names.palettes_in`.
     """
 
     tensors: Mapping[str, Tensor]
     metadata: str | None
     notes: tuple[str, ...]
     names: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    palettes: tuple[Palette, ...] = ()
 
 
 def read_weights(path: Path) -> RawWeights:
@@ -80,7 +82,8 @@ def read_weights(path: Path) -> RawWeights:
         tensors, notes = find_state(content)
     if not tensors:
         raise CheckpointError(f"{path}: no weights in it", "Give the file that holds the model's state_dict.")
-    return RawWeights(_plain_names(tensors, path), metadata, tuple(notes), names_in(content))
+    kept, aside = without_auxiliary(tensors)
+    return RawWeights(_plain_names(kept, path), metadata, (*notes, *aside), names_in(content), palettes_in(content))
 
 
 def _check_file(path: Path) -> None:

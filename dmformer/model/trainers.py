@@ -25,6 +25,10 @@ PLAIN_KEYS = ("state_dict", "model", "module", "params", "teacher")
 SWAPPED_KEYS = {"message_hub": "ema_state_dict", "averaging_state": "current_model_state"}
 """Marks of trainers (MMEngine, Lightning) that put the average into ``state_dict``, and where the plain weights go."""
 PREFIXES = ("module.", "backbone.", "_orig_mod.", "model.")
+OUR_PARTS = {"neck.": "head.neck.", "decode_head.": "head."}
+"""How mmsegmentation calls the parts of a head."""
+AUXILIARY = "auxiliary_head."
+"""mmsegmentation's second head, which helps training alone."""
 MAX_NESTING = 4
 _AVERAGE = re.compile("ema|swa|averag|avg|teacher|shadow", re.IGNORECASE)
 
@@ -91,8 +95,16 @@ def _names(tensors: Mapping[str, Tensor]) -> set[str]:
 
 
 def strip_prefixes(name: str) -> str:
-    """A tensor's name without what trainers put in front."""
+    """A tensor's name without what trainers put in front, a head's parts called as ours."""
     # No name of DMFormer begins with one of these, so stripping cannot go too far.
     while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
         name = name[len(prefix) :]
-    return name
+    part = next((part for part in OUR_PARTS if name.startswith(part)), "")
+    return OUR_PARTS.get(part, "") + name[len(part) :]
+
+
+def without_auxiliary(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors without those that only training needs, and a note on them."""
+    kept = {name: value for name, value in tensors.items() if not strip_prefixes(name).startswith(AUXILIARY)}
+    ignored = len(tensors) - len(kept)
+    return kept, (f"{ignored} tensors under 'auxiliary_head' are ignored: they serve training",) if ignored else ()

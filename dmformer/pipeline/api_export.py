@@ -11,10 +11,12 @@ from dmformer.errors import RejectedError
 from dmformer.options import Leaf, changed, given_in, leaves, values
 from dmformer.pipeline.api import Bundle
 from dmformer.pipeline.export import export_bundles
-from dmformer.pipeline.option_groups import Size, WeightsOptions
+from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import settled
+from dmformer.pipeline.sources import resolve_checkpoint
 from dmformer.pipeline.weights import choose_weights
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.progress import Progress
 from dmformer.targets import DEFAULT, get_target
 from dmformer.terminal import shown
@@ -119,9 +121,9 @@ def asked(options: ExportOptions, words: dict[str, Any], chosen: bool) -> Export
 
 
 def _named(weights: Checkpoint | Path | str | None, labels: Sequence[str], options: WeightsOptions) -> Checkpoint:
-    from dmformer.model.checkpoint import Checkpoint, load_checkpoint
+    from dmformer.model.checkpoint import Checkpoint
 
     if not isinstance(weights, Checkpoint):
         described = options if weights is None else replace(options, path=Path(weights))
-        weights = choose_weights(described) or load_checkpoint()
+        weights = choose_weights(described) or resolve_checkpoint(None, described.task)
     return weights.with_labels(labels)

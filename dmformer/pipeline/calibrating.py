@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer import assets
+from dmformer.assets import Demonstration
 from dmformer.calibration.cache import Cache, cache_key
 from dmformer.calibration.collect import REVISION, CalibrationSet, calibrate, check_count
 from dmformer.calibration.plan import load_plan
 from dmformer.calibration.ranges import Ranges, graph_digest, load_ranges
 from dmformer.data.dataset import Dataset, UnreadableLog, content_hash, iterate_batches, readable_indices, subset
-from dmformer.data.open import open_dataset, open_unlabelled
+from dmformer.data.open import open_unlabelled
 from dmformer.errors import UsageError
 from dmformer.files import user_cache
 from dmformer.host import package_version
@@ -53,7 +53,7 @@ def calibration_for(
     graph: onnx.ModelProto,
     preprocessing: Preprocessing,
     data: Dataset | None,
-    embedded: bool,
+    shown: Demonstration | None,
     options: Int8Options,
     progress: Progress,
     sizes: tuple[Size, ...] = (),
@@ -64,7 +64,7 @@ def calibration_for(
         graph: The canonical float32 graph.
         preprocessing: How images become its input.
         data: Images that the user gave for verification: calibrated on where no others are given.
-        embedded: Whether the embedded checkpoint is used, so that the embedded images fit.
+        shown: What an embedded checkpoint is shown with, whose images fit; None for the user's own weights.
         options: What was asked for.
         progress: Watches, and is told where the images come from.
         sizes: Heights and widths to calibrate at besides the usual one: those of an input of open size.
@@ -73,7 +73,7 @@ def calibration_for(
         UsageError: There are no images to calibrate with.
         DataError: The images or the ranges file cannot be used.
     """
-    dataset, images = calibration_set(preprocessing, data, embedded, options, progress, sizes)
+    dataset, images = calibration_set(preprocessing, data, shown, options, progress, sizes)
     if options.ranges is not None:
         ranges = load_ranges(options.ranges)
         ranges.check_model(graph, str(options.ranges))
@@ -82,9 +82,9 @@ def calibration_for(
     return Calibration(cached_ranges(graph, images, options, progress), images, dataset)
 
 
-def check_int8(data: Dataset | None, embedded: bool, options: Int8Options) -> None:
+def check_int8(data: Dataset | None, shown: Demonstration | None, options: Int8Options) -> None:
     """Looks at what INT8 needs before any long work. Arguments and errors are those of `calibration_for`."""
-    source = calibration_source(data, embedded, options, Silent())
+    source = calibration_source(data, shown, options, Silent())
     if source is not None:
         check_count(len(source), options.images, source.name)
     if options.ranges is not None:
@@ -96,13 +96,13 @@ def check_int8(data: Dataset | None, embedded: bool, options: Int8Options) -> No
 def calibration_set(
     preprocessing: Preprocessing,
     data: Dataset | None,
-    embedded: bool,
+    shown: Demonstration | None,
     options: Int8Options,
     progress: Progress,
     sizes: tuple[Size, ...] = (),
 ) -> tuple[Dataset | None, CalibrationSet]:
     """The images to calibrate with. Arguments and errors are those of `calibration_for`."""
-    source = calibration_source(data, embedded, options, progress)
+    source = calibration_source(data, shown, options, progress)
     if source is None:
         progress.say("calibrating on random numbers: the speed is real, the accuracy is not")
         return None, random_set(preprocessing, options.images)
@@ -153,7 +153,11 @@ def read_set(dataset: Dataset, preprocessing: Preprocessing, sizes: tuple[Size, 
 
 
 def images_to_scan(
-    preprocessing: Preprocessing, data: Dataset | None, embedded: bool, options: Int8Options, progress: Progress
+    preprocessing: Preprocessing,
+    data: Dataset | None,
+    shown: Demonstration | None,
+    options: Int8Options,
+    progress: Progress,
 ) -> CalibrationSet | None:
     """The images on which the range of values in half precision is looked at; None where none were given.
 
@@ -163,15 +167,17 @@ def images_to_scan(
         DataError: The calibration images cannot be used.
     """
     source = data
-    if options.calibration is not None or embedded:
-        source = open_unlabelled(options.calibration or assets.calibration_images())
+    if options.calibration is not None:
+        source = open_unlabelled(options.calibration)
+    elif shown is not None:
+        source = shown.calibration()
     if source is None:
         return None
     return read_set(_readable_part(source, data, options.images, progress), preprocessing)
 
 
 def calibration_source(
-    data: Dataset | None, embedded: bool, options: Int8Options, progress: Progress
+    data: Dataset | None, shown: Demonstration | None, options: Int8Options, progress: Progress
 ) -> Dataset | None:
     """The set that calibration images are taken from; None for random numbers."""
     if options.calibration is not None:
@@ -179,9 +185,9 @@ def calibration_source(
         for note in source.notes:
             progress.say(note)
         return source
-    if embedded:
-        progress.say("no calibration images given: using the embedded ones, from Fashion-MNIST's training set")
-        return open_dataset(assets.calibration_images())
+    if shown is not None:
+        progress.say(f"no calibration images given: using the embedded ones, from {shown.calibration_name}")
+        return shown.calibration()
     if data is not None:
         progress.say("calibrating on images of --data; give --calibration to keep the two apart")
         return data

@@ -17,6 +17,7 @@ from dmformer.graph.coreml.plan import (
     make_plan,
     size_names,
 )
+from dmformer.pipeline.deciding import class_map_of
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
 from dmformer.pipeline.option_groups import non_defaults
@@ -119,6 +120,7 @@ def request_for(
         config=checkpoint.config,
         preprocessing=checkpoint.preprocessing,
         labels=checkpoint.labels,
+        class_map=class_map_of(TARGET, checkpoint, options),
         layers=layers,
         ranges=ranges,
         metadata=metadata(checkpoint, plan, label_of(options)),

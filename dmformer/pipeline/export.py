@@ -13,6 +13,7 @@ from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.fields import check_elements
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
+from dmformer.pipeline.deciding import class_map_of
 from dmformer.pipeline.maker import get_maker
 from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
@@ -60,8 +61,12 @@ def export_bundles(
     check_options(options)
     check_parents(options.output / "bundle")
     checkpoint, options = weights_for(weights, options)
-    sources = open_sources(checkpoint, options.size, options.data, options.max_images, options.masks)
+    sources = open_sources(
+        checkpoint, options.size, options.data, options.max_images, options.masks, options.weights.task
+    )
     graph_options(sources.checkpoint, options)
+    for target in options.targets:
+        class_map_of(target, sources.checkpoint, options)
     places = {target: place(sources.checkpoint.name, target, options) for target in options.targets}
     again = [target for target, path in places.items() if is_of_this_run(path, target, sources.checkpoint, options)]
     for target, destination in places.items():
@@ -137,11 +142,11 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
     makers = [get_maker(target) for target in options.targets]
     calibrates = any(maker.calibrates(options) for maker in makers)
     if calibrates:
-        check_int8(sources.samples if options.data is not None else None, sources.embedded, options.int8)
+        check_int8(sources.samples if options.data is not None else None, sources.demonstration, options.int8)
     reference = checkpoint.build()
     # Damaged images of a labelled set are named when the reference answers all of it.
     told = Silent() if sources.dataset is not None else progress
-    strange = options.data is None and not sources.embedded
+    strange = options.data is None and sources.demonstration is None
     golden = make_golden(reference, sources.samples, options.golden_images, checkpoint.preprocessing, told, strange)
     graph = make_graph(checkpoint, reference, golden, options, progress)
 
@@ -164,7 +169,7 @@ def to_scan(sources: Sources, options: ExportOptions, progress: Progress) -> Cal
     from dmformer.pipeline.calibrating import images_to_scan
 
     samples = sources.samples if options.data is not None else None
-    return images_to_scan(sources.checkpoint.preprocessing, samples, sources.embedded, options.int8, progress)
+    return images_to_scan(sources.checkpoint.preprocessing, samples, sources.demonstration, options.int8, progress)
 
 
 def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions, progress: Progress) -> Calibration:
@@ -173,8 +178,8 @@ def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions,
 
     samples = sources.samples if options.data is not None else None
     preprocessing = sources.checkpoint.preprocessing
-    sizes = calibration_sizes(options, preprocessing)
-    calibration = calibration_for(graph, preprocessing, samples, sources.embedded, options.int8, progress, sizes)
+    shown, sizes = sources.demonstration, calibration_sizes(options, preprocessing)
+    calibration = calibration_for(graph, preprocessing, samples, shown, options.int8, progress, sizes)
     shared = overlap(calibration.dataset, sources.dataset)
     if shared:
         progress.say(f"{shared} calibration images are verification images too: the accuracy flatters the engine")

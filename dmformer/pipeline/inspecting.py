@@ -12,6 +12,7 @@ from dmformer.evaluation.layers.engine import parts_of_engine
 from dmformer.fields import Strict
 from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.requests import InspectOptions
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.progress import Progress, Silent
 from dmformer.summary import summarize
 from dmformer.targets import get_target, load
@@ -113,11 +114,23 @@ def inspect(
         from dmformer.graph.summary import describe_onnx
 
         return OnnxDocument(**describe_onnx(options.path))
-    from dmformer.model.random_weights import random_checkpoint
     from dmformer.pipeline.sources import resolve_checkpoint
+    from dmformer.pipeline.weights import check_task, choose_weights
 
-    checkpoint = random_checkpoint(options.preset) if options.preset else resolve_checkpoint(options.path)
+    checkpoint = choose_weights(weights_of(options)) or resolve_checkpoint(None, options.task)
+    check_task(checkpoint, options.task)
     return describe_checkpoint(checkpoint, options.size)
+
+
+def weights_of(options: InspectOptions) -> WeightsOptions:
+    """Which weights are looked into."""
+    return WeightsOptions(
+        path=options.path,
+        preset=options.preset,
+        random_weights=options.preset is not None,
+        task=options.task,
+        head=options.head,
+    )
 
 
 def describe_bundle(path: Path) -> BundleDocument:
@@ -156,7 +169,6 @@ def describe_checkpoint(checkpoint: Checkpoint, size: Size | None) -> WeightsDoc
 
 def measure_sensitivity(options: InspectOptions, progress: Progress) -> SensitivityDocument:
     """Measures what each layer group's integers cost and save, and draws the picture if one is wanted."""
-    from dmformer.pipeline.option_groups import WeightsOptions
     from dmformer.pipeline.options import ExportOptions
     from dmformer.pipeline.studies import study_sensitivity
 
@@ -168,7 +180,7 @@ def measure_sensitivity(options: InspectOptions, progress: Progress) -> Sensitiv
     study = ExportOptions(
         targets=(options.target,),
         size=options.size,
-        weights=WeightsOptions(path=options.path, preset=options.preset, random_weights=options.preset is not None),
+        weights=weights_of(options),
         data=options.data,
         max_images=options.max_images,
         masks=options.masks,

@@ -63,8 +63,9 @@ def int8_graphs(target: str, prepared: Prepared, options: ExportOptions) -> Int8
     if prepared.calibration is None:
         raise UsageError("INT8 needs calibrated ranges", "give --calibration")
     batch = None if options.dynamic else options.batch
-    config = prepared.checkpoint.config
-    return Int8Graphs(target, prepared.graph, prepared.calibration, options.int8, batch, config.task, config.classes)
+    checkpoint = prepared.checkpoint
+    task, spec = checkpoint.config.task, checkpoint.preprocessing
+    return Int8Graphs(target, prepared.graph, prepared.calibration, options.int8, batch, task, spec)
 
 
 def search_again(

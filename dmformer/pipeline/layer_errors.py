@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer import assets
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.evaluation.per_layer import LayerErrors, layer_errors, tap_points
-from dmformer.pipeline.sources import is_of_embedded_checkpoint
+from dmformer.pipeline.sources import demonstration_of
 from dmformer.runtimes.inspection.base import Tap
 from dmformer.runtimes.inspection.registry import inspector_for
 
@@ -80,8 +79,8 @@ def find_checkpoint(bundle: Bundle, weights: Path | None) -> Checkpoint | None:
     from dmformer.model.random_weights import random_checkpoint
 
     source = bundle.manifest.source
-    if weights is None and is_of_embedded_checkpoint(bundle):
-        weights = assets.checkpoint()
+    if weights is None and (shown := demonstration_of(source.sha256)):
+        weights = shown.weights()
     if weights is not None:
         checkpoint = load_checkpoint(weights, config=source.config)
         if checkpoint.digest != source.sha256:

@@ -13,15 +13,17 @@ from dmformer.evaluation.verify import verify
 from dmformer.fields import TensorSpec
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES, host_record, library_versions
-from dmformer.manifest import Manifest, PrecisionRecord, Proof, RuntimeRecord, SourceRecord
-from dmformer.pipeline.option_groups import WeightsOptions
+from dmformer.manifest import Manifest, Proof
+from dmformer.pipeline.deciding import class_map_of, deciding
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import recorded
 from dmformer.pipeline.sizes import other_sizes, with_sizes
-from dmformer.pipeline.sources import is_embedded
+from dmformer.pipeline.sources import demonstration_of
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
+from dmformer.records import PrecisionRecord, RuntimeRecord, SourceRecord
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_bundle
 from dmformer.staging import Staging, check_destination
@@ -105,6 +107,8 @@ def request_for(
         from dmformer.graph.embedded import embed_preprocessing
 
         graph = embed_preprocessing(graph, prepared.checkpoint.preprocessing)
+    if (map_ := class_map_of(target, prepared.checkpoint, options)) is not None:
+        graph = deciding(graph, target, map_)
     path = prepared.scratch / f"{target}.onnx"
     path.write_bytes(graph.SerializeToString(deterministic=True))
     return EngineRequest(str(path), str(staging.directory), options.precision, STORED[options.precision])
@@ -139,9 +143,9 @@ def input_of(spec: Preprocessing, options: ExportOptions) -> TensorSpec:
 def draft(target: str, groups: dict[str, str], prepared: Prepared, options: ExportOptions) -> Manifest:
     """The manifest as far as it is known before the build."""
     checkpoint, spec = prepared.checkpoint, prepared.checkpoint.preprocessing
-    taken = input_of(spec, options)
+    taken, map_ = input_of(spec, options), class_map_of(target, checkpoint, options)
     # A checkpoint that was handed over in memory cannot be named.
-    named = options.weights != WeightsOptions() or is_embedded(checkpoint.digest)
+    named = replace(options.weights, task=None) != WeightsOptions() or demonstration_of(checkpoint.digest) is not None
     return Manifest(
         name=checkpoint.name,
         target=target,
@@ -155,8 +159,10 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         files={},
         input=taken,
         output=checkpoint.config.output(None if options.dynamic_size else spec.size, taken.shape[0]),
+        answer=map_.spec if map_ else None,
         preprocessing=spec,
         labels=checkpoint.labels,
+        palette=checkpoint.palette,
         runtime=RuntimeRecord(name=target, version="unknown"),
         host=host_record(),
         source=SourceRecord(

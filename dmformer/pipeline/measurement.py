@@ -6,7 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from dmformer import assets
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.errors import CheckpointError, MissingBackendError, UsageError
 from dmformer.evaluation.latency.bench import bench as measure
@@ -21,7 +20,7 @@ from dmformer.evaluation.latency.document import Document
 from dmformer.files import check_output, document_of, write_output
 from dmformer.options import command_line
 from dmformer.pipeline.requests import BenchOptions
-from dmformer.pipeline.sources import is_of_embedded_checkpoint
+from dmformer.pipeline.sources import demonstration_of
 from dmformer.preprocessing import load_image
 from dmformer.progress import Progress, Silent
 
@@ -134,7 +133,7 @@ def weights_to_measure(bundle: Bundle, weights: Path | None, progress: Progress)
         if sha256_of(weights) != bundle.manifest.source.sha256:
             raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
         return weights
-    if is_of_embedded_checkpoint(bundle):
-        return assets.checkpoint()
+    if shown := demonstration_of(bundle.manifest.source.sha256):
+        return shown.weights()
     progress.say(f"{bundle.manifest.name}: PyTorch runs with random weights of the same shapes, which are as fast")
     return None

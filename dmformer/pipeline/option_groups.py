@@ -16,7 +16,7 @@ from dmformer.signatures import Plain
 if TYPE_CHECKING:
     from dmformer.manifest import Tolerance
 
-WEIGHTS, NVIDIA, COREML, TOLERANCE = "Weights", "NVIDIA", "Core ML", "Tolerance"
+NVIDIA, COREML, TOLERANCE = "NVIDIA", "Core ML", "Tolerance"
 PREPROCESSING = "Preprocessing, where the weights do not say it or say it wrong"
 """Panels of the help."""
 
@@ -55,42 +55,6 @@ def parse_floats(option: str, text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(f"{option} {text!r} is not a list of numbers", f"for example: {option} 0.5,0.5,0.5") from error
-
-
-@dataclass(frozen=True)
-class WeightsOptions:
-    """Which weights.
-
-    Attributes:
-        path: Their file; None takes the embedded checkpoint, or random ones.
-        labels: Class names, as a text file of one per line or a JSON list.
-        dilation: Of each level, where the weights do not say; empty keeps theirs.
-        preset: ``tiny``, ``small`` or ``large``, with `random_weights`.
-        random_weights: Seeded random weights, where only speed matters.
-
-    Examples:
-        >>> import dmformer
-        >>> dmformer.ExportOptions(weights=dmformer.WeightsOptions(preset="small", random_weights=True))
-        ExportOptions(weights.preset='small', weights.random_weights=True)
-    """
-
-    __signature__ = Plain()
-
-    path: Annotated[
-        Path | None,
-        Option("weights", "Trained weights: .safetensors, .pt or .pth. Default: the embedded checkpoint."),
-    ] = None
-    labels: Annotated[Path | None, Option("--labels", "Class names: text, one per line, or a JSON list.", WEIGHTS)] = (
-        None
-    )
-    dilation: Annotated[
-        tuple[int, ...],
-        Option("--dilation", "Dilation of each level, where the weights do not say.", WEIGHTS, default="1, 2, 3"),
-    ] = ()
-    preset: Annotated[str | None, Option("--preset", "tiny, small or large; with --random-weights.", WEIGHTS)] = None
-    random_weights: Annotated[
-        bool, Option("--random-weights", "Seeded random weights, where only speed matters.", WEIGHTS)
-    ] = False
 
 
 def _numbers(flag: str, of: str) -> Option:

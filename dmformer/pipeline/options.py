@@ -14,9 +14,9 @@ from dmformer.pipeline.option_groups import (
     PreprocessingOptions,
     Size,
     ToleranceOptions,
-    WeightsOptions,
     parse_size,
 )
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.precision import Precision
 from dmformer.signatures import Plain
 from dmformer.targets import DEFAULT, TARGETS
@@ -122,6 +122,7 @@ class ExportOptions:
         opset: ONNX operator set.
         canonical: Fold BatchNorm and layer scale before the export; off only to compare with the plain graph.
         embed_preprocessing: Let the engine take pixels, uint8 ``[N, H, W, C]``, and normalize them itself.
+        argmax: Let the engine of a segmenter decide itself: a second output with the class of every pixel.
         data: Labelled images to verify on; None takes the embedded test set for the embedded checkpoint.
         max_images: Verify on at most this many of them, spread evenly; None takes all.
         masks: What the values of masks mean.
@@ -176,6 +177,10 @@ class ExportOptions:
             "The engine takes pixels (uint8, NHWC, of its size) and normalizes them itself.",
             GRAPH,
         ),
+    ] = False
+    argmax: Annotated[
+        bool,
+        Option("--argmax", "The engine gives the class of every pixel as well, so that nobody copies scores.", GRAPH),
     ] = False
     data: Data = None
     max_images: MaxImages = None

@@ -21,8 +21,9 @@ from dmformer.manifest import Tolerance
 from dmformer.pipeline.calibrating import Calibration
 from dmformer.pipeline.options import Int8Options
 from dmformer.pipeline.trial import milliseconds, opened, outputs_of
+from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
-from dmformer.tasks.base import Outputs, Task
+from dmformer.tasks.base import Outputs, Result, Task
 
 if TYPE_CHECKING:
     import onnx
@@ -69,7 +70,8 @@ class Int8Graphs:
         calibration: Its ranges and images.
         options: Plan and instruction set.
         batch: The graph's batch size, None where it is open.
-        task: What the model is for; ``classes`` how many it tells apart.
+        task: What the model is for.
+        spec: How images become its input.
     """
 
     target: str
@@ -78,7 +80,7 @@ class Int8Graphs:
     options: Int8Options
     batch: int | None
     task: Task
-    classes: int
+    spec: Preprocessing
 
     @cached_property
     def quantizer(self) -> Quantizer:
@@ -116,9 +118,9 @@ class Int8Graphs:
 
     def _measure(self, images: SearchImages, graph: onnx.ModelProto) -> Measured:
         """A graph beside the reference, batch by batch."""
-        measured = Measured(self.task, self.classes)
+        measured = Measured(self.task, self.spec)
         for rows, outputs in outputs_of(opened(self.target, graph), images.tensors, self.batch):
-            measured.add(images.outputs(rows), outputs, [images.targets[row] for row in rows])
+            measured.add(images.outputs(rows), Result(outputs), [images.targets[row] for row in rows])
         return measured
 
     def _noise(self, images: SearchImages, graph: onnx.ModelProto) -> float:

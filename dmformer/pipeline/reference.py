@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from dmformer.data.dataset import Dataset, Unreadable, UnreadableLog, subset
+from dmformer.data.dataset import Dataset, Sample, Unreadable, UnreadableLog, subset
 from dmformer.errors import CheckpointError, DataError
 from dmformer.evaluation.batches import watched_batches
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.golden import Golden
 from dmformer.preprocessing import Preprocessing, preprocess
 from dmformer.progress import Progress
-from dmformer.tasks.base import Outputs
+from dmformer.tasks.base import Outputs, Result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +54,8 @@ def make_golden(
         raise problem or DataError(f"{samples.name}: holds no image")
     if log.entries:
         progress.say(f"golden samples: {log.summary()}")
-    images = tuple(_shrunk(sample.image) for sample in kept)
+    kept = [_shrunk(sample) for sample in kept]
+    images = tuple(sample.image for sample in kept)
     tensors = np.stack([preprocess(image, preprocessing) for image in images])
     targets = tuple(None if strange else task.target(sample, preprocessing) for sample in kept)
     names = tuple(sample.name for sample in kept)
@@ -66,12 +68,13 @@ def most_golden(reference: DMFormer, preprocessing: Preprocessing) -> int:
     return max(1, GOLDEN_BYTES // (4 * values))
 
 
-def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if max(image.shape[:2]) <= MAX_GOLDEN_SIDE:
-        return image
-    picture = Image.fromarray(image)
+def _shrunk(sample: Sample) -> Sample:
+    if max(sample.image.shape[:2]) <= MAX_GOLDEN_SIDE:
+        return sample
+    picture = Image.fromarray(sample.image)
     picture.thumbnail((MAX_GOLDEN_SIDE, MAX_GOLDEN_SIDE))
-    return np.asarray(picture)
+    mask = None if sample.mask is None else np.asarray(Image.fromarray(sample.mask).resize(picture.size, 0))
+    return replace(sample, image=np.asarray(picture), mask=mask)
 
 
 def infer(reference: DMFormer, tensors: NDArray[np.float32]) -> Outputs:
@@ -109,14 +112,14 @@ def reference_outputs(
         OSError: The file system has no room for the outputs.
     """
     task = reference.config.task
-    tally = task.tally(reference.config.classes)
+    tally = task.tally(preprocessing)
     batches = watched_batches(dataset, preprocessing, task, REFERENCE_BATCH, "PyTorch reference", progress)
     indices: list[int] = []
     shape: tuple[int, ...] = ()
     with file.open("wb") as spool:
         for batch in batches:
             outputs = infer(reference, batch.tensor)
-            tally.add(outputs, batch.targets)
+            tally.add(Result(outputs), batch.targets)
             spool.write(outputs.tobytes())
             indices.extend(batch.indices)
             shape = outputs.shape[1:]

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from dmformer.common_options import Bundled, Data, Device, ForceFile, MaskOptions, MaxImages, Threads
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.options import Only, Option
-from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, WeightsOptions, parse_size
+from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, parse_size
 from dmformer.pipeline.options import ImageSize, Int8Options
+from dmformer.pipeline.weights_options import HeadKind, TaskName, WeightsOptions
 from dmformer.targets import DEFAULT
 
 
@@ -41,6 +42,7 @@ class PredictOptions:
         bundle: The bundle's directory.
         images: Files.
         top_k: Classes to tell for each image.
+        overlay: Where the answer drawn over its image goes: a file for one image, a directory for several.
         threads: Inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device.
     """
@@ -48,6 +50,10 @@ class PredictOptions:
     bundle: Bundled
     images: Annotated[tuple[Path, ...], Option("images", "Image files.")]
     top_k: Annotated[int, Option("--top-k -k", "Classes to show for each image.", min=1)] = 5
+    overlay: Annotated[
+        Path | None,
+        Option("--overlay", "Draw the answer over its image: a file for one image, a directory for several."),
+    ] = None
     threads: Threads = 0
     device: Device = "cpu"
 
@@ -220,6 +226,7 @@ class InspectOptions:
         path: Weights, an ONNX file or a bundle; None takes the embedded checkpoint.
         size: Height and width to count for, where weights are inspected; None keeps the checkpoint's.
         preset: Look into a preset in place of a file: ``tiny``, ``small`` or ``large``.
+        task: See `WeightsOptions`; likewise ``head``.
         sensitivity: Tell what INT8 costs and saves, by layer group.
         target: Whose rules hold then.
         granularity: ``stage`` (one kind of layer in one stage) or ``block`` (every group alone).
@@ -243,6 +250,8 @@ class InspectOptions:
         ),
     ] = None
     preset: Annotated[str | None, Option("--preset", "Inspect a preset: tiny, small or large.")] = None
+    task: TaskName = None
+    head: HeadKind = None
     sensitivity: Annotated[bool, Option("--sensitivity", "What INT8 costs and saves, by layer group.", SENSITIVITY)] = (
         False
     )

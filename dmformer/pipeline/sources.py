@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmformer import assets
-from dmformer.bundle import Bundle, sha256_of
+from dmformer.assets import Demonstration
 from dmformer.common_options import MASKS, MaskOptions
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import open_dataset
+from dmformer.tasks.registry import FIRST_TASK, get_task
 from dmformer.texts import is_plain, listed
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ class Sources:
         checkpoint: The weights, with the preprocessing for the size that was asked for.
         samples: Real images for the golden samples.
         dataset: Labelled images to verify on, or None.
-        embedded: Whether these are the embedded weights.
+        demonstration: What the weights are embedded with; None for the user's own.
         notes: What was chosen where the user left it open, one line each.
     """
 
     checkpoint: Checkpoint
     samples: Dataset
     dataset: Dataset | None
-    embedded: bool
+    demonstration: Demonstration | None
     notes: tuple[str, ...]
 
 
@@ -42,6 +43,7 @@ def open_sources(
     data: Path | None,
     max_images: int | None,
     masks: MaskOptions = MASKS,
+    task: str | None = None,
 ) -> Sources:
     """Resolves weights and images.
 
@@ -51,19 +53,23 @@ def open_sources(
         data: Images to verify on; None takes the embedded test set where the embedded checkpoint is used.
         max_images: Keep at most this many, spread evenly.
         masks: What the values of masks mean.
+        task: Whose embedded checkpoint is meant where no weights are given; None means the first task's.
 
     Raises:
         CheckpointError: The weights cannot be used.
         DataError: The images cannot be used, or their classes are not the model's.
     """
-    checkpoint = resolve_checkpoint(weights)
+    shown = demonstration_for(task) if weights is None else None
+    checkpoint = resolve_checkpoint(weights, task)
     if size is not None:
         checkpoint = checkpoint.with_preprocessing(checkpoint.preprocessing.resized_to(size), ("size",))
     notes = list(checkpoint.notes)
-    embedded = weights is None
-    if embedded:
-        notes.append("no weights given: using the embedded tiny DMFormer, trained on Fashion-MNIST")
-    dataset, said = resolve_dataset(checkpoint, data, embedded, masks)
+    if shown:
+        notes.append(f"no weights given: using the embedded tiny DMFormer, trained on {shown.name}")
+    dataset, said = resolve_dataset(checkpoint, data, shown, masks)
+    checkpoint.config.task.check_input(checkpoint.preprocessing)
+    if dataset is not None and dataset.palette and len(dataset.palette) == checkpoint.config.classes:
+        checkpoint = replace(checkpoint, palette=checkpoint.palette or dataset.palette)
     if named := names_of_folders(checkpoint, dataset):
         checkpoint = replace(checkpoint, labels=named)
         notes.append(f"the classes' names are those of the folders of {data}, in sorted order: {listed(named)}")
@@ -73,36 +79,38 @@ def open_sources(
         notes.append(f"verifying on {max_images} images, spread evenly over the set")
     samples = dataset
     if samples is None:
-        samples = open_dataset(assets.test_images())
+        other = demonstration_for(checkpoint.config.task.name)
+        samples = other.test()
         notes.append(
-            "no data given: the golden samples are pictures of another kind (Fashion-MNIST), without their labels"
+            f"no data given: the golden samples are pictures of another kind ({other.name}), without their labels"
         )
     elif not samples.labelled:
         notes.append(f"{samples.name} has no labels: golden samples are taken from it")
     labelled = dataset if dataset is not None and dataset.labelled else None
-    return Sources(checkpoint, samples, labelled, embedded, tuple(notes))
+    return Sources(checkpoint, samples, labelled, shown, tuple(notes))
 
 
-def resolve_checkpoint(weights: Checkpoint | Path | str | None) -> Checkpoint:
-    """The checkpoint itself, read from its path, or the embedded one for None."""
+def resolve_checkpoint(weights: Checkpoint | Path | str | None, task: str | None = None) -> Checkpoint:
+    """The checkpoint itself, read from its path, or for None the embedded one of a task, the first where None."""
     from dmformer.model.checkpoint import Checkpoint, load_checkpoint
 
     if isinstance(weights, Checkpoint):
         return weights
-    return load_checkpoint(weights)
+    return load_checkpoint(demonstration_for(task).weights() if weights is None else weights)
 
 
 def resolve_dataset(
-    checkpoint: Checkpoint, data: Path | None, embedded: bool, masks: MaskOptions = MASKS
+    checkpoint: Checkpoint, data: Path | None, shown: Demonstration | None, masks: MaskOptions = MASKS
 ) -> tuple[Dataset | None, str | None]:
     """The images to verify on, checked against the model's classes, and a note where they were not named."""
-    if data is None and not embedded:
-        return None, None
-    dataset = open_dataset(data or assets.test_images(), checkpoint.labels, masks)
-    checkpoint.config.task.check(dataset, checkpoint.config.classes)
     if data is not None:
+        dataset = open_dataset(data, checkpoint.labels, masks)
+        checkpoint.config.task.check(dataset)
         return dataset, None
-    return dataset, f"no data given: the embedded Fashion-MNIST test set serves ({len(dataset)} images)"
+    if shown is None:
+        return None, None
+    embedded = shown.test()
+    return embedded, f"no data given: the embedded {shown.test_name} serves ({len(embedded)} images)"
 
 
 def names_of_folders(checkpoint: Checkpoint, dataset: Dataset | None) -> tuple[str, ...] | None:
@@ -111,11 +119,13 @@ def names_of_folders(checkpoint: Checkpoint, dataset: Dataset | None) -> tuple[s
     return names if names and len(names) == checkpoint.config.classes and all(map(is_plain, names)) else None
 
 
-def is_of_embedded_checkpoint(bundle: Bundle) -> bool:
-    """Whether a bundle was made from the checkpoint that this package embeds."""
-    return is_embedded(bundle.manifest.source.sha256)
+def demonstration_for(task: str | None) -> Demonstration:
+    """What a task is shown with; what the first one is, where nobody names a task or nothing shows it."""
+    shown = assets.demonstrations()
+    first = get_task(FIRST_TASK).demonstration
+    return shown[get_task(task or FIRST_TASK).demonstration or first]
 
 
-def is_embedded(digest: str) -> bool:
-    """Whether this is the SHA-256 of the checkpoint that this package embeds."""
-    return assets.installed() and digest == sha256_of(assets.checkpoint())
+def demonstration_of(digest: str) -> Demonstration | None:
+    """What the embedded checkpoint of this SHA-256 is shown with; None where it is another's."""
+    return next((shown for shown in assets.demonstrations().values() if shown.is_of(digest)), None)

@@ -106,7 +106,9 @@ def _with_prepared(
     settled = replace(options, precision="int8")
     check_options(settled)
     checkpoint, settled = weights_for(weights, settled)
-    sources = open_sources(checkpoint, settled.size, settled.data, settled.max_images, settled.masks)
+    sources = open_sources(
+        checkpoint, settled.size, settled.data, settled.max_images, settled.masks, settled.weights.task
+    )
     for note in sources.notes:
         progress.say(note)
     with scratch_directory() as scratch:

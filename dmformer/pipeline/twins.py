@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from dmformer.bundle import Bundle, assemble
 from dmformer.golden import Golden
 from dmformer.graph.twin import can_open_batch, twin_of, with_open_batch
 from dmformer.manifest import Manifest
+from dmformer.pipeline.deciding import deciding
 
 if TYPE_CHECKING:
     import onnx
@@ -27,13 +29,14 @@ def twin_bundle(manifest: Manifest, golden: Golden, typed: onnx.ModelProto, dire
         directory: Existing scratch directory for the twin.
     """
     twin = twin_of(typed)
-    source, result = manifest.input, manifest.output
+    ends = {"input": manifest.input, "output": manifest.output, "answer": manifest.answer}
     if can_open_batch(twin):
         # Thousands of images one by one take minutes; the engine's own batch plays no part in what it computes.
         twin = with_open_batch(twin)
-        source, result = (spec.model_copy(update={"shape": (None, *spec.shape[1:])}) for spec in (source, result))
+        ends = {end: spec and spec.model_copy(update={"shape": (None, *spec.shape[1:])}) for end, spec in ends.items()}
+    if ends["answer"] is not None and (map_ := manifest.task.class_map(manifest.output)) is not None:
+        twin = deciding(twin, TWIN_RUNTIME, replace(map_, spec=ends["answer"]))
     (directory / TWIN_FILE).write_bytes(twin.SerializeToString(deterministic=True))
     runtime = manifest.runtime.model_copy(update={"name": TWIN_RUNTIME, "options": {}})
-    ends = {"input": source, "output": result}
     changed = manifest.model_copy(update={"target": TWIN_RUNTIME, "runtime": runtime, **ends})
     return assemble(directory, changed, golden, {TWIN_FILE: "engine"})

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.graph.half import compress_weights
-from dmformer.manifest import Comparison, few_int8
+from dmformer.manifest import Comparison
 from dmformer.pipeline.trial import milliseconds, opened
+from dmformer.records import few_int8
 from dmformer.targets import get_target
 from dmformer.tasks.base import Figure
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from dmformer import assets
 from dmformer.bundle import Bundle
 from dmformer.common_options import MASKS, MaskOptions
 from dmformer.data.dataset import Dataset, subset
@@ -16,7 +15,7 @@ from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.verify import fitting_golden, verify
 from dmformer.manifest import Proof, Tolerance
 from dmformer.options import filled, leaves
-from dmformer.pipeline.sources import is_of_embedded_checkpoint
+from dmformer.pipeline.sources import demonstration_of
 from dmformer.progress import Progress
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.registry import open_bundle
@@ -69,19 +68,20 @@ def verify_bundle(bundle: Bundle, options: Evidence, progress: Progress) -> Proo
 
 def choose_dataset(bundle: Bundle, options: Evidence, progress: Progress) -> Dataset | None:
     """The images to verify on, or None for the golden samples alone."""
-    if options.data is None and not is_of_embedded_checkpoint(bundle):
-        if options.weights is not None:
-            raise UsageError("--weights was given without images to run them on", "give --data, or leave it out")
+    shown = demonstration_of(bundle.manifest.source.sha256)
+    if options.data is not None:
+        dataset = open_dataset(options.data, bundle.manifest.labels, masks_of(bundle, options.masks))
+    elif shown is not None:
+        dataset = shown.test()
+        progress.say(f"no data given: verifying on the embedded {shown.test_name}")
+    elif options.weights is not None:
+        raise UsageError("--weights was given without images to run them on", "give --data, or leave it out")
+    else:
         progress.say("no data given: verifying on the golden samples alone")
         return None
-    dataset = open_dataset(
-        options.data or assets.test_images(), bundle.manifest.labels, masks_of(bundle, options.masks)
-    )
-    bundle.manifest.task.check(dataset, bundle.manifest.source.config.classes)
+    bundle.manifest.task.check(dataset)
     for note in dataset.notes:
         progress.say(note)
-    if options.data is None:
-        progress.say("no data given: verifying on the embedded Fashion-MNIST test set")
     if options.max_images is not None and options.max_images < len(dataset):
         dataset = subset(dataset, options.max_images)
     return dataset
@@ -100,8 +100,9 @@ def weights_of_bundle(bundle: Bundle, options: Evidence, dataset: Dataset | None
         if find_spec("torch") is None:
             raise MissingBackendError("--weights needs torch, which is not installed", "pip install 'dmformer[export]'")
         return options.weights
-    if is_of_embedded_checkpoint(bundle) and find_spec("torch") is not None:
-        return assets.checkpoint()
+    shown = demonstration_of(bundle.manifest.source.sha256)
+    if shown and find_spec("torch") is not None:
+        return shown.weights()
     if dataset is not None:
         if not dataset.labelled:
             raise DataError(

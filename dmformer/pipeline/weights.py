@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmformer.errors import UsageError
-from dmformer.pipeline.option_groups import PreprocessingOptions, Size, WeightsOptions, non_defaults
+from dmformer.pipeline.option_groups import PreprocessingOptions, Size, non_defaults
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.weights_options import WeightsOptions
+from dmformer.tasks.registry import FIRST_TASK, get_task
 
 if TYPE_CHECKING:
     from dmformer.model.checkpoint import Checkpoint
+    from dmformer.model.config import ModelConfig
 
 
 def weights_for(
@@ -31,6 +34,8 @@ def weights_for(
         options = replace(options, weights=replace(options.weights, path=Path(weights)))
         weights = None
     checkpoint = weights or choose_weights(options.weights)
+    if checkpoint is not None:
+        check_task(checkpoint, options.weights.task)
     return with_preprocessing(checkpoint, options.preprocessing, options.size), options
 
 
@@ -48,7 +53,9 @@ def choose_weights(options: WeightsOptions) -> Checkpoint | None:
             raise UsageError("--random-weights excludes a weights file", "leave one of them out")
         from dmformer.model.random_weights import random_checkpoint
 
-        return random_checkpoint(options.preset)
+        return random_checkpoint(preset_config(options.preset, options), name=f"dmformer-{options.preset}")
+    if options.head is not None:
+        raise UsageError("--head describes a preset, and none was given", "give --preset NAME --random-weights too")
     if options.path is None:
         if options.labels or options.dilation:
             raise UsageError("--labels and --dilation describe a weights file, and none was given", "name the file")
@@ -56,6 +63,29 @@ def choose_weights(options: WeightsOptions) -> Checkpoint | None:
     from dmformer.model.checkpoint import load_checkpoint
 
     return load_checkpoint(options.path, labels=options.labels, dilations=options.dilation or None)
+
+
+def preset_config(name: str, options: WeightsOptions) -> ModelConfig:
+    """The configuration of a preset with the head that the options name.
+
+    Raises:
+        UsageError: There is no such preset, task or head.
+    """
+    from dmformer.model.config import preset
+
+    usual = get_task(options.task or FIRST_TASK).heads[0].model_fields["kind"].default
+    return preset(name, head=options.head or usual)
+
+
+def check_task(checkpoint: Checkpoint, task: str | None) -> None:
+    """Raises `UsageError` where weights are for another task than the one that was asked for."""
+    if task is None or isinstance(checkpoint.config.head, get_task(task).heads):
+        return
+    own = checkpoint.config.task.name
+    raise UsageError(
+        f"{checkpoint.name}: its head is {checkpoint.config.head.kind}, which is for {own}, not for {task}",
+        f"leave out --task, or give weights for {task}",
+    )
 
 
 def with_preprocessing(

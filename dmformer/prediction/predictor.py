@@ -20,7 +20,7 @@ from dmformer.errors import DataError, UsageError
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.engine import OPEN_BATCH
 from dmformer.runtimes.pool import EnginePool
-from dmformer.tasks.base import Answer, Outputs
+from dmformer.tasks.base import Answer, Result
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -120,7 +120,8 @@ class Predictor:
         while chunk := list(islice(sources, size)):
             pixels = [self._load(source, len(answers) + index) for index, source in enumerate(chunk)]
             sizes = [(image.shape[0], image.shape[1]) for image in pixels]
-            answers += self.task.answers(self._outputs(pixels), self.bundle.manifest.class_names, sizes, most)
+            manifest = self.bundle.manifest
+            answers += self.task.answers(self._result(pixels), manifest.preprocessing, manifest.legend, sizes, most)
         if not answers:
             raise DataError("no image was given", FORMS)
         return answers
@@ -137,10 +138,10 @@ class Predictor:
     ) -> None:
         self.close()
 
-    def _outputs(self, images: list[NDArray[np.uint8]]) -> Outputs:
+    def _result(self, images: list[NDArray[np.uint8]]) -> Result:
         batch = from_images(self.bundle.manifest, images)
         with self._pool.lend(self._timeout) as engine:
-            return engine.run(batch)
+            return engine.answer(batch)
 
     def _load(self, source: ImageSource, position: int) -> NDArray[np.uint8]:
         if isinstance(source, str | os.PathLike):

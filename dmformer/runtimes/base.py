@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, UsageError
 from dmformer.host import package_version
-from dmformer.manifest import Manifest, RuntimeRecord
+from dmformer.manifest import Manifest
 from dmformer.model.config import TOTAL_STRIDE, check_size
+from dmformer.records import RuntimeRecord
 from dmformer.targets import Target
 
 Array = NDArray[np.generic]
@@ -69,12 +70,13 @@ class Session(ABC):
     repeatable: bool = False
 
     @abstractmethod
-    def run(self, batch: NDArray[Any]) -> dict[str, Array]:
+    def run(self, batch: NDArray[Any], only: str | None = None) -> dict[str, Array]:
         """Runs one batch.
 
         Args:
             batch: float32 ``[N, C, H, W]``, preprocessed, C-contiguous; where the manifest's input is uint8, pixels
                 ``[N, H, W, C]`` of the engine's size (`dmformer.engine_input` gives the right one).
+            only: The one output that is wanted; the others are not copied then. None gives all.
 
         Returns:
             Arrays by output name. The caller owns them: no buffer is used again.

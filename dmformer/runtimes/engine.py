@@ -12,9 +12,9 @@ from dmformer.bundle import Bundle
 from dmformer.engine_input import EngineInput, from_tensors
 from dmformer.errors import EngineError
 from dmformer.manifest import Manifest
-from dmformer.runtimes.base import Session, SessionOptions
+from dmformer.runtimes.base import Array, Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
-from dmformer.tasks.base import Outputs
+from dmformer.tasks.base import Result
 
 OPEN_BATCH = 32
 """Images at once where neither the engine nor its session binds them: this project's choice."""
@@ -39,8 +39,8 @@ class Engine:
         """How many images are best given at once."""
         return self.session.images_at_once or self.manifest.input.shape[0] or OPEN_BATCH
 
-    def run_tensors(self, tensors: NDArray[np.float32]) -> Outputs:
-        """Outputs of any number of preprocessed images; for an engine that takes pixels, preprocessing is undone first.
+    def run_tensors(self, tensors: NDArray[np.float32]) -> Result:
+        """What it gives for any number of preprocessed images; where it takes pixels, preprocessing is undone first.
 
         Args:
             tensors: float32 ``[N, C, H, W]``.
@@ -51,36 +51,44 @@ class Engine:
         """
         return self.run(from_tensors(self.manifest, tensors))
 
-    def run(self, images: EngineInput) -> Outputs:
-        """Outputs of any number of images; the last batch of an engine with a fixed one is filled up.
+    def run(self, images: EngineInput) -> Result:
+        """What it gives for any number of images; the last batch of an engine with a fixed one is filled up.
 
         Args:
             images: What the engine takes, for any N: see `dmformer.engine_input`.
 
-        Returns:
-            float32 ``[N, ...]``, as the manifest's output.
-
         Raises:
-            EngineError: The output is of another shape, or holds NaN or infinity.
+            EngineError: An output is of another shape, or holds NaN or infinity.
         """
+        return self._result(images, None)
+
+    def answer(self, images: EngineInput) -> Result:
+        """`run` for an application: where the graph decides itself, its decisions alone and no outputs."""
+        answer = self.manifest.answer
+        return self._result(images, answer.name if answer else None)
+
+    def _result(self, images: EngineInput, only: str | None) -> Result:
         size = self.batch_size
-        outputs = np.concatenate(
-            [self._run_part(images[start : start + size]) for start in range(0, len(images), size)]
-        )
+        parts = [self._run_part(images[start : start + size], only) for start in range(0, len(images), size)]
+        given = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        nothing = np.empty((len(images), 0), np.float32)
+        outputs = np.asarray(given.pop(self.manifest.output.name, nothing), np.float32)
         if not np.isfinite(outputs).all():
             raise EngineError(f"{self.name}: the engine gives values that are not finite", "export it with --fp32")
-        return outputs
+        return Result(outputs, *(decisions.astype(np.int64) for decisions in given.values()))
 
-    def _run_part(self, images: EngineInput) -> Outputs:
-        spec, fixed = self.manifest.output, self.session.images_at_once is None and self.manifest.input.shape[0]
+    def _run_part(self, images: EngineInput, only: str | None) -> dict[str, Array]:
+        fixed = self.session.images_at_once is None and self.manifest.input.shape[0]
         missing = fixed - len(images) if fixed else 0
         batch = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)]) if missing else images
-        output = self.session.run(np.ascontiguousarray(batch))[spec.name]
-        if output.shape != self.manifest.output_shape(batch.shape):
-            raise EngineError(
-                f"{self.name}: the engine gives {output.shape} for {len(batch)} images, the manifest says {spec.shape}"
-            )
-        return np.asarray(output, np.float32)[: len(images)]
+        given = self.session.run(np.ascontiguousarray(batch), only)
+        for spec in self.manifest.outputs_for(batch.shape):
+            if only in (None, spec.name) and given[spec.name].shape != spec.shape:
+                raise EngineError(
+                    f"{self.name}: the engine gives {given[spec.name].shape} for {len(batch)} images, "
+                    f"the manifest says {spec.shape}"
+                )
+        return {name: output[: len(images)] for name, output in given.items()}
 
     def close(self) -> None:
         """Releases the session."""

@@ -11,6 +11,8 @@ from dmformer.manifest import Manifest
 ENDLESS = frozenset({"Loop", "If", "Scan", "SequenceMap", "TensorIterator"})
 """Operators with graphs of their own, in ONNX and OpenVINO: no exporter writes them, and one may run for ever."""
 
+COUNTS = ("none", "one", "two")
+
 
 class InterfaceError(Exception):
     """An engine that is not the manifest's; a runtime's session makes an `EngineError` with the file's name of it."""
@@ -32,13 +34,13 @@ class Tensor:
 
 
 def check_interface(inputs: Sequence[Tensor], outputs: Sequence[Tensor], manifest: Manifest) -> None:
-    """Raises `InterfaceError` unless an engine has the manifest's one input and its one output."""
-    for kind, tensors, spec in (("input", inputs, manifest.input), ("output", outputs, manifest.output)):
-        if len(tensors) != 1:
-            raise InterfaceError(f"it has {len(tensors)} {kind}s, the manifest says one")
-        problem = _difference(tensors[0], spec)
-        if problem:
-            raise InterfaceError(f"its {kind} is {problem}")
+    """Raises `InterfaceError` unless an engine has the manifest's one input and its outputs, in their order."""
+    for kind, tensors, specs in (("input", inputs, (manifest.input,)), ("output", outputs, manifest.outputs)):
+        if len(tensors) != len(specs):
+            raise InterfaceError(f"it has {len(tensors)} {kind}s, the manifest says {COUNTS[len(specs)]}")
+        for tensor, spec in zip(tensors, specs, strict=True):
+            if problem := _difference(tensor, spec):
+                raise InterfaceError(f"its {kind} is {problem}")
 
 
 def check_operators(operators: Iterable[str]) -> None:

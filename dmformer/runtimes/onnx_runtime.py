@@ -34,7 +34,10 @@ from dmformer.runtimes.onnx_wire import operators
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CPUExecutionProvider"
 AGAIN = "export it again"
-ELEMENTS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+ELEMENTS = {
+    f"tensor({own})": name
+    for own, name in {"float": "float32", "float16": "float16", "uint8": "uint8", "int32": "int32"}.items()
+}
 
 
 class OnnxRuntimeSession(Session):
@@ -47,12 +50,14 @@ class OnnxRuntimeSession(Session):
         if active != [PROVIDER]:
             raise EngineError(f"{path}: runs on {active}, not on {PROVIDER} alone", "install plain onnxruntime")
         self.execution = Execution(PROVIDER, manifest.precision.executes)
-        self._path, self._input, self._output = path, manifest.input, manifest.output.name
+        self._path, self._input = path, manifest.input
+        self._outputs = [spec.name for spec in manifest.outputs]
 
-    def run(self, batch: NDArray[Any]) -> dict[str, Array]:
+    def run(self, batch: NDArray[Any], only: str | None = None) -> dict[str, Array]:
         check_batch(batch, self._input.shape, self._input.dtype)
+        names = [only] if only else self._outputs
         try:
-            return {self._output: self._session.run([self._output], {self._input.name: batch})[0]}
+            return dict(zip(names, self._session.run(names, {self._input.name: batch}), strict=True))
         except Exception as error:
             raise EngineError(f"{self._path}: ONNX Runtime cannot run it ({short_reason(error)})", AGAIN) from error
 

@@ -40,7 +40,7 @@ PRECISION_HINT = "INFERENCE_PRECISION_HINT"
 AGAIN = "export it again"
 NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 """OpenVINO's types as this project calls them; of 8-bit ones, what layers compute in."""
-ELEMENTS = {"f32": "float32", "f16": "float16", "u8": "uint8"}
+ELEMENTS = {"f32": "float32", "f16": "float16", "u8": "uint8", "i32": "int32"}
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
@@ -61,19 +61,21 @@ class OpenVinoSession(Session):
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(options.streams):
             self._idle.put(self._compiled.create_infer_request())
-        self._path, self._input, self._output = path, manifest.input, manifest.output.name
+        self._path, self._input = path, manifest.input
+        self._outputs = [spec.name for spec in manifest.outputs]
         self.execution = Execution("CPU", executed_precision(self._compiled, manifest.precision.requested))
 
-    def run(self, batch: NDArray[Any]) -> dict[str, Array]:
+    def run(self, batch: NDArray[Any], only: str | None = None) -> dict[str, Array]:
         check_batch(batch, self._input.shape, self._input.dtype)
+        names = [only] if only else self._outputs
         request = self._idle.get()
         try:
-            results = request.infer([batch], share_inputs=True, share_outputs=False)
+            results = request.infer([batch], share_inputs=True, share_outputs=True)
+            return {name: np.array(results[self._outputs.index(name)]) for name in names}
         except Exception as error:
             raise EngineError(f"{self._path}: OpenVINO cannot run it ({short_reason(error)})", AGAIN) from error
         finally:
             self._idle.put(request)
-        return {self._output: results.to_tuple()[0]}
 
     def close(self) -> None:
         self.__dict__.pop("_idle", None)

@@ -8,13 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field
 
 from dmformer.data.dataset import Dataset, Sample
+from dmformer.errors import UsageError
 from dmformer.fields import Strict, TensorSpec
 from dmformer.preprocessing import Preprocessing
 
@@ -24,6 +26,52 @@ Decisions = NDArray[np.int64]
 """What is decided from outputs: class indices ``[N]``, or ``[N, h, w]`` where every place has one."""
 Answer = Any
 """What an application gets for one image; of a type of the task's own."""
+Channel = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Channel, Channel, Channel]
+"""Red, green, blue."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an engine, or PyTorch, gives for N images.
+
+    Attributes:
+        outputs: float32 ``[N, ...]``.
+        decisions: What the graph itself decided from them; None where it leaves that to whoever runs it.
+    """
+
+    outputs: Outputs
+    decisions: Decisions | None = None
+
+
+@dataclass(frozen=True)
+class Legend:
+    """How classes are called and drawn.
+
+    Attributes:
+        names: One for each class.
+        palette: A colour for each class, where somebody chose them.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[Colour, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """How a graph itself decides at every pixel of its input; see `dmformer.graph.class_map`.
+
+    Attributes:
+        spec: What it gives, ``[N, H, W]``.
+        planes: Of scores.
+        stride: Pixels of the input for a score.
+        logit: What the only plane must exceed; of several the largest counts.
+    """
+
+    spec: TensorSpec
+    planes: int
+    stride: int
+    logit: float
 
 
 @dataclass(frozen=True)
@@ -51,15 +99,24 @@ class Head(Strict):
         classes: How many classes it tells apart.
         network: Of the kind: ``"module:Class"`` of its torch module, made with the `ModelConfig`. It maps the four
             feature maps to outputs; see `dmformer.model.heads`.
+        resize: Of the kind: how images are resized where nobody says.
+        side: Of the kind: the input's, where nobody says.
     """
 
     kind: str
     classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     network: ClassVar[str]
+    resize: ClassVar[Literal["exact", "shorter", "letterbox"]] = "shorter"
+    side: ClassVar[int] = 224
 
     def layers(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[HeadLayer, ...]:
         """What it computes for one image of a size; empty where nobody has said."""
         return ()
+
+    @classmethod
+    def suited(cls, widths: Sequence[int], said: Mapping[str, Any]) -> Head:
+        """The head that suits a backbone of these widths; what is said stays."""
+        return cls.model_validate(said)
 
     @classmethod
     def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Head | None:
@@ -91,17 +148,21 @@ class Tally(ABC):
     """Counts what the figures of a task follow from; holds no outputs."""
 
     @abstractmethod
-    def add(self, outputs: Outputs, targets: Sequence[Any]) -> None:
+    def add(self, result: Result, targets: Sequence[Any]) -> None:
         """Counts some images.
 
         Args:
-            outputs: ``[n, ...]``.
+            result: What was given for n images.
             targets: What `Task.target` gave for each of the n images; None where nothing is known.
         """
 
     @abstractmethod
     def figures(self) -> dict[str, float]:
         """The figures that could be counted, by their keys; empty where a target was not known."""
+
+    def by_class(self) -> tuple[float | None, ...]:
+        """The headline of each class, in its unit; empty where the task has none of classes."""
+        return ()
 
     def remark(self, dataset: Dataset, indices: Sequence[int], who: str) -> str | None:
         """What the answers tell about the set, or about what is made of its images, in a line for the user.
@@ -115,17 +176,25 @@ class Tally(ABC):
 
 
 class Task(ABC):
-    """One task. Needs NumPy and Pillow only.
+    """One task, as a head answers it. Needs NumPy and Pillow only.
+
+    Args:
+        head: What stands on the backbone; one of `heads`.
 
     Attributes:
         name: As manifests spell it.
         figures: The first is the headline, whose loss ``--max-drop`` bounds.
-        heads: The heads that answer it.
+        heads: The heads that answer it; the first is usual.
+        demonstration: What `dmformer.assets` shows it with, by its name there; empty where nothing does.
     """
 
     name: ClassVar[str]
     figures: ClassVar[tuple[Figure, ...]]
     heads: ClassVar[tuple[type[Head], ...]]
+    demonstration: ClassVar[str] = ""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
 
     @property
     def headline(self) -> Figure:
@@ -133,11 +202,10 @@ class Task(ABC):
         return self.figures[0]
 
     @abstractmethod
-    def output(self, head: Head, size: tuple[int, int], batch: int | None) -> TensorSpec:
+    def output(self, size: tuple[int, int], batch: int | None) -> TensorSpec:
         """What an engine gives.
 
         Args:
-            head: What stands on the backbone.
             size: Height and width of the input.
             batch: Images in a batch; None where it is open.
         """
@@ -151,23 +219,28 @@ class Task(ABC):
             spec: How it becomes the engine's input: what lies in the picture goes the same way.
         """
 
+    def check_input(self, spec: Preprocessing) -> None:
+        """Raises `UsageError` where images that become inputs so cannot be answered."""
+        return
+
     @abstractmethod
-    def check(self, dataset: Dataset, classes: int) -> None:
+    def check(self, dataset: Dataset) -> None:
         """Raises `DataError` where the targets of a set are not the model's classes."""
 
     @abstractmethod
-    def tally(self, classes: int) -> Tally:
-        """An empty tally."""
+    def tally(self, spec: Preprocessing) -> Tally:
+        """An empty tally of images that become the engine's input by ``spec``."""
 
     @abstractmethod
     def answers(
-        self, outputs: Outputs, names: Sequence[str], sizes: Sequence[tuple[int, int]], most: int
+        self, result: Result, spec: Preprocessing, legend: Legend, sizes: Sequence[tuple[int, int]], most: int
     ) -> list[Answer]:
         """What applications get.
 
         Args:
-            outputs: ``[n, ...]``.
-            names: One for each class.
+            result: What the engine gave for n images; of one that decides itself only the decisions need be there.
+            spec: How the images became the engine's input.
+            legend: How the classes are called.
             sizes: Height and width of each of the n images before preprocessing.
             most: How many alternatives to give at most, where there are several.
         """
@@ -180,14 +253,26 @@ class Task(ABC):
     def lines(self, answer: Answer) -> list[str]:
         """An answer in words, a line each."""
 
-    def promise(self, classes: int) -> str:
+    def class_map(self, output: TensorSpec) -> ClassMap | None:
+        """How a graph decides itself from what it gives; None where none does."""
+        return None
+
+    def picture(self, answer: Answer, image: NDArray[np.uint8]) -> Image.Image:
+        """An answer drawn over its image, uint8 RGB ``[H, W, 3]``; raises `UsageError` where the task draws none."""
+        raise UsageError(f"nothing is drawn for {self.name}", "leave out --overlay")
+
+    def promise(self) -> str:
         """What an application gets for an image, in words."""
-        return f"outputs for {classes} classes"
+        return f"outputs for {self.head.classes} classes"
 
     def decisions(self, outputs: Outputs) -> Decisions:
         """What is decided from outputs: the largest of axis 1."""
         largest: Decisions = outputs.argmax(axis=1)
         return largest
+
+    def decided(self, result: Result) -> Decisions:
+        """What the graph decided, or where it did not, what follows from its outputs."""
+        return self.decisions(result.outputs) if result.decisions is None else result.decisions
 
     def margins(self, outputs: Outputs) -> NDArray[np.float64]:
         """How far each image's two best values along axis 1 are apart, on average: small where nearly undecided."""

@@ -15,7 +15,7 @@ from dmformer.data.folders import better_order
 from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.base import Figure, Head, HeadLayer, Outputs, Tally, Task
+from dmformer.tasks.base import Figure, Head, HeadLayer, Legend, Outputs, Result, Tally, Task
 
 TOP = 5
 FEW = 20
@@ -60,31 +60,32 @@ class Classification(Task):
     name = "classification"
     figures = (Figure("top1", "top-1"), Figure("top5", "top-5"))
     heads = (LinearHead,)
+    demonstration = "images"
 
-    def output(self, head: Head, size: tuple[int, int], batch: int | None) -> TensorSpec:
-        return TensorSpec(name="logits", shape=(batch, head.classes))
+    def output(self, size: tuple[int, int], batch: int | None) -> TensorSpec:
+        return TensorSpec(name="logits", shape=(batch, self.head.classes))
 
-    def promise(self, classes: int) -> str:
-        return f"one of {classes} classes"
+    def promise(self) -> str:
+        return f"one of {self.head.classes} classes"
 
     def target(self, sample: Sample, spec: Preprocessing) -> int | None:
         return sample.label
 
-    def check(self, dataset: Dataset, classes: int) -> None:
-        check_labels(dataset, classes)
+    def check(self, dataset: Dataset) -> None:
+        check_labels(dataset, self.head.classes)
 
-    def tally(self, classes: int) -> Tally:
-        return TopTally(classes)
+    def tally(self, spec: Preprocessing) -> Tally:
+        return TopTally(self.head.classes)
 
     def answers(
-        self, outputs: Outputs, names: Sequence[str], sizes: Sequence[tuple[int, int]], most: int
+        self, result: Result, spec: Preprocessing, legend: Legend, sizes: Sequence[tuple[int, int]], most: int
     ) -> list[tuple[Guess, ...]]:
         return [
             tuple(
-                Guess(int(index), names[index], float(shares[index]), float(row[index]))
+                Guess(int(index), legend.names[index], float(shares[index]), float(row[index]))
                 for index in np.argsort(-shares)[:most]
             )
-            for row, shares in zip(outputs, softmax(outputs), strict=True)
+            for row, shares in zip(result.outputs, softmax(result.outputs), strict=True)
         ]
 
     def document(self, answer: tuple[Guess, ...]) -> dict[str, Any]:
@@ -104,7 +105,8 @@ class TopTally(Tally):
         self._known = True
         self._decisions: list[int] = []
 
-    def add(self, outputs: Outputs, targets: Sequence[int | None]) -> None:
+    def add(self, result: Result, targets: Sequence[int | None]) -> None:
+        outputs = result.outputs
         self._decisions.extend(outputs.argmax(axis=1).tolist())
         self._known = self._known and all(target is not None for target in targets)
         if self._known:

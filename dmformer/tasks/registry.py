@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from dmformer.errors import UsageError
 from dmformer.tasks.base import Figure, Head, Task
 
-TASKS = {"classification": "dmformer.tasks.classification:Classification"}
+TASKS = {
+    "classification": "dmformer.tasks.classification:Classification",
+    "segmentation": "dmformer.tasks.segmentation:SemanticSegmentation",
+}
 """Name -> ``"module:Class"``."""
 FIRST_TASK, DEFAULT_HEAD, CLASSES = "classification", "linear", "num_classes"
 """What documents mean that were written when there was nothing to tell apart."""
 
 
-def get_task(name: str) -> Task:
+def get_task(name: str) -> type[Task]:
     """The task of a name.
 
     Raises:
@@ -24,7 +27,7 @@ def get_task(name: str) -> Task:
     if name not in TASKS:
         raise UsageError(f"there is no task {name[:80]!r}", f"choose among {', '.join(TASKS)}")
     module, _, attribute = TASKS[name].partition(":")
-    task: Task = getattr(import_module(module), attribute)()
+    task: type[Task] = getattr(import_module(module), attribute)
     return task
 
 
@@ -41,7 +44,7 @@ def task_of(head: Head) -> Task:
     """
     for task in map(get_task, TASKS):
         if isinstance(head, task.heads):
-            return task
+            return task(head)
     raise UsageError(f"no task has the head {head.kind[:80]!r}", f"the tasks are {', '.join(TASKS)}")
 
 
@@ -54,10 +57,33 @@ def read_head(value: object) -> Head:
     if isinstance(value, Head):
         return value
     kind = value.get("kind") if isinstance(value, dict) else None
-    kinds = {head.model_fields["kind"].default: head for task in map(get_task, TASKS) for head in task.heads}
+    kinds = head_kinds()
     if kind not in kinds:
         raise ValueError(f"the head is {ascii(kind)[:80]}: {', '.join(kinds)} are known")
     return kinds[kind].model_validate(value)
+
+
+def head_kinds() -> dict[str, type[Head]]:
+    """The heads that tasks know, by their kinds."""
+    return {head.model_fields["kind"].default: head for task in map(get_task, TASKS) for head in task.heads}
+
+
+def suited_head(kind: str, widths: Sequence[int], said: Mapping[str, Any]) -> Head:
+    """A head of a kind for a backbone of these widths.
+
+    Args:
+        kind: As `head_kinds` has it.
+        widths: Channels of the four stages.
+        said: Fields that are decided.
+
+    Raises:
+        UsageError: No task knows the kind.
+        ValidationError: What is said cannot be.
+    """
+    kinds = head_kinds()
+    if kind not in kinds:
+        raise UsageError(f"there is no head {kind[:80]!r}", f"choose among {', '.join(kinds)}")
+    return kinds[kind].suited(widths, said)
 
 
 def infer_head(shapes: Mapping[str, tuple[int, ...]]) -> Head:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ STRIDE = 4
 """Of the scores over the input."""
 SCALES = (1, 2, 3, 6)
 """Of UPerNet's pyramid pooling (Zhao et al., PSPNet, arXiv 1612.01105)."""
+
+NARROW = 256
+"""A last stage of fewer channels is narrow."""
 
 Channels = Annotated[int, Field(ge=1, le=8192)]
 Scale = Annotated[int, Field(ge=1, le=64)]
@@ -29,6 +32,14 @@ class DenseHead(Head):
 
     classes: Annotated[int, Field(ge=1, le=MAX_PLANES)] = 150
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    resize: ClassVar[Literal["exact", "shorter", "letterbox"]] = "letterbox"
+    side: ClassVar[int] = 512
+    narrow: ClassVar[Mapping[str, int]]
+    """The channels beside a narrow backbone (this project's choice), where the usual ones would be most of it."""
+
+    @classmethod
+    def suited(cls, widths: Sequence[int], said: Mapping[str, Any]) -> Head:
+        return cls.model_validate({**(cls.narrow if widths[-1] < NARROW else {}), **said})
 
 
 class FpnHead(DenseHead):
@@ -42,6 +53,7 @@ class FpnHead(DenseHead):
     kind: Literal["fpn"] = "fpn"
     neck: Channels = 256
     width: Channels = 128
+    narrow: ClassVar[Mapping[str, int]] = {"neck": 48, "width": 48}
     network: ClassVar[str] = "dmformer.model.segmentation_heads:SemanticFpn"
 
     def layers(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[HeadLayer, ...]:
@@ -74,6 +86,7 @@ class UperNetHead(DenseHead):
     kind: Literal["upernet"] = "upernet"
     width: Channels = 512
     scales: Annotated[tuple[Scale, ...], Field(min_length=1, max_length=8)] = SCALES
+    narrow: ClassVar[Mapping[str, int]] = {"width": 64}
     network: ClassVar[str] = "dmformer.model.segmentation_heads:UperNet"
 
     def layers(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[HeadLayer, ...]:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import dmformer
+from tests.conftest import Segmented
 from tests.support import CLASSES
 
 PUBLIC = {name: getattr(dmformer, name) for name in dmformer.__all__ if callable(getattr(dmformer, name))}
@@ -71,13 +72,14 @@ def test_every_field_is_told(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def first_hour(weights: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_hour(weights: Path, labelled: Path, segmented: Segmented, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the examples speak of: weights, images and one bundle."""
     folder = tmp_path_factory.mktemp("first-hour")
     named = replace(dmformer.load_checkpoint(weights), name="shapes", labels=SHAPES)
     dmformer.save_checkpoint(named, folder / "shapes.safetensors")
     shutil.copy(labelled, folder / "val.npz")
     dmformer.export(folder / "shapes.safetensors", data=labelled, output=folder / "build")
+    shutil.copytree(segmented(), folder / "build" / "scenes-onnxruntime-fp32")
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(folder / "photo.png")
     return folder
 

@@ -225,7 +225,7 @@ def test_many_images_are_run_together_and_give_what_each_gives_alone(half: Bundl
     tensors = half.golden().tensors
     with get_runtime("coreml").open(half, SessionOptions()) as session:
         assert session.images_at_once == 64
-        together = engine_of(half, session).run_tensors(tensors)
+        together = engine_of(half, session).run_tensors(tensors).outputs
         alone = np.concatenate([session.run(tensor[None])["logits"] for tensor in tensors])
     np.testing.assert_allclose(together, alone, atol=5e-3)
 

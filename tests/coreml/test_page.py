@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "coreml.md"
 def test_every_command_runs(weights: Path, labelled: Path, tmp_path: Path) -> None:
     shutil.copy(weights, tmp_path / "best.safetensors")
     shutil.copy(labelled, tmp_path / "val.npz")
-    np.savez(tmp_path / "train.npz", images=random_images(256))
+    np.savez(tmp_path / "train.npz", images=random_images(32))
     assert [block.skipped for block in blocks_of(PAGE)] == ["installs", None, None]
     done = run_page(PAGE, tmp_path, COLUMNS="200")
     assert done.returncode == 0, done.stdout

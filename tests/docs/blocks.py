@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ BLOCK = re.compile(
 )
 SHOWN = {"text", "json"}
 """What is to be looked at, not run."""
-OF_A_SHELL = re.compile(r"[|<>&;$`(]")
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,3 @@ def blocks_of(page: Path) -> list[Block]:
     matches = BLOCK.finditer(page.read_text(encoding="utf-8"))
     blocks = [Block(each["kind"], each["text"], each["title"], each["reason"]) for each in matches]
     return [block for block in blocks if block.kind not in SHOWN]
-
-
-def words_of(command: str) -> list[str] | None:
-    """What follows ``dmformer`` in a command, files' patterns filled in; None where a shell must read it."""
-    words = shlex.split(command, comments=True)
-    if words[:1] != ["dmformer"] or OF_A_SHELL.search(" ".join(words)):
-        return None
-    return [name for word in words[1:] for name in sorted(map(str, Path().glob(word))) or [word]]

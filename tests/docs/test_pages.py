@@ -13,8 +13,8 @@ from PIL import Image
 
 from dmformer import assets, load_checkpoint
 from dmformer.data.idx import read_idx
-from tests.docs.blocks import Block, blocks_of, words_of
-from tests.embedding.documents import run_program
+from tests.docs.blocks import Block, blocks_of
+from tests.embedding.documents import run_program, words_of
 from tests.support import ROOT, invoke
 
 ELSEWHERE = {

@@ -35,7 +35,7 @@ from tests.support import TINY, compare, invoke
 NO_NUMBER = re.compile(r"\b(nan|inf|infinity)\b", re.IGNORECASE)
 VALUES = [float("nan"), float("inf"), float("-inf"), 1e308, -1.0, 10**400, 5e-324]
 Place = tuple[str | int, ...]
-TOP1 = Classification().headline
+TOP1 = Classification(LinearHead()).headline
 
 
 def told(found: Comparison) -> str:

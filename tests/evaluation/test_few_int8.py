@@ -10,8 +10,8 @@ import pytest
 from dmformer.bundle import Bundle
 from dmformer.evaluation.latency.bench import notes_on
 from dmformer.evaluation.latency.candidates import Candidate
-from dmformer.manifest import few_int8
 from dmformer.pipeline.verdict import in_words
+from dmformer.records import few_int8
 from dmformer.summary import summarize
 from tests.support import edit_manifest, invoke
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmformer.tasks.base import Result
 from dmformer.tasks.classification import TopTally, top_k_count
 from tests.support import compare, relative_noise
 
@@ -82,7 +83,7 @@ def test_top_k_is_what_sorting_says_whatever_the_batches(seed: int, classes: int
     labels = random.integers(0, classes, count)
     tally = TopTally(classes)
     for start in range(0, count, size):
-        tally.add(logits[start : start + size], labels[start : start + size].tolist())
+        tally.add(Result(logits[start : start + size]), labels[start : start + size].tolist())
     for key, k in (("top1", 1), ("top5", 5)):
         best = np.argsort(-logits, axis=1)[:, :k]
         expected = 100 * np.mean([label in row for label, row in zip(labels, best, strict=True)])

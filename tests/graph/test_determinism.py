@@ -6,6 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+import onnx_ir as ir
+
+from dmformer.graph import onnx_model
+from dmformer.graph.from_torch import GraphOptions, onnx_from_torch
+from dmformer.model.network import DMFormer
 from tests.support import run, snapshot
 
 EXPORT = """
@@ -32,3 +37,11 @@ def test_two_processes_write_the_same_bundles(weights: Path, tmp_path: Path) -> 
     assert found[0] == found[1]
     engines = {path for path in found[0] if path.endswith(("model.xml", "model.bin", "model.onnx"))}
     assert len(engines) == 3
+
+
+def test_what_the_tests_remember_of_a_network_is_what_is_made_of_it(reference: DMFormer) -> None:
+    options, convert = GraphOptions((32, 32)), vars(onnx_model)["onnx_from_torch"]
+    assert convert is not onnx_from_torch, "see tests/conftest.py"
+    convert(reference, options)
+    again, anew = convert(reference, options), onnx_from_torch(reference, options)
+    assert ir.to_proto(again).SerializeToString() == ir.to_proto(anew).SerializeToString()

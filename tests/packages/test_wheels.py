@@ -9,6 +9,8 @@ from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 
+from dmformer_demo.scenes import TEST_GROUNDS, TRAINING_GROUNDS
+
 import dmformer
 from dmformer import assets
 from tests.support import ROOT
@@ -22,6 +24,11 @@ DEMONSTRATION = {
     "calibration-images-idx3-ubyte.gz",
     "calibration-labels-idx1-ubyte.gz",
     "dmformer-tiny-fashion-mnist.safetensors",
+    "dmformer-tiny-scenes.safetensors",
+    "grounds/NOTICE",
+    *(f"grounds/{name}.jpg" for name in (*TRAINING_GROUNDS, *TEST_GROUNDS)),
+    "py.typed",
+    "scenes.py",
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 }
@@ -56,6 +63,7 @@ def test_the_demonstration_holds_its_files_and_their_licence(wheels: dict[str, P
     assert metadata(wheels["dmformer_demo"]).get_all("License-File") == [
         "LICENSE",
         "dmformer_demo/LICENSE-fashion-mnist",
+        "dmformer_demo/grounds/NOTICE",
     ]
     assert (ROOT / "demo" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     assert assets.installed()

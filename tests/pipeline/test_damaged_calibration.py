@@ -25,14 +25,14 @@ def test_a_damaged_image_is_skipped_said_once_and_not_counted(tmp_path: Path) ->
     (tmp_path / "07.png").write_bytes(b"damaged")
     notes = Notes()
     dataset, images = calibration_set(
-        Preprocessing(size=(8, 8)), None, False, Int8Options(calibration=tmp_path, images=40), notes
+        Preprocessing(size=(8, 8)), None, None, Int8Options(calibration=tmp_path, images=40), notes
     )
     assert images.count == 39
     for _ in range(2):
         assert sum(len(batch) for batch in images.batches()) == 39
     assert sum("07.png" in note for note in notes.said) == 1
     scanned = images_to_scan(
-        Preprocessing(size=(8, 8)), None, False, Int8Options(calibration=tmp_path, images=40), notes
+        Preprocessing(size=(8, 8)), None, None, Int8Options(calibration=tmp_path, images=40), notes
     )
     assert scanned is not None and scanned.count == 39
     assert sum("07.png" in note for note in notes.said) == 2, "each of the two says it once"

@@ -14,7 +14,7 @@ from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.sources import is_of_embedded_checkpoint
+from dmformer.pipeline.sources import demonstration_of
 from dmformer.pipeline.verification import Evidence, verify_bundle
 from dmformer.progress import Silent
 from dmformer.runtimes.base import SessionOptions
@@ -52,7 +52,7 @@ def test_its_top1_is_at_least_91_percent(measured: Comparison) -> None:
 
 
 def test_verifying_it_again_takes_the_embedded_images_and_weights(bundle: Bundle) -> None:
-    assert is_of_embedded_checkpoint(bundle)
+    assert demonstration_of(bundle.manifest.source.sha256)
     proof = verify_bundle(bundle, Evidence(max_images=40), Silent())
     assert proof.passed, proof.failures
     assert [comparison.images for comparison in proof.comparisons] == [4, 40]

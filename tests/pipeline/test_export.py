@@ -19,7 +19,7 @@ from dmformer.pipeline import export as road
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.sources import is_of_embedded_checkpoint, open_sources
+from dmformer.pipeline.sources import demonstration_of, open_sources
 from tests.support import Notes, names, outputs, partials, proof_of, random_batch, random_images, snapshot, world
 
 Exported = Callable[..., Path]
@@ -214,6 +214,6 @@ def test_golden_samples_are_spread_and_carry_what_is_needed(exported: Exported, 
 
 
 def test_the_embedded_checkpoint_is_known_by_its_bytes(exported: Exported) -> None:
-    assert not is_of_embedded_checkpoint(Bundle.load(exported("onnxruntime")))
+    assert demonstration_of(Bundle.load(exported("onnxruntime")).manifest.source.sha256) is None
     assert assets.checkpoint().stat().st_size <= 10_000_000
     assert json.loads(json.dumps(sorted(dmformer.__all__))) == sorted(dir(dmformer))

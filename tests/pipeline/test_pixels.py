@@ -40,7 +40,7 @@ CPU = ("onnxruntime", "openvino")
 
 def logits_of(bundle: Bundle, images: list[np.ndarray]) -> np.ndarray:
     with open_bundle(bundle, SessionOptions(threads=1)) as session:
-        return engine_of(bundle, session).run(from_images(bundle.manifest, images))
+        return engine_of(bundle, session).run(from_images(bundle.manifest, images)).outputs
 
 
 def both(weights: Path | None, options: ExportOptions, images: list[np.ndarray]) -> list[Comparison]:

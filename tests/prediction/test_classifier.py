@@ -221,7 +221,7 @@ def test_closing_wakes_those_who_wait_and_lets_those_who_work_finish(exported: E
             time.sleep(0.001)
         classifier.close()
         waiting.join()
-        assert len(engine.run(batch)) == 1, "in use: not closed yet"
+        assert len(engine.run(batch).outputs) == 1, "in use: not closed yet"
     assert told
     assert "closed" in told[0].message
 

@@ -208,7 +208,7 @@ class Short(Session):
 
     execution = Execution("CPU", "float32")
 
-    def run(self, batch: Array) -> dict[str, Array]:
+    def run(self, batch: Array, only: str | None = None) -> dict[str, Array]:
         return {"logits": np.zeros((1, 10), np.float32)}
 
     def close(self) -> None:

@@ -39,11 +39,11 @@ def test_scanned_images_are_read_in_small_batches(weights: Path, tmp_path: Path)
 
     np.savez(tmp_path / "images.npz", images=random_images(40))
     spec = load_checkpoint(weights).preprocessing
-    found = images_to_scan(spec, open_dataset(tmp_path / "images.npz"), False, Int8Options(images=33), Silent())
+    found = images_to_scan(spec, open_dataset(tmp_path / "images.npz"), None, Int8Options(images=33), Silent())
     assert found is not None and found.count == 33
     for _ in range(2):
         assert [len(batch) for batch in found.batches()] == [READ_BATCH, READ_BATCH, 1], "every pass starts anew"
-    assert images_to_scan(spec, None, False, Int8Options(), Silent()) is None
+    assert images_to_scan(spec, None, None, Int8Options(), Silent()) is None
 
 
 @needs_rtx

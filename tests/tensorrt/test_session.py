@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from dmformer.errors import EngineError, MissingBackendError
+from dmformer.fields import TensorSpec
 from dmformer.runtimes.tensorrt import cuda as cuda_module
 from dmformer.runtimes.tensorrt.cuda import Cuda
 from dmformer.runtimes.tensorrt.session import Ends, Lane
 
-ENDS = Ends("image", "logits", (4, 2), (4, 2), lambda shape: shape)
+ENDS = Ends("image", (4, 2), (("logits", (4, 2), "float32"),), lambda shape: (TensorSpec(name="logits", shape=shape),))
 FUNCTIONS = {
     "cudaSetDevice": (1, 0), "cudaMalloc": (1, 1), "cudaMallocHost": (1, 1), "cudaFree": (1, 0), "cudaFreeHost": (1, 0),
     "cudaMemcpyAsync": (5, 0), "cudaStreamCreate": (0, 1), "cudaStreamSynchronize": (1, 0), "cudaStreamDestroy": (1, 0),
@@ -119,10 +120,11 @@ def lane_of(context: FakeContext | None) -> Lane:
 def test_a_batch_goes_up_is_computed_and_comes_down(runtime: FakeRuntime) -> None:
     lane = lane_of(FakeContext())
     batch = np.arange(6, dtype=np.float32).reshape(3, 2)
-    found, timing = lane.run(batch)
+    results, timing = lane.run(batch)
+    found = results["logits"]
     np.testing.assert_array_equal(found, batch * 2)
     assert (timing.h2d, timing.compute, timing.d2h) == (0.5, 0.5, 0.5)
-    again, _ = lane.run(batch + 1)
+    again = lane.run(batch + 1)[0]["logits"]
     np.testing.assert_array_equal(found, batch * 2)
     assert not np.shares_memory(found, again), "the caller owns what it got"
 

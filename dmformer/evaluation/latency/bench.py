@@ -31,8 +31,8 @@ from dmformer.evaluation.latency.schedule import Launch, Records, take
 from dmformer.evaluation.latency.settings import BOUNDARIES, BenchSettings
 from dmformer.evaluation.latency.worker import start_worker
 from dmformer.evaluation.layers.roofline import placed
-from dmformer.manifest import PrecisionRecord
 from dmformer.progress import Progress, Silent
+from dmformer.records import PrecisionRecord
 from dmformer.staging import MANIFEST_FILE
 from dmformer.summary import engine_bytes, summarize
 

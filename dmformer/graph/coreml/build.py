@@ -46,6 +46,7 @@ def build_package(
         sizes=request.plan.sizes,
         image_input=request.plan.image_input,
         labels=_labels(request),
+        class_map=request.class_map,
         deployment_target=target,
         int8_layers=request.layers if precision == "int8" else (),
         ranges=spans if request.plan.int8 == "w8a8" else None,

@@ -17,11 +17,12 @@ import torch
 from dmformer import chatter
 from dmformer.bundle import sha256_of
 from dmformer.errors import ExportError
-from dmformer.graph.coreml.network import WithProbabilities, taking_pixels
+from dmformer.graph.coreml.network import WithClassMap, WithProbabilities, taking_pixels
 from dmformer.graph.coreml.package import WEIGHTS_DIGEST, Converted
 from dmformer.graph.coreml.quantization import quantize_program
 from dmformer.graph.qdq.affine import Range
 from dmformer.preprocessing import Preprocessing
+from dmformer.tasks.base import ClassMap
 
 if TYPE_CHECKING:
     from dmformer.model.network import DMFormer
@@ -66,6 +67,7 @@ class Recipe:
         sizes: Heights and widths that it takes besides the preprocessing's.
         image_input: Whether the input is an image (batch 1 only) with the normalization inside the package.
         labels: For a classifier, the class labels; None gives logits alone.
+        class_map: How the package decides at every pixel; None leaves it to who runs it.
         deployment_target: As ``iOS17``.
         int8_layers: Modules whose weights become int8.
         ranges: For W8A8 the range of each such module's input; None leaves activations in float.
@@ -78,6 +80,7 @@ class Recipe:
     sizes: tuple[tuple[int, int], ...] = ()
     image_input: bool = True
     labels: tuple[str, ...] | None = None
+    class_map: ClassMap | None = None
     deployment_target: str = "iOS15"
     int8_layers: tuple[str, ...] = ()
     ranges: Mapping[str, Range] | None = None
@@ -110,13 +113,9 @@ def _convert(network: DMFormer, recipe: Recipe) -> Converted:
     prepared: torch.nn.Module = taking_pixels(network, recipe.preprocessing) if recipe.image_input else network
     # The weights are quantized as the program has them.
     weights = {name: array for name, array in _weights(prepared).items() if name in recipe.int8_layers}
-    if recipe.labels is not None:
-        prepared = WithProbabilities(prepared).eval()
+    prepared, outputs = _answering(prepared, network, recipe)
     example = torch.zeros(recipe.batches[0], *recipe.preprocessing.shape)
     traced = torch.jit.trace(prepared, example, check_trace=False)  # type: ignore[no-untyped-call]
-    outputs = [ct.TensorType(name=network.config.output(recipe.preprocessing.size).name, dtype=np.float32)]
-    if recipe.labels is not None:
-        outputs.append(ct.TensorType(name=PROBABILITIES, dtype=np.float32))
     target = getattr(ct.target, recipe.deployment_target)
     precision = ct.precision.FLOAT16 if recipe.half else ct.precision.FLOAT32
     program = ct.convert(
@@ -143,6 +142,20 @@ def _convert(network: DMFormer, recipe: Recipe) -> Converted:
         skip_model_load=True,
     )
     return _finished(model, recipe)
+
+
+def _answering(network: torch.nn.Module, canonical: DMFormer, recipe: Recipe) -> tuple[torch.nn.Module, list[Any]]:
+    """The network with what it answers beside its output, and all that it gives as Core ML knows it."""
+    import coremltools as ct
+
+    outputs = [ct.TensorType(name=canonical.config.output(recipe.preprocessing.size).name, dtype=np.float32)]
+    if recipe.labels is not None:
+        network = WithProbabilities(network)
+        outputs.append(ct.TensorType(name=PROBABILITIES, dtype=np.float32))
+    if recipe.class_map is not None:
+        network = WithClassMap(network, recipe.class_map)
+        outputs.append(ct.TensorType(name=recipe.class_map.spec.name, dtype=np.int32))
+    return network.eval(), outputs
 
 
 def _weights(network: torch.nn.Module) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:

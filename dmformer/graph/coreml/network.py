@@ -12,6 +12,7 @@ from dmformer.errors import ExportError
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing
+from dmformer.tasks.base import ClassMap
 
 if TYPE_CHECKING:
     import onnx
@@ -30,6 +31,22 @@ class WithProbabilities(nn.Module):
         """Maps ``[N, C, H, W]`` to logits and probabilities, both ``[N, classes]``."""
         logits = self.network(x)
         return logits, torch.softmax(logits, 1)
+
+
+class WithClassMap(nn.Module):
+    """Scores, and the class of every pixel of the input; see `dmformer.graph.class_map`."""
+
+    def __init__(self, network: nn.Module, map_: ClassMap) -> None:
+        super().__init__()
+        self.network, self.map = network, map_
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps ``[N, C, H, W]`` to scores ``[N, planes, H / stride, W / stride]`` and classes int32 ``[N, H, W]``."""
+        scores = self.network(x)
+        resized = nn.functional.interpolate(scores, scale_factor=self.map.stride, mode="bilinear", align_corners=False)
+        if self.map.planes == 1:
+            return scores, (resized > self.map.logit).squeeze(1).int()
+        return scores, resized.argmax(1).int()
 
 
 def canonical_network(config: ModelConfig, weights: Arrays) -> DMFormer:

@@ -12,6 +12,7 @@ from dmformer.fields import Strict
 from dmformer.manifest import Manifest
 from dmformer.model.config import TOTAL_STRIDE, ModelConfig
 from dmformer.preprocessing import MAX_SIDE, Preprocessing
+from dmformer.tasks.base import ClassMap
 
 Int8 = Literal["w8a8", "w8a16"]
 INT8: tuple[Int8, ...] = ("w8a8", "w8a16")
@@ -83,6 +84,7 @@ class PackageRequest(Strict):
         config: The network; the weights are those of its canonical form.
         preprocessing: Size and normalization.
         labels: Of a classifier.
+        class_map: How the package decides itself at every pixel.
         layers: Modules whose weights become int8, in the order of the computation.
         ranges: Low and high end of each such module's input, for W8A8.
         metadata: Goes into the package.
@@ -92,6 +94,7 @@ class PackageRequest(Strict):
     config: ModelConfig
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
+    class_map: ClassMap | None = None
     layers: tuple[str, ...] = ()
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     metadata: dict[str, str] = Field(default_factory=dict)

@@ -65,11 +65,10 @@ class CoreMlSession(Session):
         self._takes_pixels = manifest.runtime.options.get("input") == "image"
         self.execution = Execution(f"Core ML ({units})", manifest.precision.executes)
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
+    def run(self, batch: NDArray[np.float32], only: str | None = None) -> dict[str, Array]:
         manifest = self._manifest
         size = fitting(batch, manifest.preprocessing.channels, sizes_of(manifest))
         check_batch(batch, (manifest.input.shape[0], *size))
-        name = self._manifest.output.name
         if self._takes_pixels:
             parts: list[Any] = [
                 _picture(one, self._manifest.preprocessing.channel_order)
@@ -77,8 +76,12 @@ class CoreMlSession(Session):
             ]
         else:
             parts = list(_parts(batch, self._manifest.input.shape[0]))
-        outputs = [self._model.predict({self._manifest.input.name: part})[name] for part in parts]
-        return {name: np.concatenate([np.asarray(output, np.float32) for output in outputs])}
+        given = [self._model.predict({manifest.input.name: part}) for part in parts]
+        return {
+            spec.name: np.concatenate([np.asarray(one[spec.name], spec.dtype) for one in given])
+            for spec in manifest.outputs
+            if only in (None, spec.name)
+        }
 
     def close(self) -> None:
         self.__dict__.pop("_model", None)

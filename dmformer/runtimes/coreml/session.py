@@ -54,7 +54,7 @@ class EvaluatorSession(Session):
             check_interface(package, bundle)
             check_weights(package, bundle)
             # A label is one image's; the logits are not, and all that is wanted here.
-            self._evaluator = Evaluator(package, (manifest.output.name,), options.threads)
+            self._evaluator = Evaluator(package, [spec.name for spec in manifest.outputs], options.threads)
         except (PackageError, *DAMAGE) as error:
             raise EngineError(
                 f"{path}: cannot load it ({' '.join(str(error).split())[:300]})", "export it again"
@@ -62,19 +62,21 @@ class EvaluatorSession(Session):
         self._path = path
         self._takes_pixels = package.model.inputs[0].kind == "image"
         self._preprocessing = manifest.preprocessing
-        self._sizes, self._output = sizes_of(manifest), manifest.output.name
+        self._sizes, self._outputs = sizes_of(manifest), manifest.outputs
         height, width = manifest.preprocessing.size
         self.images_at_once = max(1, PIXELS_AT_ONCE // (height * width))
         self.execution = Execution(PROVIDER, manifest.precision.executes)
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
+    def run(self, batch: NDArray[np.float32], only: str | None = None) -> dict[str, Array]:
         check_batch(batch, (None, *fitting(batch, self._preprocessing.channels, self._sizes)))
         images = pixels_of(batch, self._preprocessing).astype(np.float32) if self._takes_pixels else batch
         try:
             outputs = self._evaluator.run({self._evaluator.inputs[0]: images})
         except ValueError as error:
             raise EngineError(f"{self._path}: cannot be run ({error})", "export it again") from error
-        return {self._output: np.asarray(outputs[self._output], np.float32)}
+        return {
+            spec.name: np.asarray(outputs[spec.name], spec.dtype) for spec in self._outputs if only in (None, spec.name)
+        }
 
     def close(self) -> None:
         self.__dict__.pop("_evaluator", None)
@@ -99,15 +101,14 @@ def check_interface(package: Package, bundle: Bundle) -> None:
         raise PackageError(
             f"it is the package of another network: it takes {sorted(taken)}, the manifest says {manifest.input.shape}"
         )
-    if manifest.output.name not in program.outputs:
-        raise PackageError(f"it is the package of another network: it gives no {manifest.output.name!r}")
-    result = next(
-        (kind.shape for op in program.operations for name, kind in op.outputs if name == manifest.output.name), ()
-    )
-    if result[1:] != manifest.output.shape[1:]:
-        raise PackageError(
-            f"it is the package of another network: it gives {result}, the manifest says {manifest.output.shape}"
-        )
+    shapes = {name: kind.shape for op in program.operations for name, kind in op.outputs}
+    for spec in manifest.outputs:
+        if spec.name not in program.outputs:
+            raise PackageError(f"it is the package of another network: it gives no {spec.name!r}")
+        if (result := shapes.get(spec.name, ()))[1:] != spec.shape[1:]:
+            raise PackageError(
+                f"it is the package of another network: it gives {result}, the manifest says {spec.shape}"
+            )
 
 
 def _taken(package: Package) -> set[tuple[int | None, ...]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError, UsageError
+from dmformer.fields import TensorSpec
 from dmformer.runtimes.base import Array, Execution, Session, SessionOptions, check_batch
 from dmformer.runtimes.tensorrt.cuda import Cuda, Pinned
 from dmformer.runtimes.tensorrt.gpu import Gpu, gpus
@@ -57,22 +58,25 @@ class Lane:
         self._stream = cuda.call("cudaStreamCreate")
         self._events = [cuda.call("cudaEventCreate") for _ in range(4)]
         self._input = Pinned(cuda, ends.input_shape, np.dtype(np.float32))
-        self._output = Pinned(cuda, ends.output_shape, np.dtype(np.float32))
+        self._outputs = {name: Pinned(cuda, shape, np.dtype(kind)) for name, shape, kind in ends.outputs}
         context.set_tensor_address(ends.input, self._input.on_device)
-        context.set_tensor_address(ends.output, self._output.on_device)
+        for name, output in self._outputs.items():
+            context.set_tensor_address(name, output.on_device)
 
-    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], Timing]:
-        """One inference: upload, computation, download. The result is the caller's own."""
+    def run(self, batch: NDArray[np.float32], only: str | None = None) -> tuple[dict[str, Array], Timing]:
+        """One inference: upload, computation, download of one output or of all. The results are the caller's own."""
         self._context.set_input_shape(self._ends.input, batch.shape)
         self._mark(0)
         self._input.upload(batch, self._stream)
         self._mark(1)
         self._enqueue()
         self._mark(2)
-        output = self._output.download(self._ends.output_for(batch.shape), self._stream)
+        shapes = {spec.name: whole(spec.shape) for spec in self._ends.outputs_for(batch.shape)}
+        wanted = [only] if only else list(self._outputs)
+        outputs = {name: self._outputs[name].download(shapes[name], self._stream) for name in wanted}
         self._mark(3)
         self._cuda.call("cudaStreamSynchronize", self._stream)
-        return output.copy(), self._timing()
+        return {name: output.copy() for name, output in outputs.items()}, self._timing()
 
     def run_profiled(self, batch: NDArray[np.float32], module: Any) -> list[tuple[str, float]]:
         """Name and milliseconds of each layer in one inference.
@@ -97,7 +101,8 @@ class Lane:
 
     def close(self) -> None:
         self._input.free()
-        self._output.free()
+        for output in self._outputs.values():
+            output.free()
         for event in self._events:
             self._cuda.call("cudaEventDestroy", event)
         self._cuda.call("cudaStreamDestroy", self._stream)
@@ -105,13 +110,16 @@ class Lane:
 
 @dataclass(frozen=True)
 class Ends:
-    """Names and largest shapes of an engine's input and output, and the output's shape for that of an input."""
+    """Name and largest shape of an engine's input, names, largest shapes and dtypes of its outputs.
+
+    Attributes:
+        outputs_for: Gives the outputs for the shape of an input.
+    """
 
     input: str
-    output: str
     input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    output_for: Callable[[tuple[int, ...]], tuple[int, ...]]
+    outputs: tuple[tuple[str, tuple[int, ...], str], ...]
+    outputs_for: Callable[[tuple[int, ...]], tuple[TensorSpec, ...]]
 
 
 class TensorRtSession(Session):
@@ -141,10 +149,10 @@ class TensorRtSession(Session):
             self._idle.put(lane)
         self.execution = Execution(gpu.name, bundle.manifest.precision.executes)
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, Array]:
-        return self.run_timed(batch)[0]
+    def run(self, batch: NDArray[np.float32], only: str | None = None) -> dict[str, Array]:
+        return self.run_timed(batch, only)[0]
 
-    def run_timed(self, batch: NDArray[np.float32]) -> tuple[dict[str, Array], Timing]:
+    def run_timed(self, batch: NDArray[np.float32], only: str | None = None) -> tuple[dict[str, Array], Timing]:
         """`run`, with the times of its parts on the GPU's own clock."""
         check_batch(batch, self._shape)
         check_profile(batch.shape, self._ends.input_shape)
@@ -152,10 +160,9 @@ class TensorRtSession(Session):
         try:
             # The device is a property of the thread.
             self._cuda.call("cudaSetDevice", self._cuda.device)
-            output, timing = lane.run(batch)
+            return lane.run(batch, only)
         finally:
             self._idle.put(lane)
-        return {self._ends.output: output}, timing
 
     def run_profiled(self, batch: NDArray[np.float32]) -> list[tuple[str, float]]:
         """Name and milliseconds of each layer in one inference, by the library's profiler, which slows it down."""
@@ -211,20 +218,26 @@ def choose_gpu(device: str) -> tuple[int, Gpu]:
 
 
 def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
-    """Input and output of an engine.
+    """Input and outputs of an engine.
 
     Raises:
         EngineError: They are not what the manifest names.
     """
-    source, result = bundle.manifest.input, bundle.manifest.output
-    names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
-    kinds = {name: engine.get_tensor_dtype(name) for name in names}
-    if names != {source.name, result.name} or any(kind != loaded.module.DataType.FLOAT for kind in kinds.values()):
+    source, results = bundle.manifest.input, bundle.manifest.outputs
+    kind = loaded.module.DataType
+    known = {"float32": kind.FLOAT, "uint8": kind.UINT8, "int32": kind.INT32}
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    if {name: engine.get_tensor_dtype(name) for name in names} != {
+        spec.name: known[spec.dtype] for spec in (source, *results)
+    }:
         raise EngineError(f"{bundle.path}: the engine has the tensors {sorted(names)}", rebuild_command(bundle))
     _, _, most = engine.get_tensor_profile_shape(source.name, 0)
     largest = tuple(size or int(end) for size, end in zip(source.shape, most, strict=True))
+    dtypes = {spec.name: spec.dtype for spec in results}
+    ends = ((spec.name, whole(spec.shape), dtypes[spec.name]) for spec in bundle.manifest.outputs_for(largest))
+    return Ends(source.name, largest, tuple(ends), bundle.manifest.outputs_for)
 
-    def output_for(shape: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(size or 1 for size in bundle.manifest.output_shape(shape))
 
-    return Ends(source.name, result.name, largest, output_for(largest), output_for)
+def whole(shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """A shape of which nothing is open."""
+    return tuple(size or 1 for size in shape)
