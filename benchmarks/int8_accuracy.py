@@ -19,7 +19,6 @@ from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.sources import resolve_checkpoint
 from dmformer.pipeline.trial import opened, outputs_of
-from dmformer.preprocessing import IMAGENET
 from dmformer.runtimes.base import Call
 from dmformer.tasks.base import Result
 from dmformer.tasks.classification import Classification, LinearHead
@@ -47,7 +46,7 @@ def logits_of(call: Call, images: NDArray[np.float32], batch: int) -> NDArray[np
 def row(reference: NDArray[np.float32], outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
     """Top-1, agreement and SQNR, as the columns of a table."""
     head = LinearHead(classes=reference.shape[1])
-    measured = Measured(Classification(head), IMAGENET)
+    measured = Measured(Classification(head), "shorter")
     measured.add(reference, Result(outputs), labels.tolist())
     result: Comparison = measured.comparison("test", "0" * 64)
     return f"{result.figures['top1'].engine:7.2f}{result.agreement:11.2%}{result.sqnr_db:9.2f}"

@@ -16,7 +16,7 @@ from dmformer.calibration.cache import Cache, cache_key
 from dmformer.calibration.collect import REVISION, CalibrationSet, calibrate, check_count
 from dmformer.calibration.plan import load_plan
 from dmformer.calibration.ranges import Ranges, graph_digest, load_ranges
-from dmformer.data.dataset import Dataset, UnreadableLog, content_hash, iterate_batches, readable_indices, subset
+from dmformer.data.dataset import Dataset, UnreadableLog, content_hash, iterate_batches, readable_samples, subset
 from dmformer.data.open import open_unlabelled
 from dmformer.errors import UsageError
 from dmformer.files import user_cache
@@ -126,7 +126,7 @@ def readable(dataset: Dataset, progress: Progress) -> Dataset:
         DataError: More than a few cannot be read.
     """
     log = UnreadableLog()
-    indices = tuple(readable_indices(dataset, log))
+    indices = tuple(index for index, _ in readable_samples(dataset, log))
     if not log:
         return dataset
     progress.say(f"calibration: {log.summary()}")

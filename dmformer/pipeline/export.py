@@ -11,6 +11,7 @@ from dmformer.bundle import Bundle
 from dmformer.errors import DmformerError, MissingBackendError, UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.fields import check_elements
+from dmformer.framing import Framing
 from dmformer.golden import Golden
 from dmformer.host import EXPORT_PACKAGES
 from dmformer.pipeline.deciding import class_map_of
@@ -155,7 +156,7 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
         dataset, file = sources.dataset, scratch / "reference.f32"
         if dataset is None:
             return None
-        return reference_outputs(reference, dataset, checkpoint.preprocessing, file, progress)
+        return reference_outputs(reference, dataset, Framing(checkpoint.preprocessing), file, progress)
 
     calibration = calibrated(graph, sources, options, progress) if calibrates else None
     scanned = calibration.images if calibration else None
