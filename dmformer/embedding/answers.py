@@ -22,7 +22,7 @@ class Reading:
     """One output of an engine.
 
     Attributes:
-        spec: What it is.
+        spec: What it is, at the usual size of the input.
         index: Its place among the engine's outputs.
         legend: How what it says is called and drawn.
     """
@@ -35,7 +35,9 @@ class Reading:
 def reading(manifest: Manifest) -> Reading:
     """What a project reads: the decisions where the graph has them, else the outputs."""
     spec = manifest.answer or manifest.output
-    return Reading(spec, manifest.outputs.index(spec), manifest.task.drawn(manifest.legend))
+    index = manifest.outputs.index(spec)
+    usual = spec.model_copy(update={"shape": manifest.outputs_for(manifest.usual_input)[index].shape})
+    return Reading(usual, index, manifest.task.drawn(manifest.legend))
 
 
 def check_decided(bundle: Bundle, language: str) -> None:
