@@ -20,6 +20,7 @@ from dmformer.bundle import Bundle
 from dmformer.data.open import open_dataset
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.verify import compare_outputs
+from dmformer.framing import Framing
 from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.pipeline.export import export_bundles
@@ -92,7 +93,7 @@ def main() -> None:
         dataset = dataset.select(list(range(given.max_images)))
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "reference.f32"
-        reference = reference_outputs(checkpoint.build(), dataset, checkpoint.preprocessing, file, Silent())
+        reference = reference_outputs(checkpoint.build(), dataset, Framing(checkpoint.preprocessing), file, Silent())
         for path in given.bundles or made(Path(scratch)):
             report(path, reference)
 

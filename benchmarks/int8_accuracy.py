@@ -17,7 +17,6 @@ from dmformer.data.open import open_dataset
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.sources import resolve_checkpoint
 from dmformer.pipeline.trial import opened, outputs_of
-from dmformer.preprocessing import IMAGENET
 from dmformer.runtimes.base import Call
 from dmformer.tasks.classification import Classification, LinearHead
 
@@ -44,7 +43,7 @@ def logits_of(call: Call, images: NDArray[np.float32], batch: int | None) -> NDA
 def row(reference: NDArray[np.float32], outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
     """Top-1, agreement and SQNR, as the columns of a table."""
     task = Classification(LinearHead(classes=reference.shape[1]))
-    return accuracy(task, IMAGENET, reference, outputs, labels.tolist())
+    return accuracy(task, "shorter", reference, outputs, labels.tolist())
 
 
 def main() -> None:

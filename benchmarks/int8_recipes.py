@@ -34,7 +34,6 @@ from dmformer.graph.onnx_model import make_onnx
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.trial import opened
-from dmformer.preprocessing import Preprocessing
 from dmformer.runtimes.base import Call
 from dmformer.tasks.base import Outputs, Result, Task
 
@@ -153,9 +152,9 @@ def engines(graphs: Graphs, images: Images) -> dict[str, dict[str, Callable[[], 
     return {"onnxruntime": onnxruntime, "openvino": openvino_}
 
 
-def accuracy(task: Task, spec: Preprocessing, reference: Outputs, outputs: Outputs, targets: Sequence[Any]) -> str:
+def accuracy(task: Task, resize: str, reference: Outputs, outputs: Outputs, targets: Sequence[Any]) -> str:
     """The headline figure, agreement and SQNR, as the columns of a table."""
-    measured = Measured(task, spec)
+    measured = Measured(task, resize)
     for start in range(0, len(reference), COUNTED):
         part = slice(start, start + COUNTED)
         measured.add(reference[part], Result(outputs[part]), targets[part])

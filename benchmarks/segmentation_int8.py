@@ -72,7 +72,7 @@ def main() -> None:
     test = read(assets.test_scenes(), arguments.scenes, original)
     images = read(assets.calibration_scenes(), arguments.calibration, original).tensors
     reference = logits_of(pytorch(original), test.tensors, None)
-    row = partial(accuracy, original.config.task, original.preprocessing, reference, targets=test.masks)
+    row = partial(accuracy, original.config.task, original.preprocessing.resize, reference, targets=test.masks)
     print(f"{'sigma':<7}{'runtime':<12}{'recipe':<52}{'mIoU':>7}{'agreement':>11}{'SQNR dB':>9}")
     print(f"{'':<7}{'PyTorch':<12}{'FP32':<52}{row(outputs=reference)}", flush=True)
     for sigma in arguments.sigma or SIGMAS:

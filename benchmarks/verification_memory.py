@@ -38,6 +38,7 @@ def work(images: int, folder: Path) -> None:
     from dmformer.data.open import open_dataset
     from dmformer.evaluation.flips import find_flips
     from dmformer.evaluation.verify import verify
+    from dmformer.framing import Framing
     from dmformer.model.config import PRESETS
     from dmformer.model.random_weights import random_checkpoint
     from dmformer.pipeline.export import export_bundles
@@ -52,7 +53,7 @@ def work(images: int, folder: Path) -> None:
     dataset = open_dataset(assets.test_images()).select(range(images))
     peaks = [peak()]
     started = time.perf_counter()
-    reference = reference_outputs(network, dataset, spec, folder / "reference.f32", Silent())
+    reference = reference_outputs(network, dataset, Framing(spec), folder / "reference.f32", Silent())
     peaks.append(peak())
     steps: list[Callable[[], object]] = [
         lambda: verify(bundle, reference),
@@ -77,7 +78,7 @@ def search(bundle: Any, reference: Any) -> None:
     from dmformer.tasks.base import Result
 
     images = chosen_images(reference, bundle.manifest.preprocessing, bundle.manifest.task)
-    measured = Measured(bundle.manifest.task, bundle.manifest.preprocessing)
+    measured = Measured(bundle.manifest.task, bundle.manifest.preprocessing.resize)
     call = opened("onnxruntime", onnx.load(bundle.file("engine")))
     for rows, outputs in outputs_of(call, images.tensors, 1):
         measured.add(images.outputs(rows), Result(outputs), [images.targets[row] for row in rows])

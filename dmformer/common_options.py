@@ -26,6 +26,15 @@ Data = Annotated[
 MaxImages = Annotated[int | None, Option("--max-images", "Verify on at most this many images.", IMAGES, min=1)]
 Threads = Annotated[int, Option("--threads", "Threads inside an inference; 0: the runtime's choice.", min=0, max=1024)]
 Device = Annotated[str, Option("--device", "Device to run on.")]
+Tile = Annotated[
+    float | None,
+    Option(
+        "--tile",
+        "Show pictures in windows of the engine's size that overlap by this part of a side (0.33), scores averaged.",
+        min=0,
+        max=0.9,
+    ),
+]
 ForceFile = Annotated[bool, Option("--force", "Replace a file that exists, though dmformer did not make it.")]
 
 

@@ -12,24 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.manifest import Manifest
-from dmformer.preprocessing import fit_batch, pixels_of, preprocess_batch
+from dmformer.preprocessing import Preprocessing, fit_batch, pixels_of, preprocess_batch
 
 EngineInput = NDArray[np.float32] | NDArray[np.uint8]
 """float32 ``[N, C, H, W]``, or uint8 ``[N, H, W, C]`` where the manifest says so; C-contiguous."""
 
 
-def from_images(manifest: Manifest, images: Sequence[NDArray[Any]]) -> EngineInput:
+def from_images(manifest: Manifest, images: Sequence[NDArray[Any]], spec: Preprocessing | None = None) -> EngineInput:
     """Images of any size as the engine takes them.
 
     Args:
         manifest: The engine's.
         images: As `dmformer.preprocessing.preprocess` takes them.
+        spec: How they become the input; None is the manifest's.
 
     Raises:
         DataError: As `dmformer.preprocessing.preprocess` does.
     """
     make = fit_batch if manifest.takes_pixels else preprocess_batch
-    return make(images, manifest.preprocessing)
+    return make(images, spec or manifest.preprocessing)
 
 
 def from_tensors(manifest: Manifest, tensors: NDArray[np.float32]) -> EngineInput:

@@ -34,13 +34,16 @@ def placement(picture: Size, size: Size, resize: str) -> Placement:
     Args:
         picture: Its height and width.
         size: The input's.
-        resize: ``"letterbox"`` fits the whole picture in, centred; ``"exact"`` stretches it.
+        resize: ``"letterbox"`` fits the whole picture in, centred; ``"exact"`` stretches it; ``"corner"`` leaves it as
+            it is, at the top left.
 
     Raises:
         UsageError: Another resize cuts off parts of a picture.
     """
     if resize == "exact":
         return Placement(0, 0, *size)
+    if resize == "corner":
+        return Placement(0, 0, *picture)
     if resize != "letterbox":
         raise UsageError(f"resize {resize!r} cuts off parts of a picture", "use --resize letterbox or exact")
     scale = min(size[0] / picture[0], size[1] / picture[1])

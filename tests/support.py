@@ -30,14 +30,14 @@ from dmformer.calibration.typed import ScannedImages
 from dmformer.cli.app import COMMANDS, app
 from dmformer.data.dataset import Dataset
 from dmformer.errors import BundleError
+from dmformer.evaluation.batches import answered
 from dmformer.evaluation.flips import FlipCount, Flips
 from dmformer.evaluation.metrics import Measured
-from dmformer.evaluation.verify import batches_for
+from dmformer.framing import Framing
 from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import Comparison, Proof
 from dmformer.model.config import ModelConfig
 from dmformer.pipeline.option_groups import ToleranceOptions
-from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Silent
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.engine import Engine
@@ -254,7 +254,7 @@ Logits = NDArray[np.float32]
 
 def measured_logits(classes: int) -> Measured:
     """Nothing measured yet of a classifier."""
-    return Measured(Classification(LinearHead(classes=classes)), Preprocessing(size=(32, 32)))
+    return Measured(Classification(LinearHead(classes=classes)), "shorter")
 
 
 def compare(reference: Logits, outputs: Logits, labels: NDArray[np.int64] | None = None) -> Comparison:
@@ -279,8 +279,8 @@ def engine_of(bundle: Bundle, session: Session) -> Engine:
 
 def logits_on(engine: Engine, dataset: Dataset) -> Logits:
     """An engine's logits on every readable image of a dataset."""
-    batches = batches_for(engine, dataset, Silent())
-    return np.concatenate([engine.run_tensors(batch.tensor).outputs for batch in batches])
+    parts = answered(engine, dataset, Framing(engine.manifest.preprocessing), Silent())
+    return np.concatenate([part.result.outputs for part in parts])
 
 
 def flips_of(

@@ -192,13 +192,13 @@ def iterate_batches(
     return _batches(_readable(dataset, load, UnreadableLog() if log is None else log), batch_size)
 
 
-def readable_indices(dataset: Dataset, log: UnreadableLog) -> Iterator[int]:
-    """The indices of the images that can be decoded; the others are logged.
+def readable_samples(dataset: Dataset, log: UnreadableLog) -> Iterator[tuple[int, Sample]]:
+    """The images that can be decoded behind their indices, one at a time; the others are logged.
 
     Raises:
         DataError: More are unreadable than `iterate_batches` skips.
     """
-    return (index for index, _ in _readable(dataset, dataset.load, log))
+    return _readable(dataset, dataset.load, log)
 
 
 def _readable(dataset: Dataset, load: Callable[[int], T], log: UnreadableLog) -> Iterator[tuple[int, T]]:

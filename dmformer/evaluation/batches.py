@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from dmformer.data.dataset import Batch, Dataset, UnreadableLog, iterate_batches
+from dmformer.data.dataset import Batch, Dataset, UnreadableLog, iterate_batches, readable_samples
+from dmformer.framing import Framing
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress, foretold
-from dmformer.tasks.base import Task
+from dmformer.runtimes.engine import Engine
+from dmformer.tasks.base import Result, Task
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Some images and what was given for them.
+
+    Attributes:
+        result: What was given.
+        targets: What is right for each image, None where nobody knows.
+        indices: Index of each image in the dataset.
+    """
+
+    result: Result
+    targets: tuple[Any, ...]
+    indices: tuple[int, ...]
+
+
+def answered(engine: Engine, dataset: Dataset, framing: Framing, progress: Progress) -> Iterator[Answered]:
+    """What an engine gives for every readable image of a dataset; at the end says which were not readable.
+
+    Raises:
+        DataError: More than a few images cannot be read, or one is smaller than a tile.
+    """
+    task, what = engine.manifest.task, f"verifying {engine.manifest.target}"
+    if not framing.one_by_one:
+        for batch in watched_batches(dataset, framing.spec, task, engine.batch_size, what, progress):
+            yield Answered(engine.run_tensors(batch.tensor), batch.targets, batch.indices)
+        return
+    log, total = UnreadableLog(), len(dataset)
+    for index, sample in progress.track(foretold(readable_samples(dataset, log), total, what, progress), what, total):
+        result = framing.result(sample.image, engine.run_images, sample.name)
+        yield Answered(result, (task.target(sample, framing.spec),), (index,))
+    if log.entries:
+        progress.say(log.summary())
 
 
 def watched_batches(

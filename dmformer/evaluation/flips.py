@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
+from dmformer.evaluation.batches import answered
 from dmformer.evaluation.reference import ReferenceOutputs
-from dmformer.evaluation.verify import batches_for
 from dmformer.progress import Progress
 from dmformer.runtimes.engine import open_engine
 from dmformer.tasks.base import Outputs, Result, Task
@@ -84,8 +84,8 @@ def find_flips(bundle: Bundle, reference: ReferenceOutputs | None, progress: Pro
             count.add(golden.outputs, engine.run_tensors(golden.tensors), golden.targets)
             return count.flips(golden.title, lambda index: golden.images[index])
         images = reference.images
-        for batch in batches_for(engine, images, progress):
-            count.add(reference.read(count.images, len(batch.tensor)), engine.run_tensors(batch.tensor), batch.targets)
+        for part in answered(engine, images, reference.framing, progress):
+            count.add(reference.read(count.images, len(part.targets)), part.result, part.targets)
     return count.flips(reference.dataset.name, lambda index: images.load(index).image)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from dmformer.fields import Score
 from dmformer.manifest import Comparison
-from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.base import Decisions, Outputs, Result, Task
 
 TINY = 1e-300
@@ -20,15 +19,15 @@ TINY = 1e-300
 class Measured:
     """Everything that is said of an engine on a set of images; memory does not grow with the set."""
 
-    def __init__(self, task: Task, spec: Preprocessing) -> None:
+    def __init__(self, task: Task, resize: str) -> None:
         """Begins with no image.
 
         Args:
             task: What the engine is for.
-            spec: How images become its input.
+            resize: How images lie in its input, as `dmformer.geometry.placement` takes it.
         """
         self._task = task
-        self.engine, self._reference = task.tally(spec), task.tally(spec)
+        self.engine, self._reference = task.tally(resize), task.tally(resize)
         self._images = self._compared = self._decisions = self._equal = 0
         self._signal = self._noise = self._error = self._scale = 0.0
 

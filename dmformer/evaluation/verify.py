@@ -6,18 +6,17 @@ from whoever computed them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from dmformer.bundle import Bundle
-from dmformer.data.dataset import Batch, Dataset
+from dmformer.data.dataset import Dataset
 from dmformer.errors import BundleError
-from dmformer.evaluation.batches import watched_batches
+from dmformer.evaluation.batches import answered
 from dmformer.evaluation.metrics import Measured
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.tolerances import DEFAULTS, failures, within_chance
 from dmformer.fields import Score
+from dmformer.framing import Framing, framing_of
 from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import Comparison, Manifest, Proof, Tolerance
 from dmformer.preprocessing import preprocess
@@ -40,6 +39,7 @@ def verify(
     tolerance: Tolerance | None = None,
     options: SessionOptions | None = None,
     progress: Progress | None = None,
+    framing: Framing | None = None,
 ) -> Proof:
     """Runs an engine on its golden samples, and on more where the reference's outputs are given.
 
@@ -50,6 +50,8 @@ def verify(
         tolerance: What must hold; None takes what the bundle was exported with.
         options: How to open the engine.
         progress: Watches the larger set.
+        framing: How the pictures of ``dataset`` go through the engine; those of ``reference`` went as it says. None is
+            the engine's own.
 
     Raises:
         EngineError: The engine gives something that is no finite number, or of another shape.
@@ -64,7 +66,9 @@ def verify(
         if reference is not None:
             comparisons.append(compare_outputs(engine, reference, progress or Silent()))
         if dataset is not None:
-            comparisons.append(compare_targets(bundle, engine, dataset, progress or Silent()))
+            comparisons.append(
+                compare_targets(bundle, engine, dataset, framing or framing_of(bundle.manifest), progress or Silent())
+            )
     largest, headline = max(comparisons, key=lambda comparison: comparison.images), bundle.manifest.task.headline
     notes = [] if comparisons[-1].figures else [f"{headline.title} is not measured: give labelled images with --data"]
     for comparison in comparisons:
@@ -94,7 +98,8 @@ def fitting_golden(bundle: Bundle) -> Golden:
     """
     golden = bundle.golden()
     shapes = (golden.tensors.shape[1:], golden.outputs.shape[1:])
-    if shapes != (bundle.manifest.preprocessing.shape, bundle.manifest.output.shape[1:]):
+    manifest = bundle.manifest
+    if shapes != (manifest.preprocessing.shape, manifest.outputs_for(manifest.usual_input)[0].shape[1:]):
         raise BundleError(
             f"{bundle.path}: the golden samples have the shapes {shapes}, which are not the manifest's",
             "export the bundle again",
@@ -138,7 +143,7 @@ def earlier(bundle: Bundle) -> tuple[Comparison, ...]:
 
 def measured(manifest: Manifest) -> Measured:
     """Nothing measured yet of the engine of a manifest."""
-    return Measured(manifest.task, manifest.preprocessing)
+    return Measured(manifest.task, manifest.preprocessing.resize)
 
 
 def compare_golden(engine: Engine, golden: Golden) -> Comparison:
@@ -150,20 +155,22 @@ def compare_golden(engine: Engine, golden: Golden) -> Comparison:
 
 def compare_outputs(engine: Engine, reference: ReferenceOutputs, progress: Progress) -> Comparison:
     """The engine on a dataset beside the reference's outputs."""
-    figures, done = measured(engine.manifest), 0
-    for batch in batches_for(engine, reference.images, progress):
-        figures.add(reference.read(done, len(batch.tensor)), engine.run_tensors(batch.tensor), batch.targets)
-        done += len(batch.tensor)
+    figures, done = Measured(engine.manifest.task, reference.framing.resize), 0
+    for part in answered(engine, reference.images, reference.framing, progress):
+        figures.add(reference.read(done, len(part.targets)), part.result, part.targets)
+        done += len(part.targets)
     return figures.comparison(reference.dataset.name, reference.dataset.digest())
 
 
-def compare_targets(bundle: Bundle, engine: Engine, dataset: Dataset, progress: Progress) -> Comparison:
+def compare_targets(
+    bundle: Bundle, engine: Engine, dataset: Dataset, framing: Framing, progress: Progress
+) -> Comparison:
     """The engine on labelled images, beside the reference's figures where the bundle's proof has them for the set."""
-    figures = measured(engine.manifest)
+    figures = Measured(engine.manifest.task, framing.resize)
     indices: list[int] = []
-    for batch in batches_for(engine, dataset, progress):
-        figures.add(None, engine.run_tensors(batch.tensor), batch.targets)
-        indices.extend(batch.indices)
+    for part in answered(engine, dataset, framing, progress):
+        figures.add(None, part.result, part.targets)
+        indices.extend(part.indices)
     # Beside a reference, the reference has said it.
     if remark := figures.engine.remark(dataset, indices, "the engine"):
         progress.say(remark)
@@ -174,9 +181,3 @@ def compare_targets(bundle: Bundle, engine: Engine, dataset: Dataset, progress: 
         for key, score in comparison.figures.items()
     }
     return comparison.model_copy(update={"figures": scores})
-
-
-def batches_for(engine: Engine, dataset: Dataset, progress: Progress) -> Iterator[Batch]:
-    """Every readable image of a dataset in batches of the engine's size; says which could not be read."""
-    manifest, what = engine.manifest, f"verifying {engine.manifest.target}"
-    return watched_batches(dataset, manifest.preprocessing, manifest.task, engine.batch_size, what, progress)

@@ -29,6 +29,7 @@ def verify(
     data: Path | str | None = None,
     max_images: int | None = None,
     masks: MaskOptions | None = None,
+    tile: float | None = None,
     weights: Path | str | None = None,
     threads: int = 0,
     device: str = "cpu",
@@ -44,6 +45,7 @@ def verify(
         data: Images; None takes the embedded test set for bundles of the embedded checkpoint.
         max_images: Keep at most this many, spread evenly.
         masks: What the values of masks mean, over what the bundle was exported with.
+        tile: Of a segmenter: show pictures in windows of its size that overlap by this part of a side, 0 to 0.9.
         weights: The bundle's weights, for PyTorch's answers on the images.
         threads: Inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device.
@@ -71,6 +73,7 @@ def verify(
         data=_path(data),
         max_images=max_images,
         masks=masks or MaskOptions(),
+        tile=tile,
         weights=_path(weights),
         threads=threads,
         device=device,

@@ -56,7 +56,7 @@ def predict(options: PredictOptions, progress: Progress | None = None) -> Predic
         DmformerError: See `dmformer.prediction.predictor.Predictor`.
     """
     pictures = overlay_files(options)
-    with Predictor(options.bundle, threads=options.threads, device=options.device) as predictor:
+    with Predictor(options.bundle, threads=options.threads, device=options.device, tile=options.tile) as predictor:
         answers = predictor.predict(options.images, options.top_k)
     task = predictor.task
     for path, answer, picture in zip(options.images, answers, pictures, strict=False):

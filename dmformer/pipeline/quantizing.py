@@ -118,7 +118,7 @@ class Int8Graphs:
 
     def _measure(self, images: SearchImages, graph: onnx.ModelProto) -> Measured:
         """A graph beside the reference, batch by batch."""
-        measured = Measured(self.task, self.spec)
+        measured = Measured(self.task, self.spec.resize)
         for rows, outputs in outputs_of(opened(self.target, graph), images.tensors, self.batch):
             measured.add(images.outputs(rows), Result(outputs), [images.targets[row] for row in rows])
         return measured

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from dmformer.data.dataset import Dataset, Sample, Unreadable, UnreadableLog, subset
+from dmformer.data.dataset import Dataset, Sample, Unreadable, UnreadableLog, readable_samples, subset
 from dmformer.errors import CheckpointError, DataError
 from dmformer.evaluation.batches import watched_batches
 from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.framing import Framing
 from dmformer.golden import Golden
-from dmformer.preprocessing import Preprocessing, preprocess
+from dmformer.preprocessing import Preprocessing, preprocess, preprocess_batch
 from dmformer.progress import Progress
+from dmformer.runtimes.engine import images_at_once
 from dmformer.tasks.base import Outputs, Result
 
 if TYPE_CHECKING:
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 
     from dmformer.model.network import DMFormer
 
-REFERENCE_BATCH = 64
+REFERENCE_BATCH, KEPT_BYTES = 64, 1 << 30
+"""Images at once of the usual size, and what the file of the outputs may grow to. This project's choice."""
 GOLDEN_BYTES = 16 << 20
 """Of all golden outputs together: fewer samples are kept where one has more than its share. This project's choice."""
 MAX_GOLDEN_SIDE = 512
@@ -96,33 +101,52 @@ def infer(reference: DMFormer, tensors: NDArray[np.float32]) -> Outputs:
 
 
 def reference_outputs(
-    reference: DMFormer, dataset: Dataset, preprocessing: Preprocessing, file: Path, progress: Progress
+    reference: DMFormer, dataset: Dataset, framing: Framing, file: Path, progress: Progress
 ) -> ReferenceOutputs:
     """The reference's outputs on every readable image of a dataset.
 
     Args:
         reference: The network.
         dataset: The images.
-        preprocessing: How they become its input.
-        file: Where the outputs go, in a scratch directory.
+        framing: How they go through it.
+        file: Where the outputs go, in a scratch directory, as far as `KEPT_BYTES`; others are computed when asked for.
         progress: Watches, and is told what the outputs tell of the set.
 
     Raises:
         DataError: More than a few images cannot be read.
         OSError: The file system has no room for the outputs.
     """
-    task = reference.config.task
-    tally = task.tally(preprocessing)
-    batches = watched_batches(dataset, preprocessing, task, REFERENCE_BATCH, "PyTorch reference", progress)
-    indices: list[int] = []
-    shape: tuple[int, ...] = ()
+    answer = partial(answers, reference, dataset, framing)
+    if framing.one_by_one:
+        log = UnreadableLog()
+        indices = tuple(index for index, _ in readable_samples(dataset, log))
+        return ReferenceOutputs(dataset, indices, framing, file, (), 0, answer)
+    task, spec = reference.config.task, framing.spec
+    tally, read, shape, kept = task.tally(spec.resize), list[int](), tuple[int, ...](), 0
+    size = images_at_once(spec.size, REFERENCE_BATCH)
     with file.open("wb") as spool:
-        for batch in batches:
+        for batch in watched_batches(dataset, spec, task, size, "PyTorch reference", progress):
+            read.extend(batch.indices)
+            if spool.tell() + spool.tell() / max(kept, 1) * len(batch.indices) > KEPT_BYTES:
+                continue
             outputs = infer(reference, batch.tensor)
             tally.add(Result(outputs), batch.targets)
             spool.write(outputs.tobytes())
-            indices.extend(batch.indices)
-            shape = outputs.shape[1:]
-    if remark := tally.remark(dataset, indices, "PyTorch itself"):
+            shape, kept = outputs.shape[1:], kept + len(outputs)
+    if kept < len(read):
+        progress.say(f"PyTorch's outputs on {len(read) - kept} images are not kept, but computed for each engine")
+    elif remark := tally.remark(dataset, read, "PyTorch itself"):
         progress.say(remark)
-    return ReferenceOutputs(dataset, tuple(indices), file, shape)
+    return ReferenceOutputs(dataset, tuple(read), framing, file, shape, kept, answer)
+
+
+def answers(reference: DMFormer, dataset: Dataset, framing: Framing, indices: Sequence[int]) -> Outputs:
+    """The reference's outputs ``[n, ...]`` on some images of a dataset."""
+
+    def run(images: Sequence[NDArray[np.uint8]], spec: Preprocessing) -> Result:
+        return Result(infer(reference, preprocess_batch(images, spec)))
+
+    samples = [dataset.load(index) for index in indices]
+    if framing.one_by_one:
+        return np.concatenate([framing.result(sample.image, run, sample.name).outputs for sample in samples])
+    return run([sample.image for sample in samples], framing.spec).outputs

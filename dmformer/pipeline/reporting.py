@@ -12,6 +12,7 @@ from dmformer.evaluation.latency.candidates import bundles_among, runnable
 from dmformer.evaluation.latency.document import Document, read_document
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.report.material import Examined, Material
+from dmformer.framing import framing_of
 from dmformer.pipeline.requests import ReportOptions
 from dmformer.pipeline.verification import Evidence, choose_dataset, outputs_of, weights_of_bundle
 from dmformer.progress import Progress
@@ -79,4 +80,8 @@ class References:
         if dataset is None:
             return None
         weights = weights_of_bundle(bundle, options, dataset, self._progress)
-        return None if weights is None else outputs_of(weights, bundle, dataset, file, self._progress)
+        return (
+            None
+            if weights is None
+            else outputs_of(weights, bundle, dataset, framing_of(bundle.manifest), file, self._progress)
+        )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dmformer.common_options import Bundled, Data, Device, ForceFile, MaskOptions, MaxImages, Threads
+from dmformer.common_options import Bundled, Data, Device, ForceFile, MaskOptions, MaxImages, Threads, Tile
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.options import Only, Option
 from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, parse_size
@@ -42,6 +42,7 @@ class PredictOptions:
         bundle: The bundle's directory.
         images: Files.
         top_k: Classes to tell for each image.
+        tile: Part of a window that the next one covers again; None shows pictures to the engine as a whole.
         overlay: Where the answer drawn over its image goes: a file for one image, a directory for several.
         threads: Inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device.
@@ -50,6 +51,7 @@ class PredictOptions:
     bundle: Bundled
     images: Annotated[tuple[Path, ...], Option("images", "Image files.")]
     top_k: Annotated[int, Option("--top-k -k", "Classes to show for each image.", min=1)] = 5
+    tile: Tile = None
     overlay: Annotated[
         Path | None,
         Option("--overlay", "Draw the answer over its image: a file for one image, a directory for several."),
@@ -122,6 +124,7 @@ class VerifyOptions:
         data: Images; None takes the embedded test set for bundles of the embedded checkpoint.
         max_images: Keep at most this many, spread evenly.
         masks: What the values of masks mean.
+        tile: Part of a window that the next one covers again; None shows pictures to the engine as a whole.
         weights: The bundle's weights, for PyTorch's answers on the images.
         threads: Inside one inference; 0 leaves the choice to the runtime.
         device: The runtime's name of a device.
@@ -134,6 +137,7 @@ class VerifyOptions:
     data: Data = None
     max_images: MaxImages = None
     masks: MaskOptions = field(default_factory=MaskOptions)
+    tile: Tile = None
     weights: Annotated[
         Path | None, Option("--weights", "The bundle's weights, to compare with PyTorch on --data; needs torch.")
     ] = None

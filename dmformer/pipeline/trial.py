@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.runtimes.base import Call
-from dmformer.runtimes.engine import OPEN_BATCH
+from dmformer.runtimes.engine import images_at_once
 from dmformer.targets import get_target, load
 from dmformer.tasks.base import Outputs
 
@@ -36,7 +36,7 @@ def opened(target: str, model: onnx.ModelProto, full_precision: bool = False) ->
 
 def outputs_of(call: Call, tensors: NDArray[np.float32], batch: int | None) -> Iterator[tuple[range, Outputs]]:
     """Outputs of all images, with their numbers, a batch at a time; a fixed batch leaves out an incomplete rest."""
-    size = batch or min(OPEN_BATCH, len(tensors))
+    size = batch or min(images_at_once(tensors.shape[2:]), len(tensors))
     padded = np.resize(tensors, (size, *tensors.shape[1:])) if len(tensors) < size else tensors
     for start in range(0, len(padded) if batch is None else len(padded) // size * size, size):
         rows = range(start, min(start + size, len(tensors)))

@@ -13,6 +13,7 @@ from dmformer.data.open import open_dataset
 from dmformer.errors import CheckpointError, DataError, MissingBackendError, UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.verify import fitting_golden, verify
+from dmformer.framing import Framing, framing_of
 from dmformer.manifest import Proof, Tolerance
 from dmformer.options import filled, leaves
 from dmformer.pipeline.sources import demonstration_of
@@ -33,6 +34,7 @@ class Evidence:
         weights: The bundle's weights, for PyTorch's answers on the images.
         tolerance: What must hold; None takes what the bundle was exported with.
         session: Threads and device.
+        tile: Part of a window that the next one covers again; None shows pictures to the engine as a whole.
     """
 
     data: Path | None = None
@@ -41,6 +43,7 @@ class Evidence:
     tolerance: Tolerance | None = None
     session: SessionOptions = field(default_factory=SessionOptions)
     masks: MaskOptions = MASKS
+    tile: float | None = None
 
 
 def verify_bundle(bundle: Bundle, options: Evidence, progress: Progress) -> Proof:
@@ -59,10 +62,11 @@ def verify_bundle(bundle: Bundle, options: Evidence, progress: Progress) -> Proo
     if dataset is not None:
         progress.say(f"verifying on {len(dataset):,} images of {dataset.name}")
     weights = weights_of_bundle(bundle, options, dataset, progress)
+    framing = framing_of(bundle.manifest, options.tile)
     if weights is None or dataset is None:
-        return verify(bundle, None, dataset, options.tolerance, options.session, progress)
+        return verify(bundle, None, dataset, options.tolerance, options.session, progress, framing)
     with scratch_directory() as scratch:
-        outputs = outputs_of(weights, bundle, dataset, scratch / "reference.f32", progress)
+        outputs = outputs_of(weights, bundle, dataset, framing, scratch / "reference.f32", progress)
         return verify(bundle, outputs, None, options.tolerance, options.session, progress)
 
 
@@ -107,13 +111,15 @@ def weights_of_bundle(bundle: Bundle, options: Evidence, dataset: Dataset | None
         if not dataset.labelled:
             raise DataError(
                 f"{dataset.name}: has no labels, and PyTorch's answers on it are not at hand",
-                "give --weights, or images in class subfolders",
+                "give --weights, or images with the right answers",
             )
         progress.say("PyTorch's answers on these images are not at hand: counting right answers only")
     return None
 
 
-def outputs_of(weights: Path, bundle: Bundle, dataset: Dataset, file: Path, progress: Progress) -> ReferenceOutputs:
+def outputs_of(
+    weights: Path, bundle: Bundle, dataset: Dataset, framing: Framing, file: Path, progress: Progress
+) -> ReferenceOutputs:
     """PyTorch's outputs, kept in a file, from the weights that the bundle was made from."""
     from dmformer.model.checkpoint import load_checkpoint
     from dmformer.pipeline.reference import reference_outputs
@@ -121,4 +127,4 @@ def outputs_of(weights: Path, bundle: Bundle, dataset: Dataset, file: Path, prog
     checkpoint = load_checkpoint(weights, config=bundle.manifest.source.config)
     if checkpoint.digest != bundle.manifest.source.sha256:
         raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
-    return reference_outputs(checkpoint.build(), dataset, bundle.manifest.preprocessing, file, progress)
+    return reference_outputs(checkpoint.build(), dataset, framing, file, progress)

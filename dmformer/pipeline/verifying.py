@@ -57,6 +57,7 @@ def verify(options: VerifyOptions, progress: Progress | None = None) -> VerifyDo
         options.tolerance.over(exported_tolerance(bundle)),
         SessionOptions(options.threads, options.device),
         options.masks,
+        options.tile,
     )
     proof = verify_bundle(bundle, evidence, progress or Silent())
     layers = per_layer(bundle, options) if options.per_layer else None

@@ -25,6 +25,7 @@ def load(
     device: str = "cpu",
     timeout: float | None = WAIT_S,
     max_pixels: int = MAX_PIXELS,
+    tile: float | None = None,
 ) -> Predictor:
     """Opens a bundle for answers: as a `Classifier` or `Segmenter` by its task, as a `Predictor` for any other.
 
@@ -35,6 +36,7 @@ def load(
         device: The runtime's name of a device.
         timeout: Seconds that a call waits for a free session; None waits for ever.
         max_pixels: Larger images are refused before they are decoded.
+        tile: Of a segmenter: show pictures in windows of its size that overlap by this part of a side, 0 to 0.9.
 
     Returns:
         A context manager; it needs no torch.
@@ -58,4 +60,6 @@ def load(
         )
     checked = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
     kind = FACES.get(type(checked.manifest.task), Predictor)
-    return kind(checked, sessions=sessions, threads=threads, device=device, timeout=timeout, max_pixels=max_pixels)
+    return kind(
+        checked, sessions=sessions, threads=threads, device=device, timeout=timeout, max_pixels=max_pixels, tile=tile
+    )

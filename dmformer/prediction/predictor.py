@@ -17,8 +17,9 @@ from dmformer.bundle import Bundle
 from dmformer.data.images import MAX_PIXELS, load_image
 from dmformer.engine_input import from_images
 from dmformer.errors import DataError, UsageError
+from dmformer.framing import framing_of
 from dmformer.runtimes.base import SessionOptions
-from dmformer.runtimes.engine import OPEN_BATCH
+from dmformer.runtimes.engine import images_at_once
 from dmformer.runtimes.pool import EnginePool
 from dmformer.tasks.base import Answer, Result
 
@@ -60,6 +61,7 @@ class Predictor:
         device: str = "cpu",
         timeout: float | None = WAIT_S,
         max_pixels: int = MAX_PIXELS,
+        tile: float | None = None,
     ) -> None:
         """Opens a bundle.
 
@@ -71,6 +73,8 @@ class Predictor:
             device: The runtime's name of a device.
             timeout: Seconds that a call waits for a free session; None waits for ever.
             max_pixels: Larger images are refused before they are decoded.
+            tile: Show pictures in windows of the engine's size that overlap by this part of a side, 0 to 0.9, and
+                average their scores; None shows them as a whole.
 
         Raises:
             BundleError: The bundle is damaged.
@@ -80,6 +84,7 @@ class Predictor:
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
         self.task = self.bundle.manifest.task
         self._timeout, self._max_pixels = timeout, max_pixels
+        self._framing = framing_of(self.bundle.manifest, tile)
         self._pool = EnginePool(self.bundle, sessions, SessionOptions(threads, device))
         self.execution = self._pool.execution
 
@@ -116,12 +121,12 @@ class Predictor:
             raise UsageError(f"{most} alternatives are not possible", "give 1 or more")
         answers: list[Answer] = []
         sources = one_by_one(images)
-        size = self.bundle.manifest.input.shape[0] or OPEN_BATCH
+        manifest, framing = self.bundle.manifest, self._framing
+        size = 1 if framing.one_by_one else manifest.input.shape[0] or images_at_once(manifest.preprocessing.size)
         while chunk := list(islice(sources, size)):
             pixels = [self._load(source, len(answers) + index) for index, source in enumerate(chunk)]
             sizes = [(image.shape[0], image.shape[1]) for image in pixels]
-            manifest = self.bundle.manifest
-            answers += self.task.answers(self._result(pixels), manifest.preprocessing, manifest.legend, sizes, most)
+            answers += self.task.answers(self._result(pixels), framing.resize, manifest.legend, sizes, most)
         if not answers:
             raise DataError("no image was given", FORMS)
         return answers
@@ -139,7 +144,12 @@ class Predictor:
         self.close()
 
     def _result(self, images: list[NDArray[np.uint8]]) -> Result:
-        batch = from_images(self.bundle.manifest, images)
+        framing, manifest = self._framing, self.bundle.manifest
+        # Of windows the scores are averaged: a map that the graph decided would not do.
+        if framing.one_by_one:
+            with self._pool.lend(self._timeout) as engine:
+                return framing.result(images[0], engine.run_images)
+        batch = from_images(manifest, images)
         with self._pool.lend(self._timeout) as engine:
             return engine.answer(batch)
 

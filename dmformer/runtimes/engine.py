@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
-from dmformer.engine_input import EngineInput, from_tensors
+from dmformer.engine_input import EngineInput, from_images, from_tensors
 from dmformer.errors import EngineError
 from dmformer.manifest import Manifest
+from dmformer.preprocessing import Preprocessing
 from dmformer.runtimes.base import Array, Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
 from dmformer.tasks.base import Result
 
 OPEN_BATCH = 32
 """Images at once where neither the engine nor its session binds them: this project's choice."""
+USUAL_SIDE = 224
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,12 @@ class Engine:
     @property
     def batch_size(self) -> int:
         """How many images are best given at once."""
-        return self.session.images_at_once or self.manifest.input.shape[0] or OPEN_BATCH
+        free = images_at_once(self.manifest.preprocessing.size)
+        return self.session.images_at_once or self.manifest.input.shape[0] or free
+
+    def run_images(self, images: Sequence[NDArray[Any]], spec: Preprocessing) -> Result:
+        """What it gives for any number of images that become its input by ``spec``; see `run`."""
+        return self.run(from_images(self.manifest, images, spec))
 
     def run_tensors(self, tensors: NDArray[np.float32]) -> Result:
         """What it gives for any number of preprocessed images; where it takes pixels, preprocessing is undone first.
@@ -82,8 +91,8 @@ class Engine:
         missing = fixed - len(images) if fixed else 0
         batch = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)]) if missing else images
         given = self.session.run(np.ascontiguousarray(batch), only)
-        for spec in self.manifest.outputs:
-            if only in (None, spec.name) and given[spec.name].shape != (len(batch), *spec.shape[1:]):
+        for spec in self.manifest.outputs_for(batch.shape):
+            if only in (None, spec.name) and given[spec.name].shape != spec.shape:
                 raise EngineError(
                     f"{self.name}: the engine gives {given[spec.name].shape} for {len(batch)} images, "
                     f"the manifest says {spec.shape}"
@@ -101,6 +110,11 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def images_at_once(size: tuple[int, int], usual: int = OPEN_BATCH) -> int:
+    """How many images of a size are as many pixels as ``usual`` ones of 224x224: one at least, ``usual`` at most."""
+    return max(1, min(usual, usual * USUAL_SIDE**2 // (size[0] * size[1])))
 
 
 def open_engine(bundle: Bundle, options: SessionOptions | None = None) -> Engine:

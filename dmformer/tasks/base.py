@@ -223,23 +223,27 @@ class Task(ABC):
         """Raises `UsageError` where images that become inputs so cannot be answered."""
         return
 
+    def check_tiles(self) -> None:
+        """Raises `UsageError` where answers to windows of a picture make none for the picture."""
+        raise UsageError(f"--tile does nothing for {self.name}", "leave it out")
+
     @abstractmethod
     def check(self, dataset: Dataset) -> None:
         """Raises `DataError` where the targets of a set are not the model's classes."""
 
     @abstractmethod
-    def tally(self, spec: Preprocessing) -> Tally:
-        """An empty tally of images that become the engine's input by ``spec``."""
+    def tally(self, resize: str) -> Tally:
+        """An empty tally of images that lie in the inputs so; see `dmformer.geometry.placement`."""
 
     @abstractmethod
     def answers(
-        self, result: Result, spec: Preprocessing, legend: Legend, sizes: Sequence[tuple[int, int]], most: int
+        self, result: Result, resize: str, legend: Legend, sizes: Sequence[tuple[int, int]], most: int
     ) -> list[Answer]:
         """What applications get.
 
         Args:
             result: What the engine gave for n images; of one that decides itself only the decisions need be there.
-            spec: How the images became the engine's input.
+            resize: How the images lie in the inputs, as `dmformer.geometry.placement` takes it.
             legend: How the classes are called.
             sizes: Height and width of each of the n images before preprocessing.
             most: How many alternatives to give at most, where there are several.
@@ -256,6 +260,10 @@ class Task(ABC):
     def class_map(self, output: TensorSpec) -> ClassMap | None:
         """How a graph decides itself from what it gives; None where none does."""
         return None
+
+    def drawn(self, legend: Legend) -> Legend:
+        """How what is decided is called and drawn, of how the head's classes are."""
+        return legend
 
     def picture(self, answer: Answer, image: NDArray[np.uint8]) -> Image.Image:
         """An answer drawn over its image, uint8 RGB ``[H, W, 3]``; raises `UsageError` where the task draws none."""

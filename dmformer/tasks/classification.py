@@ -74,11 +74,11 @@ class Classification(Task):
     def check(self, dataset: Dataset) -> None:
         check_labels(dataset, self.head.classes)
 
-    def tally(self, spec: Preprocessing) -> Tally:
+    def tally(self, resize: str) -> Tally:
         return TopTally(self.head.classes)
 
     def answers(
-        self, result: Result, spec: Preprocessing, legend: Legend, sizes: Sequence[tuple[int, int]], most: int
+        self, result: Result, resize: str, legend: Legend, sizes: Sequence[tuple[int, int]], most: int
     ) -> list[tuple[Guess, ...]]:
         return [
             tuple(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmformer.data.dataset import IGNORED, Dataset, Sample
+from dmformer.data.mask_checks import check_masks
 from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
 from dmformer.geometry import Placement, Sampling, Size, placement
@@ -108,46 +109,54 @@ class SemanticSegmentation(Task):
     def check_input(self, spec: Preprocessing) -> None:
         placement((1, 1), spec.size, spec.resize)
 
+    def check_tiles(self) -> None:
+        return
+
     def check(self, dataset: Dataset) -> None:
         if dataset.classes is not None and len(dataset.classes) not in (self.head.classes, self.kinds_of_pixels):
             raise DataError(
                 f"{dataset.name}: has {len(dataset.classes)} classes, the model has {self.head.classes}",
-                "give a set of the model's classes",
+                "give a set of the model's classes; where 0 in masks is no class, as in ADE20K, --reduce-zero-label",
             )
+        check_masks(dataset, self.kinds_of_pixels)
 
-    def tally(self, spec: Preprocessing) -> ConfusionTally:
-        return ConfusionTally(self, spec)
+    def tally(self, resize: str) -> ConfusionTally:
+        return ConfusionTally(self, resize)
 
     def answers(
-        self, result: Result, spec: Preprocessing, legend: Legend, sizes: Sequence[Size], most: int
+        self, result: Result, resize: str, legend: Legend, sizes: Sequence[Size], most: int
     ) -> list[Segmentation]:
-        names, palette = legend.names, legend.palette
-        if self.head.classes == 1:
-            names, palette = (GROUND, *names), palette and ((0, 0, 0), *palette)
-        palette = colours_of(palette, len(names))
+        legend = self.drawn(legend)
+        names, palette = legend.names, legend.palette or ()
         return [
             Segmentation(
                 classes.astype(np.uint8) if len(names) <= MOST_SMALL else classes.astype(np.int32), names, palette
             )
-            for classes in self.maps(result, spec, sizes)
+            for classes in self.maps(result, resize, sizes)
         ]
 
-    def maps(self, result: Result, spec: Preprocessing, sizes: Sequence[Size]) -> Iterator[Decisions]:
+    def drawn(self, legend: Legend) -> Legend:
+        names, palette = legend.names, legend.palette
+        if self.head.classes == 1:
+            names, palette = (GROUND, *names), palette and ((0, 0, 0), *palette)
+        return Legend(names, colours_of(palette, len(names)))
+
+    def maps(self, result: Result, resize: str, sizes: Sequence[Size]) -> Iterator[Decisions]:
         """The class of every pixel of each picture, ``[H, W]``.
 
         Args:
             result: What was given for n pictures, of which the decisions count where they are there.
-            spec: How the pictures became inputs.
+            resize: How the pictures lie in the inputs.
             sizes: Of the n pictures.
         """
         for row, picture in enumerate(sizes):
             if result.decisions is not None:
                 given = result.decisions[row]
-                yield Sampling.of(picture, placement(picture, given.shape, spec.resize), 1).nearest(given)
+                yield Sampling.of(picture, placement(picture, given.shape, resize), 1).nearest(given)
             else:
                 scores = result.outputs[row]
                 size = (scores.shape[1] * STRIDE, scores.shape[2] * STRIDE)
-                yield self.decide(scores, Sampling.of(picture, placement(picture, size, spec.resize), STRIDE))
+                yield self.decide(scores, Sampling.of(picture, placement(picture, size, resize), STRIDE))
 
     def decide(self, scores: Outputs, sampling: Sampling) -> Decisions:
         """The class ``[H, W]`` of each pixel: scores ``[classes, h, w]`` are interpolated, then it is decided."""
@@ -203,8 +212,8 @@ class ConfusionTally(Tally):
     the masks nor in the answers is left out of the means.
     """
 
-    def __init__(self, task: SemanticSegmentation, spec: Preprocessing) -> None:
-        self._task, self._spec, self._known, self._pictures = task, spec, True, 0
+    def __init__(self, task: SemanticSegmentation, resize: str) -> None:
+        self._task, self._resize, self._known, self._pictures = task, resize, True, 0
         self.matrix = np.zeros((task.kinds_of_pixels, task.kinds_of_pixels), np.int64)
         """Pixels by class in the mask (rows) and in the answer (columns)."""
 
@@ -216,7 +225,7 @@ class ConfusionTally(Tally):
         masks = [target for target in targets if target is not None]
         sizes = [(mask.shape[0], mask.shape[1]) for mask in masks]
         side = len(self.matrix)
-        for mask, classes in zip(masks, self._task.maps(result, self._spec, sizes), strict=True):
+        for mask, classes in zip(masks, self._task.maps(result, self._resize, sizes), strict=True):
             counted = mask != IGNORED
             pairs = mask[counted].astype(np.int64) * side + classes[counted]
             self.matrix += np.bincount(pairs, minlength=side * side).reshape(side, side)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmformer import MaskOptions
-from dmformer.data.dataset import UnreadableLog, readable_indices
+from dmformer.data.dataset import UnreadableLog, readable_samples
 from dmformer.data.known_sets import CITYSCAPES, VOC
 from dmformer.data.mask_folders import MaskedFolder
 from dmformer.data.open import open_dataset, open_unlabelled
@@ -140,11 +140,11 @@ def test_a_size_that_differs_is_named_and_counted(tmp_path: Path) -> None:
     dataset, log = opened(tmp_path), UnreadableLog()
     with pytest.raises(DataError, match=r"masks/0\.png: has 6x5 pixels, its image 6x4"):
         dataset.load(0)
-    assert list(readable_indices(dataset, log)) == [3, 4, 5, 6, 7]
+    assert [index for index, _ in readable_samples(dataset, log)] == [3, 4, 5, 6, 7]
     assert "skipped 3 unreadable images: images/0.jpg (" in log.summary()
     put(tmp_path / "masks/3.png", np.zeros((1, 1), np.uint8))
     with pytest.raises(DataError, match=r"4 of 8 images cannot be read.*has 1x1 pixels, its image 6x4"):
-        list(readable_indices(dataset, UnreadableLog()))
+        list(readable_samples(dataset, UnreadableLog()))
 
 
 def turned_photo(path: Path, orientation: int) -> None:

@@ -18,6 +18,7 @@ from dmformer.data.open import open_dataset
 from dmformer.errors import BundleError, EngineError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.verify import verify
+from dmformer.framing import Framing
 from dmformer.golden import Golden
 from dmformer.manifest import Tolerance
 from dmformer.model.network import DMFormer
@@ -39,7 +40,7 @@ def with_golden(bundle: Bundle, golden: Golden, directory: Path) -> Bundle:
 
 def outputs_on(dataset: Dataset, reference: DMFormer, bundle: Bundle, folder: Path) -> ReferenceOutputs:
     spec = bundle.manifest.preprocessing
-    return reference_outputs(reference, dataset, spec, folder / "reference.f32", Silent())
+    return reference_outputs(reference, dataset, Framing(spec), folder / "reference.f32", Silent())
 
 
 @pytest.mark.parametrize("target", TARGETS)

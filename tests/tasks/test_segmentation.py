@@ -57,7 +57,7 @@ def test_a_map_has_the_picture_s_size_and_its_geometry_is_undone(spec: Preproces
     inputs = (tensor[0] > tensor[0].min() + 0.9 * np.ptp(tensor[0])).astype(np.float32)
     grid = inputs.reshape(16, 4, 24, 4).mean((1, 3))
     result = Result(np.stack([0.5 - grid, grid - 0.5])[None].astype(np.float32))
-    (answer,) = task(2).answers(result, spec, legend(2), [picture], 5)
+    (answer,) = task(2).answers(result, spec.resize, legend(2), [picture], 5)
     assert answer.classes.shape == picture
     assert answer.classes.dtype == np.uint8
     wrong = answer.classes != (image[..., 0] > 0)
@@ -69,9 +69,9 @@ def test_a_map_has_the_picture_s_size_and_its_geometry_is_undone(spec: Preproces
 def test_a_graph_s_own_map_is_read_by_the_nearest_pixel() -> None:
     values, spec = scores(1), SPECS[0]
     own = task().decisions(values)
-    (whole,) = task().answers(Result(np.empty((1, 0), np.float32), own), spec, legend(CLASSES), [SIZE], 5)
+    (whole,) = task().answers(Result(np.empty((1, 0), np.float32), own), spec.resize, legend(CLASSES), [SIZE], 5)
     assert np.array_equal(whole.classes, own[0])
-    (half,) = task().answers(Result(values, own), spec, legend(CLASSES), [(32, 48)], 5)
+    (half,) = task().answers(Result(values, own), spec.resize, legend(CLASSES), [(32, 48)], 5)
     assert np.array_equal(half.classes, own[0][1::2, 1::2])
 
 
@@ -80,7 +80,7 @@ def test_one_plane_is_compared_with_the_threshold(threshold: float) -> None:
     """Ultralytics 24790: the arg max over one plane made everything background."""
     values = scores(1, classes=1)
     expected = torch.sigmoid(upscaled(values, SIZE))[:, 0].numpy() > threshold
-    (answer,) = task(1, threshold).answers(Result(values), SPECS[0], legend(1), [SIZE], 5)
+    (answer,) = task(1, threshold).answers(Result(values), SPECS[0].resize, legend(1), [SIZE], 5)
     assert (answer.classes == expected).mean() > 0.9999
     assert answer.names == ("background", "kind 0")
 
@@ -88,16 +88,14 @@ def test_one_plane_is_compared_with_the_threshold(threshold: float) -> None:
 def test_many_classes_need_more_than_a_byte() -> None:
     values = np.zeros((1, 300, 8, 8), np.float32)
     values[:, 299] = 1
-    (answer,) = task(300).answers(
-        Result(values), Preprocessing(size=(32, 32), resize="exact"), legend(300), [(9, 9)], 5
-    )
+    (answer,) = task(300).answers(Result(values), "exact", legend(300), [(9, 9)], 5)
     assert answer.classes.dtype == np.int32
     assert answer.shares == {"kind 299": 1.0}
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["scores", "map"])
 def test_figures_are_those_of_scikit_learn_s_confusion_matrix(own: bool) -> None:
-    random, spec, tally = np.random.default_rng(3), SPECS[0], task().tally(SPECS[0])
+    random, spec, tally = np.random.default_rng(3), SPECS[0], task().tally(SPECS[0].resize)
     truth, answered = [], []
     for seed, picture in enumerate(PICTURES * 2):
         values = scores(1, seed=seed)
@@ -107,7 +105,7 @@ def test_figures_are_those_of_scikit_learn_s_confusion_matrix(own: bool) -> None
         result = Result(values, task().decisions(values) if own else None)
         mask = random.choice([IGNORED, 0, 1, 2], picture).astype(np.int16)
         tally.add(result, [mask])
-        (answer,) = task().answers(result, spec, legend(CLASSES), [picture], 5)
+        (answer,) = task().answers(result, spec.resize, legend(CLASSES), [picture], 5)
         truth.append(mask[mask != IGNORED])
         answered.append(answer.classes[mask != IGNORED])
     matrix = confusion_matrix(np.concatenate(truth), np.concatenate(answered), labels=range(CLASSES))
@@ -126,7 +124,7 @@ def test_figures_are_those_of_scikit_learn_s_confusion_matrix(own: bool) -> None
 
 def test_without_masks_or_with_all_ignored_there_are_no_figures() -> None:
     for masks in ([None], [np.full(SIZE, IGNORED, np.int16)]):
-        tally = task().tally(SPECS[0])
+        tally = task().tally(SPECS[0].resize)
         tally.add(Result(scores(1)), masks)
         assert (tally.figures(), tally.by_class()) == ({}, ())
 
@@ -140,7 +138,7 @@ def test_a_mask_with_a_class_too_many_is_named() -> None:
 
 def test_what_cuts_pictures_is_refused() -> None:
     with pytest.raises(UsageError, match="cuts off"):
-        task().answers(Result(scores(1)), Preprocessing(size=SIZE), legend(CLASSES), [SIZE], 5)
+        task().answers(Result(scores(1)), "shorter", legend(CLASSES), [SIZE], 5)
 
 
 def test_an_overlay_keeps_boundaries_sharp() -> None:
