@@ -16,8 +16,8 @@ from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
 from dmformer.geometry import Placement, Sampling, Size, placement
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.base import ClassMap, Decisions, Figure, Legend, Outputs, Result, Tally, Task
-from dmformer.tasks.overlay import Colours, colours_of, overlay, with_legend
+from dmformer.tasks.base import ClassMap, Decisions, Figure, Legend, Outputs, Result, Tally, Task, View
+from dmformer.tasks.overlay import Colours, colours_of, overlay, painted, with_legend
 from dmformer.tasks.segmentation_heads import STRIDE, DenseHead, FpnHead, UperNetHead
 
 GROUND = "background"
@@ -124,16 +124,20 @@ class SemanticSegmentation(Task):
     def answers(
         self, result: Result, resize: str, legend: Legend, sizes: Sequence[Size], most: int
     ) -> list[Segmentation]:
-        names, palette = legend.names, legend.palette
-        if self.head.classes == 1:
-            names, palette = (GROUND, *names), palette and ((0, 0, 0), *palette)
-        palette = colours_of(palette, len(names))
+        names, palette = self._named(legend)
         return [
             Segmentation(
                 classes.astype(np.uint8) if len(names) <= MOST_SMALL else classes.astype(np.int32), names, palette
             )
             for classes in self.maps(result, resize, sizes)
         ]
+
+    def _named(self, legend: Legend) -> tuple[tuple[str, ...], Colours]:
+        """A name and a colour for each class that a pixel may have."""
+        names, palette = legend.names, legend.palette
+        if self.head.classes == 1:
+            names, palette = (GROUND, *names), palette and ((0, 0, 0), *palette)
+        return names, colours_of(palette, len(names))
 
     def maps(self, result: Result, resize: str, sizes: Sequence[Size]) -> Iterator[Decisions]:
         """The class of every pixel of each picture, ``[H, W]``.
@@ -190,6 +194,15 @@ class SemanticSegmentation(Task):
     def picture(self, answer: Segmentation, image: NDArray[np.uint8]) -> Image.Image:
         colours = dict(zip(answer.names, answer.palette, strict=True))
         return with_legend(answer.overlay(image), answer.shares, colours)
+
+    def views(
+        self, image: NDArray[np.uint8], target: Any, before: Decisions, after: Decisions, resize: str, legend: Legend
+    ) -> tuple[View, ...]:
+        _, palette = self._named(legend)
+        picture = (image.shape[0], image.shape[1])
+        own = [Sampling.of(picture, placement(picture, one.shape, resize), 1).nearest(one) for one in (before, after)]
+        titled = [("truth", target), ("PyTorch", own[0]), ("engine", own[1])]
+        return tuple(View(title, painted(classes, palette)) for title, classes in titled if classes is not None)
 
     def document(self, answer: Segmentation) -> dict[str, Any]:
         height, width = answer.classes.shape
