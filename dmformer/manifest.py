@@ -156,7 +156,7 @@ class Manifest(Strict):
     @model_validator(mode="after")
     def _labels_are_the_classes(self) -> Manifest:
         classes = self.source.config.classes
-        expected = self.source.config.output(self.preprocessing.size, self.output.shape[0])
+        expected = self.source.config.output(None if self.open_size else self.preprocessing.size, self.output.shape[0])
         if self.output.shape != expected.shape:
             raise ValueError(f"the output has {self.output.shape[1]} values for {classes} classes")
         for what, given in (("labels", self.labels), ("colours", self.palette)):
@@ -183,7 +183,8 @@ class Manifest(Strict):
         if self.input.dtype == "float16" or self.output.dtype != "float32":
             raise ValueError(f"no engine takes {self.input.dtype} and gives {self.output.dtype}")
         check_elements(self.input.shape)
-        given = (*spec.size, spec.channels) if pixels else spec.shape
+        size = (None, None) if self.open_size else spec.size
+        given = (*size, spec.channels) if pixels else (spec.channels, *size)
         if self.input.shape[1:] != given:
             raise ValueError(f"the input {self.input.shape} is not what preprocessing gives {given}")
         return self
@@ -212,6 +213,24 @@ class Manifest(Strict):
     def takes_pixels(self) -> bool:
         """Whether the normalization is inside the engine, which then takes uint8 ``[N, H, W, C]``."""
         return self.input.dtype == "uint8"
+
+    @property
+    def open_size(self) -> bool:
+        """Whether the engine takes any height and width in steps of 32; `preprocessing` says which is the usual one."""
+        return self.input.shape[1 if self.takes_pixels else 2] is None
+
+    def outputs_for(self, images: tuple[Any, ...]) -> tuple[TensorSpec, ...]:
+        """`outputs` for images, whose shape is that of what the engine takes."""
+        height, width = images[1:3] if self.takes_pixels else images[2:4]
+        output = self.source.config.output((height, width), images[0])
+        map_ = self.task.class_map(output) if self.answer else None
+        return (output,) if map_ is None else (output, map_.spec)
+
+    @property
+    def usual_input(self) -> tuple[int | None, ...]:
+        """Shape of its input with the usual height and width where they are open."""
+        spec = self.preprocessing
+        return (self.input.shape[0], *((*spec.size, spec.channels) if self.takes_pixels else spec.shape))
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -52,9 +52,12 @@ def with_outputs(model: onnx.ModelProto, values: Collection[str]) -> onnx.ModelP
 
 
 def rebatched(batches: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:
-    """The same images in batches of exactly ``size``, the last one smaller."""
+    """The same images in batches of exactly ``size``, smaller only where the images' shape changes, and at the end."""
     rest: list[NDArray[np.float32]] = []
     for batch in batches:
+        if rest and rest[0].shape[1:] != batch.shape[1:]:
+            yield np.concatenate(rest)
+            rest = []
         rest.append(batch)
         while (have := sum(map(len, rest))) >= size:
             joined = np.concatenate(rest) if len(rest) > 1 else rest[0]
@@ -69,7 +72,7 @@ def batch_size(model: onnx.ModelProto) -> int:
     shape = model.graph.input[0].type.tensor_type.shape.dim
     if shape[0].dim_value:
         return int(shape[0].dim_value)
-    pixels = max(1, shape[2].dim_value * shape[3].dim_value)
+    pixels = shape[2].dim_value * shape[3].dim_value or PIXELS  # of an open size nothing is known
     return int(np.clip(PIXELS // pixels, 1, MOST_IMAGES))
 
 

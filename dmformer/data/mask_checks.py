@@ -65,7 +65,7 @@ def check_masks(dataset: Dataset, classes: int) -> None:
         classes: Values that a mask may have, from 0; for a model of one class these are 2.
 
     Raises:
-        DataError: Labels without masks, another number of classes, values beyond them, or nothing but ignored pixels.
+        DataError: Labels without masks, values beyond the classes, or nothing but ignored pixels.
     """
     if not isinstance(dataset, MaskedFolder | ArrayDataset) or (masked := _stored(dataset)) is None:
         if dataset.labels is not None:
@@ -74,7 +74,6 @@ def check_masks(dataset: Dataset, classes: int) -> None:
                 "Give images with masks: folders images/ and masks/ with equal names, or an .npz with `masks`.",
             )
         return
-    _check_names(dataset, classes)
     scan, zero = scan_masks(masked, classes), masked.options.reduce_zero_label
     if scan.beyond:
         shown = [f"{name} has {value + zero}" for name, value in list(scan.beyond.items())[:SHOWN]]
@@ -98,12 +97,3 @@ def check_masks(dataset: Dataset, classes: int) -> None:
 
 def _stored(dataset: MaskedFolder | ArrayDataset) -> MaskedFolder | ArrayDataset | None:
     return None if isinstance(dataset, ArrayDataset) and dataset.all_masks is None else dataset
-
-
-def _check_names(dataset: Dataset, classes: int) -> None:
-    if dataset.classes is not None and len(dataset.classes) != classes:
-        raise DataError(
-            f"{dataset.name}: has {len(dataset.classes)} classes, {dataset.classes[0]!r} to {dataset.classes[-1]!r}, "
-            f"but the model has {classes}",
-            "Give a set of the model's classes; where 0 in masks is no class, as in ADE20K, add --reduce-zero-label.",
-        )

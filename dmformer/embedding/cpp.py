@@ -109,7 +109,7 @@ namespace {package}::parameters {{
 // What the engine takes: preprocessed tensors [C, H, W], or pixels [H, W, C] that it normalizes itself.
 using Input = {INPUTS[manifest.input.dtype]};
 constexpr bool kPixels = {"true" if manifest.takes_pixels else "false"};
-constexpr std::array<int, 3> kInputShape{{{", ".join(map(str, manifest.input.shape[1:]))}}};
+constexpr std::array<int, 3> kInputShape{{{", ".join(map(str, manifest.usual_input[1:]))}}};
 
 inline const Preprocessing& preprocessing() {{
 {initializer(manifest.preprocessing)}

@@ -197,8 +197,8 @@ def check_engine(bundle: Bundle, language: Language) -> None:
             f"{bundle.path}: its engine gives {manifest.output.dtype}, and {language.name} reads float32",
             "export it with float32 output",
         )
-    if prod(side or 1 for side in manifest.input.shape) > MAX_ELEMENTS:
+    if prod(side or 1 for side in manifest.usual_input) > MAX_ELEMENTS:
         raise UsageError(
-            f"{bundle.path}: its engine takes {manifest.input.shape}, more than {MAX_ELEMENTS} values at once",
+            f"{bundle.path}: its engine takes {manifest.usual_input}, more than {MAX_ELEMENTS} values at once",
             "export it with a smaller --batch",
         )

@@ -59,7 +59,7 @@ def parameters(bundle: Bundle, title: str) -> str:
         "PRECISION": manifest.precision.requested.upper(),
         "ENGINE_FILE": url(f"engine/{engine_file(bundle)}"),
         "INPUT": manifest.input.name,
-        "INPUT_SHAPE": manifest.input.shape[1:],
+        "INPUT_SHAPE": manifest.usual_input[1:],
         "OUTPUT": manifest.output.name,
         "BATCH": manifest.input.shape[0] or 0,
         "PREPROCESSING": preprocessing_values(manifest.preprocessing, manifest.input.dtype),

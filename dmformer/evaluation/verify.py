@@ -98,7 +98,8 @@ def fitting_golden(bundle: Bundle) -> Golden:
     """
     golden = bundle.golden()
     shapes = (golden.tensors.shape[1:], golden.outputs.shape[1:])
-    if shapes != (bundle.manifest.preprocessing.shape, bundle.manifest.output.shape[1:]):
+    manifest = bundle.manifest
+    if shapes != (manifest.preprocessing.shape, manifest.outputs_for(manifest.usual_input)[0].shape[1:]):
         raise BundleError(
             f"{bundle.path}: the golden samples have the shapes {shapes}, which are not the manifest's",
             "export the bundle again",

@@ -55,7 +55,7 @@ def dla_report(model: onnx.ModelProto) -> list[str]:
     total = sum(node.op_type not in NO_WORK for node in model.graph.node)
     lines = [f"DLA: {total - len(fallen)} of {total} layers are eligible, {len(fallen)} fall back to the GPU"]
     if _is_open(model):
-        lines.append("DLA: takes no open batch: its smallest, tuned and largest batch must be equal")
+        lines.append("DLA: takes nothing open: its smallest, tuned and largest batch, height and width must be equal")
     counts = Counter(refusal.reason for refusal in fallen)
     first = {refusal.reason: refusal.node for refusal in reversed(fallen)}
     lines += [f"DLA: {count} x {reason}, as {first[reason]}" for reason, count in counts.most_common()]
@@ -99,4 +99,4 @@ def _weights_behind(model: onnx.ModelProto, constants: dict[str, tuple[int, ...]
 
 
 def _is_open(model: onnx.ModelProto) -> bool:
-    return not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    return not all(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)

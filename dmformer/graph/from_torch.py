@@ -14,8 +14,9 @@ import torch
 
 from dmformer import chatter
 from dmformer.errors import ExportError, UsageError, reraise_stop
-from dmformer.model.config import check_size
+from dmformer.model.config import TOTAL_STRIDE, check_size
 from dmformer.model.network import DMFormer
+from dmformer.preprocessing import MAX_SIDE
 
 INPUT = "image"
 MIN_OPSET, DEFAULT_OPSET, MAX_OPSET = 20, 20, 23
@@ -30,6 +31,7 @@ class GraphOptions:
         size: Height and width of the input; both divisible by 32.
         batch: Images in a batch; with ``dynamic`` the one that the graph is traced with.
         dynamic: Whether the batch dimension is left open.
+        open_size: Whether height and width are; ``size`` is one of those that are possible then.
         opset: Version of the ONNX operator set.
         simplify: Whether onnxsim runs on the graph.
     """
@@ -39,6 +41,21 @@ class GraphOptions:
     dynamic: bool = False
     opset: int = DEFAULT_OPSET
     simplify: bool = True
+    open_size: bool = False
+
+    @property
+    def example(self) -> tuple[int, int, int]:
+        """Batch, height and width to trace with: what is 1 would be taken for a constant by torch.export."""
+        batch = max(2, self.batch) if self.dynamic else self.batch
+        height, width = (max(2 * TOTAL_STRIDE, side) if self.open_size else side for side in self.size)
+        return batch, height, width
+
+    @property
+    def open_dimensions(self) -> dict[int, torch.export.Dim]:
+        """What is left open of ``[N, C, H, W]``, as torch.export takes it."""
+        most = MAX_SIDE // TOTAL_STRIDE
+        sides = {axis: TOTAL_STRIDE * torch.export.Dim(f"side{axis}", min=1, max=most) for axis in (2, 3)}
+        return ({0: torch.export.Dim("batch")} if self.dynamic else {}) | (sides if self.open_size else {})
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -64,10 +81,9 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> ir.Model:
     Raises:
         ExportError: PyTorch's exporter failed.
     """
-    # A traced batch of 1 would be taken for a constant by torch.export.
-    batch = max(2, options.batch) if options.dynamic else options.batch
-    example = torch.zeros(batch, model.config.in_channels, *options.size)
-    shapes = ({0: torch.export.Dim("batch")},) if options.dynamic else None
+    batch, height, width = options.example
+    example = torch.zeros(batch, model.config.in_channels, height, width)
+    shapes = (options.open_dimensions,) if options.open_dimensions else None
     try:
         with quiet_exporter():
             program = torch.onnx.export(

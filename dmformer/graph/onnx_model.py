@@ -55,7 +55,9 @@ def make_onnx(
     }
     if labels is not None:
         metadata["dmformer.labels"] = json.dumps(list(labels))
-    return passes.stamp(passes.check(passes.to_proto(graph)), __version__, metadata)
+    proto = passes.to_proto(graph)
+    passes.name_open_sides(proto)
+    return passes.stamp(passes.check(proto), __version__, metadata)
 
 
 def assert_computes(graph: onnx.ModelProto, model: DMFormer, batch: NDArray[np.float32]) -> float:

@@ -92,6 +92,14 @@ def to_proto(model: ir.Model) -> onnx.ModelProto:
     return proto
 
 
+def name_open_sides(model: onnx.ModelProto) -> None:
+    """Calls open heights and widths so; what torch.export calls them is a number of its own, and no name."""
+    for value in (*model.graph.input, *model.graph.output):
+        for dim, name in zip(value.type.tensor_type.shape.dim[2:], ("height", "width"), strict=False):
+            if dim.dim_param:
+                dim.dim_param = name if value in model.graph.input else f"{value.name} {name}"
+
+
 def simplify(model: ir.Model, progress: Progress) -> ir.Model:
     """onnxsim: folds constants and removes what does nothing.
 

@@ -101,14 +101,18 @@ class ModelConfig(BaseModel):
         """What the head is for."""
         return task_of(self.head)
 
-    def output(self, size: tuple[int, int], batch: int | None = None) -> TensorSpec:
+    def output(self, size: tuple[int, int] | None, batch: int | None = None) -> TensorSpec:
         """What the network gives.
 
         Args:
-            size: Height and width of the images.
+            size: Height and width of the images; None leaves them open.
             batch: How many; None leaves that open.
         """
-        return self.task.output(size, batch)
+        if size is not None:
+            return self.task.output(size, batch)
+        small, large = (self.task.output((side, side), batch) for side in (TOTAL_STRIDE, 2 * TOTAL_STRIDE))
+        shape = tuple(one if one == other else None for one, other in zip(small.shape, large.shape, strict=True))
+        return small.model_copy(update={"shape": shape})
 
     @property
     def is_canonical(self) -> bool:

@@ -38,6 +38,7 @@ def export(
     imgsz: int | Size | None = None,
     batch: int | None = None,
     dynamic: bool | None = None,
+    dynamic_size: bool | None = None,
     simplify: bool | None = None,
     opset: int | None = None,
     device: str | None = None,
@@ -59,6 +60,7 @@ def export(
         imgsz: Side of the input, or height and width; divisible by 32.
         batch: Images in a batch.
         dynamic: Leave the batch size open.
+        dynamic_size: Leave height and width open, in steps of 32.
         simplify: Run onnxsim on the graph.
         opset: ONNX operator set, 20 or later.
         device: Where the engine is tried and verified.
@@ -84,7 +86,9 @@ def export(
         options = replace(options, weights=WeightsOptions()) if options else None
     words: dict[str, Any] = dict(data=data, calibration=calibration, labels=labels, device=device, output=output)
     words |= dict(int8=int8 or None, half=half or None, batch=batch, dynamic=dynamic, simplify=simplify, opset=opset)
-    words |= dict(force=force, imgsz=[imgsz] if isinstance(imgsz, int) else imgsz and list(imgsz))
+    words |= dict(
+        dynamic_size=dynamic_size, force=force, imgsz=[imgsz] if isinstance(imgsz, int) else imgsz and list(imgsz)
+    )
     request = asked(replace(options or ExportOptions(), targets=(get_target(target).name,)), words, options is not None)
     outcome = export_bundles(weights, request, progress or shown())[0]
     if not outcome.proof.passed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from dmformer.data.open import open_unlabelled
 from dmformer.errors import UsageError
 from dmformer.files import user_cache
 from dmformer.host import package_version
+from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.options import Int8Options
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress, Silent
@@ -54,6 +56,7 @@ def calibration_for(
     shown: Demonstration | None,
     options: Int8Options,
     progress: Progress,
+    sizes: tuple[Size, ...] = (),
 ) -> Calibration:
     """The ranges of a canonical graph: from a file, from the cache, or measured now.
 
@@ -64,12 +67,13 @@ def calibration_for(
         shown: What an embedded checkpoint is shown with, whose images fit; None for the user's own weights.
         options: What was asked for.
         progress: Watches, and is told where the images come from.
+        sizes: Heights and widths to calibrate at besides the usual one: those of an input of open size.
 
     Raises:
         UsageError: There are no images to calibrate with.
         DataError: The images or the ranges file cannot be used.
     """
-    dataset, images = calibration_set(preprocessing, data, shown, options, progress)
+    dataset, images = calibration_set(preprocessing, data, shown, options, progress, sizes)
     if options.ranges is not None:
         ranges = load_ranges(options.ranges)
         ranges.check_model(graph, str(options.ranges))
@@ -95,6 +99,7 @@ def calibration_set(
     shown: Demonstration | None,
     options: Int8Options,
     progress: Progress,
+    sizes: tuple[Size, ...] = (),
 ) -> tuple[Dataset | None, CalibrationSet]:
     """The images to calibrate with. Arguments and errors are those of `calibration_for`."""
     source = calibration_source(data, shown, options, progress)
@@ -104,7 +109,7 @@ def calibration_set(
     for note in check_count(len(source), options.images, source.name):
         progress.say(note)
     images = _readable_part(source, data, options.images, progress)
-    return images, read_set(images, preprocessing)
+    return images, read_set(images, preprocessing, sizes)
 
 
 def _readable_part(source: Dataset, data: Dataset | None, count: int, progress: Progress) -> Dataset:
@@ -128,13 +133,23 @@ def readable(dataset: Dataset, progress: Progress) -> Dataset:
     return dataset.select(indices)
 
 
-def read_set(dataset: Dataset, preprocessing: Preprocessing) -> CalibrationSet:
-    """All images of a dataset, read again in small batches at every pass."""
+def read_set(dataset: Dataset, preprocessing: Preprocessing, sizes: tuple[Size, ...] = ()) -> CalibrationSet:
+    """All images of a dataset, read again in small batches at every pass.
+
+    Args:
+        dataset: The images.
+        preprocessing: How they become tensors.
+        sizes: Heights and widths besides the usual one: the images are shared out among them all in turn.
+    """
+    specs = (preprocessing, *map(preprocessing.resized_to, sizes))[: len(dataset)]
+    parts = [(dataset.select(range(first, len(dataset), len(specs))), spec) for first, spec in enumerate(specs)]
 
     def batches() -> Iterator[NDArray[np.float32]]:
-        return (batch.tensor for batch in iterate_batches(dataset, preprocessing, READ_BATCH))
+        streams = [iterate_batches(part, spec, READ_BATCH) for part, spec in parts]
+        return (batch.tensor for batches in zip_longest(*streams) for batch in batches if batch is not None)
 
-    return CalibrationSet(batches, dataset.digest(), len(dataset), preprocessing)
+    digest = dataset.digest() if not sizes else hashlib.sha256(f"{dataset.digest()} {sizes}".encode()).hexdigest()
+    return CalibrationSet(batches, digest, len(dataset), preprocessing)
 
 
 def images_to_scan(

@@ -17,12 +17,12 @@ from dmformer.graph.coreml.plan import (
     make_plan,
     size_names,
 )
-from dmformer.pipeline.coreml_sizes import with_sizes
 from dmformer.pipeline.deciding import class_map_of
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import STORED, Outcome, Prepared, draft, publish
 from dmformer.pipeline.option_groups import non_defaults
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.sizes import with_sizes
 from dmformer.progress import Progress
 from dmformer.runtimes.base import EngineRequest
 from dmformer.runtimes.child import build_bundle
@@ -64,6 +64,8 @@ class CoreMlMaker(Maker):
         super().check(options)
         if not options.canonical:
             raise UsageError("Core ML packages are made from the canonical network", "leave out --plain")
+        if options.dynamic_size:
+            raise UsageError("--dynamic-size is not for coreml", "name the sizes that it is to take with --sizes")
         if options.embed_preprocessing and not plan.image_input:
             raise UsageError(
                 "--embed-preprocessing for coreml is its image input, which takes one picture at a time",
@@ -89,7 +91,7 @@ class CoreMlMaker(Maker):
             manifest = draft(self.target.name, groups, prepared, replace(options, embed_preprocessing=False))
             bundle = build_bundle(request, manifest, prepared.golden)
             proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
-            proof = with_sizes(proof, bundle, prepared, sizes[1:], progress)
+            proof = with_sizes(proof, bundle, prepared.checkpoint, sizes[1:], progress)
             return publish(staging, bundle.with_proof(proof), proof)
 
 

@@ -19,6 +19,7 @@ from dmformer.pipeline.maker import get_maker
 from dmformer.pipeline.making import Outcome, Prepared
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import choose_targets, left_out, recorded
+from dmformer.pipeline.sizes import calibration_sizes, other_sizes, tensors_at
 from dmformer.pipeline.sources import Sources, open_sources
 from dmformer.pipeline.weights import weights_for
 from dmformer.progress import Progress, Silent
@@ -130,7 +131,7 @@ def graph_options(checkpoint: Checkpoint, options: ExportOptions) -> GraphOption
         check_elements((options.batch, *checkpoint.preprocessing.shape))
     except ValueError as error:
         raise UsageError(f"a batch of {options.batch} is {error}", "give a smaller --batch or --imgsz") from error
-    return GraphOptions(size, options.batch, options.dynamic, options.opset, options.simplify)
+    return GraphOptions(size, options.batch, options.dynamic, options.opset, options.simplify, options.dynamic_size)
 
 
 def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: Progress) -> Prepared:
@@ -178,7 +179,8 @@ def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions,
 
     samples = sources.samples if options.data is not None else None
     preprocessing = sources.checkpoint.preprocessing
-    calibration = calibration_for(graph, preprocessing, samples, sources.demonstration, options.int8, progress)
+    shown, sizes = sources.demonstration, calibration_sizes(options, preprocessing)
+    calibration = calibration_for(graph, preprocessing, samples, shown, options.int8, progress, sizes)
     shared = overlap(calibration.dataset, sources.dataset)
     if shared:
         progress.say(f"{shared} calibration images are verification images too: the accuracy flatters the engine")
@@ -201,6 +203,8 @@ def make_graph(
     form = graph_options(checkpoint, options)
     graph = make_onnx(model, form, checkpoint.preprocessing, checkpoint.labels, progress)
     assert_computes(graph, model, golden.tensors)
+    for size in other_sizes(options, checkpoint.preprocessing):
+        assert_computes(graph, model, tensors_at(golden, checkpoint.preprocessing, size))
     return graph
 
 

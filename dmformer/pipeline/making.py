@@ -17,6 +17,7 @@ from dmformer.manifest import Manifest, Proof
 from dmformer.pipeline.deciding import class_map_of, deciding
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import recorded
+from dmformer.pipeline.sizes import other_sizes, with_sizes
 from dmformer.pipeline.sources import demonstration_of
 from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.precision import Precision
@@ -93,6 +94,8 @@ def build_and_verify(
     request = request_for(target, graph, staging, prepared, options)
     bundle = build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
     proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
+    checkpoint = prepared.checkpoint
+    proof = with_sizes(proof, bundle, checkpoint, other_sizes(options, checkpoint.preprocessing), progress)
     return bundle.with_proof(proof), proof
 
 
@@ -128,17 +131,19 @@ def publish(staging: Staging, bundle: Bundle, proof: Proof) -> Outcome:
     return Outcome(replace(bundle, path=staging.publish(destination)), proof)
 
 
-def input_of(spec: Preprocessing, batch: int | None, pixels: bool) -> TensorSpec:
+def input_of(spec: Preprocessing, options: ExportOptions) -> TensorSpec:
     """What an engine takes: preprocessed tensors, or pixels of its size."""
-    if pixels:
-        return TensorSpec(name="image", shape=(batch, *spec.size, spec.channels), dtype="uint8", layout="NHWC")
-    return TensorSpec(name="image", shape=(batch, *spec.shape), layout="NCHW")
+    batch = None if options.dynamic else options.batch
+    size = (None, None) if options.dynamic_size else spec.size
+    if options.embed_preprocessing:
+        return TensorSpec(name="image", shape=(batch, *size, spec.channels), dtype="uint8", layout="NHWC")
+    return TensorSpec(name="image", shape=(batch, spec.channels, *size), layout="NCHW")
 
 
 def draft(target: str, groups: dict[str, str], prepared: Prepared, options: ExportOptions) -> Manifest:
     """The manifest as far as it is known before the build."""
-    checkpoint, batch = prepared.checkpoint, None if options.dynamic else options.batch
-    map_ = class_map_of(target, checkpoint, options)
+    checkpoint, spec = prepared.checkpoint, prepared.checkpoint.preprocessing
+    taken, map_ = input_of(spec, options), class_map_of(target, checkpoint, options)
     # A checkpoint that was handed over in memory cannot be named.
     named = replace(options.weights, task=None) != WeightsOptions() or demonstration_of(checkpoint.digest) is not None
     return Manifest(
@@ -152,10 +157,10 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
             isa=options.int8.cpu_isa if get_target(target).follows_isa and options.precision == "int8" else None,
         ),
         files={},
-        input=input_of(checkpoint.preprocessing, batch, options.embed_preprocessing),
-        output=checkpoint.config.output(checkpoint.preprocessing.size, batch),
+        input=taken,
+        output=checkpoint.config.output(None if options.dynamic_size else spec.size, taken.shape[0]),
         answer=map_.spec if map_ else None,
-        preprocessing=checkpoint.preprocessing,
+        preprocessing=spec,
         labels=checkpoint.labels,
         palette=checkpoint.palette,
         runtime=RuntimeRecord(name=target, version="unknown"),

@@ -93,8 +93,11 @@ class PreprocessingOptions:
     channel_order: Annotated[str | None, Option("--channel-order", "rgb, bgr or grey.", PREPROCESSING)] = None
 
 
-def _nvidia(flags: str, words: str, default: str | None = None, **bounds: int) -> Option:
-    return Option(flags, words, NVIDIA, default=default, min=bounds.get("min"), max=bounds.get("max"))
+def _nvidia(
+    flags: str, words: str, default: str | None = None, parse: Callable[[Any], Any] | None = None, **bounds: int
+) -> Option:
+    limits = {"min": bounds.get("min"), "max": bounds.get("max")}
+    return Option(flags, words, NVIDIA, default=default, parse=parse, **limits)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class EngineOptions:
         min_batch: Smallest batch of an open one.
         opt_batch: The batch that the builder tunes for.
         max_batch: Largest batch of an open one.
+        min_size: Smallest height and width of open ones.
+        max_size: Largest height and width of open ones.
         portable: For other versions and later GPUs; slower.
         compute_capabilities: GPUs to build for ahead of time, as ``8.6``.
         dla_core: Of the deep learning accelerator.
@@ -129,6 +134,12 @@ class EngineOptions:
     min_batch: Annotated[int | None, _nvidia("--min-batch", "Smallest batch of an open one.", min=1)] = None
     opt_batch: Annotated[int | None, _nvidia("--opt-batch", "The batch to tune for.", min=1)] = None
     max_batch: Annotated[int | None, _nvidia("--max-batch", "Largest batch of an open one.", min=1)] = None
+    min_size: Annotated[
+        Size | None, _nvidia("--min-imgsz", "Smallest of open heights and widths.", "32", parse=parse_size)
+    ] = None
+    max_size: Annotated[
+        Size | None, _nvidia("--max-imgsz", "Largest of open heights and widths.", "twice the usual", parse=parse_size)
+    ] = None
     portable: Annotated[bool, _nvidia("--portable", "An engine for other versions and later GPUs; slower.")] = False
     compute_capabilities: Annotated[
         tuple[str, ...],

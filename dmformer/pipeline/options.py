@@ -117,6 +117,7 @@ class ExportOptions:
         size: Height and width of the input; None keeps the checkpoint's.
         batch: Images in a batch.
         dynamic: Leave the batch dimension open.
+        dynamic_size: Leave height and width open, in steps of 32; ``size`` is what is verified and tuned for.
         simplify: Run onnxsim.
         opset: ONNX operator set.
         canonical: Fold BatchNorm and layer scale before the export; off only to compare with the plain graph.
@@ -161,6 +162,9 @@ class ExportOptions:
     size: ImageSize = None
     batch: Annotated[int, Option("--batch", "Images in a batch.", GRAPH, min=1)] = 1
     dynamic: Annotated[bool, Option("--dynamic", "Leave the batch size open.", GRAPH)] = False
+    dynamic_size: Annotated[
+        bool, Option("--dynamic-size", "Leave height and width open, in steps of 32; --imgsz is the usual one.", GRAPH)
+    ] = False
     simplify: Annotated[bool, Option("--simplify/--no-simplify", "Run onnxsim on the graph.", GRAPH)] = True
     opset: Annotated[int, Option("--opset", "ONNX operator set, 20 or later.", GRAPH)] = 20
     canonical: Annotated[

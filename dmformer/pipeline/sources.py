@@ -68,8 +68,9 @@ def open_sources(
         notes.append(f"no weights given: using the embedded tiny DMFormer, trained on {shown.name}")
     dataset, said = resolve_dataset(checkpoint, data, shown, masks)
     checkpoint.config.task.check_input(checkpoint.preprocessing)
-    if dataset is not None and dataset.palette and len(dataset.palette) == checkpoint.config.classes:
-        checkpoint = replace(checkpoint, palette=checkpoint.palette or dataset.palette)
+    colours = (dataset.palette or ())[: checkpoint.config.classes] if dataset is not None else ()
+    if len(colours) == checkpoint.config.classes:  # a file's palette has more
+        checkpoint = replace(checkpoint, palette=checkpoint.palette or colours)
     if named := names_of_folders(checkpoint, dataset):
         checkpoint = replace(checkpoint, labels=named)
         notes.append(f"the classes' names are those of the folders of {data}, in sorted order: {listed(named)}")

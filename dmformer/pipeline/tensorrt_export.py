@@ -12,10 +12,14 @@ from dmformer.evaluation.layers.engine import engine_line
 from dmformer.evaluation.verify import verify
 from dmformer.graph.dla import dla_report
 from dmformer.manifest import Manifest, Proof
+from dmformer.model.config import TOTAL_STRIDE
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import Outcome, Prepared, draft, publish, request_for
+from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.options import ExportOptions
+from dmformer.pipeline.sizes import other_sizes, with_sizes
 from dmformer.pipeline.typed_graphs import TypedGraphs, typed_graphs
+from dmformer.preprocessing import MAX_SIDE
 from dmformer.progress import Progress
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.tensorrt.bundles import make_bundle, tensorrt_family
@@ -29,6 +33,7 @@ from dmformer.targets import TARGETS
 if TYPE_CHECKING:
     import onnx
 
+SMALLEST = (TOTAL_STRIDE, TOTAL_STRIDE)
 LARGEST_OPEN_BATCH = 8
 """Upper end of an open batch's profile where the user names none: this project's choice."""
 
@@ -44,13 +49,17 @@ class TensorRtMaker(Maker):
                 f"--embed-preprocessing is not supported for {self.target.name}: its engines take tensors",
                 f"leave it out, or use it with {able}",
             )
-        check_plan(plan_for(options), tensorrt_family(self.target.name).library)
+        if not options.dynamic_size and (options.build.min_size or options.build.max_size):
+            raise UsageError(
+                "--min-imgsz and --max-imgsz do nothing without --dynamic-size", "add it or leave them out"
+            )
+        check_plan(plan_for(options, options.size or SMALLEST), tensorrt_family(self.target.name).library)
 
     def scans(self, options: ExportOptions) -> bool:
         return options.precision == "fp16"
 
     def make(self, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
-        target, plan = self.target.name, plan_for(options)
+        target, plan = self.target.name, plan_for(options, prepared.checkpoint.preprocessing.size)
         family = tensorrt_family(target)
         graphs = typed_graphs(target, prepared, options, progress)
         manifest = draft(target, graphs.groups, prepared, options)
@@ -87,12 +96,19 @@ def alternative(
     return {ALTERNATIVE: str(path)}
 
 
-def plan_for(options: ExportOptions) -> BuildPlan:
-    """The build that the options ask for; an open batch gets a profile from one image to eight."""
+def plan_for(options: ExportOptions, size: Size) -> BuildPlan:
+    """The build that the options ask for, with a profile for what is open.
+
+    An open batch is one image to eight; an open size everything up to twice the usual one.
+    """
     batches = {"min_batch": options.batch, "opt_batch": options.batch, "max_batch": options.batch}
     if options.dynamic:
         batches |= {"min_batch": 1, "max_batch": max(LARGEST_OPEN_BATCH, options.batch)}
-    return make_plan(**{**batches, **options.build.plan()})
+    sizes: dict[str, Size] = {}
+    if options.dynamic_size:
+        largest = min(2 * size[0], MAX_SIDE), min(2 * size[1], MAX_SIDE)
+        sizes = {"min_size": SMALLEST, "opt_size": size, "max_size": largest}
+    return make_plan(**{**batches, **sizes, **options.build.plan()})
 
 
 def build_parameters(plan: BuildPlan, options: ExportOptions) -> dict[str, Any]:
@@ -114,8 +130,7 @@ def proven(
     """The proof of the engine where it can run, otherwise that of its numerical twin in ONNX Runtime."""
     reason = family.unable_to_run()
     if reason is None:
-        opening = SessionOptions(device=options.device)
-        return verify(bundle, prepared.reference(), tolerance=options.required(), options=opening, progress=progress)
+        return proof_of(bundle, prepared, options, SessionOptions(device=options.device), progress)
     proof = twin_proof(bundle.manifest, typed, prepared, options, progress)
     return proof.model_copy(update={"notes": (f"the engine itself was not run: {reason}", *proof.notes)})
 
@@ -128,5 +143,15 @@ def twin_proof(
 
     with scratch_directory() as scratch:
         twin = twin_bundle(manifest, prepared.golden, typed, scratch)
-        proof = verify(twin, prepared.reference(), tolerance=options.required(), progress=progress)
+        proof = proof_of(twin, prepared, options, SessionOptions(), progress)
     return proof.model_copy(update={"by": "twin"})
+
+
+def proof_of(
+    bundle: Bundle, prepared: Prepared, options: ExportOptions, opening: SessionOptions, progress: Progress
+) -> Proof:
+    """The proof of an engine or a twin, at another size too where sizes are open and its profile has that."""
+    proof = verify(bundle, prepared.reference(), tolerance=options.required(), options=opening, progress=progress)
+    spec, largest = prepared.checkpoint.preprocessing, options.build.max_size or (MAX_SIDE, MAX_SIDE)
+    sizes = tuple(one for one in other_sizes(options, spec) if one[0] <= largest[0] and one[1] <= largest[1])
+    return with_sizes(proof, bundle, prepared.checkpoint, sizes, progress, opening)

@@ -17,6 +17,7 @@ from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, UsageError
 from dmformer.host import package_version
 from dmformer.manifest import Manifest
+from dmformer.model.config import TOTAL_STRIDE, check_size
 from dmformer.records import RuntimeRecord
 from dmformer.targets import Target
 
@@ -217,6 +218,9 @@ def check_batch(batch: NDArray[Any], shape: tuple[int | None, ...], dtype: str =
     """Raises `UsageError` where a batch does not fit the engine's input."""
     fits = batch.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, batch.shape, strict=True))
     fits = fits and batch.size > 0
+    for want, got in zip(shape[1:], batch.shape[1:], strict=False):
+        if fits and want is None and got % TOTAL_STRIDE:
+            check_size(batch.shape[1:3] if dtype == "uint8" else batch.shape[2:4])
     if not fits or batch.dtype != dtype:
         wanted = "x".join("N" if n is None else str(n) for n in shape)
         size = "x".join(map(str, batch.shape))

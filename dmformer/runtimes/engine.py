@@ -91,8 +91,8 @@ class Engine:
         missing = fixed - len(images) if fixed else 0
         batch = np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)]) if missing else images
         given = self.session.run(np.ascontiguousarray(batch), only)
-        for spec in self.manifest.outputs:
-            if only in (None, spec.name) and given[spec.name].shape != (len(batch), *spec.shape[1:]):
+        for spec in self.manifest.outputs_for(batch.shape):
+            if only in (None, spec.name) and given[spec.name].shape != spec.shape:
                 raise EngineError(
                     f"{self.name}: the engine gives {given[spec.name].shape} for {len(batch)} images, "
                     f"the manifest says {spec.shape}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmformer.data.dataset import IGNORED, Dataset, Sample
+from dmformer.data.mask_checks import check_masks
 from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
 from dmformer.geometry import Placement, Sampling, Size, placement
@@ -115,8 +116,9 @@ class SemanticSegmentation(Task):
         if dataset.classes is not None and len(dataset.classes) not in (self.head.classes, self.kinds_of_pixels):
             raise DataError(
                 f"{dataset.name}: has {len(dataset.classes)} classes, the model has {self.head.classes}",
-                "give a set of the model's classes",
+                "give a set of the model's classes; where 0 in masks is no class, as in ADE20K, --reduce-zero-label",
             )
+        check_masks(dataset, self.kinds_of_pixels)
 
     def tally(self, resize: str) -> ConfusionTally:
         return ConfusionTally(self, resize)

@@ -15,6 +15,8 @@ from dmformer.data.mask_checks import check_masks
 from dmformer.data.open import open_dataset
 from dmformer.errors import DataError
 from dmformer.tasks.classification import check_labels
+from dmformer.tasks.segmentation import SemanticSegmentation
+from dmformer.tasks.segmentation_heads import FpnHead
 from tests.data.test_mask_folders import plain_pair, put
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 4, 6, 3), dtype=np.uint8)
@@ -93,10 +95,13 @@ def test_classes_that_are_not_the_model_s(tmp_path: Path) -> None:
         put(tmp_path / f"images/{number}.png", IMAGES[number])
         put(tmp_path / f"annotations/{number}.png", MASKS[number])
     (tmp_path / "objectInfo150.txt").write_text("Idx\tName\n" + "".join(f"{n}\tthing {n}\n" for n in range(1, 5)))
-    check_masks(open_dataset(tmp_path, masks=MaskOptions(True)), 4)
-    with pytest.raises(DataError, match="has 5 classes, 'other' to 'thing 4', but the model has 4") as caught:
-        check_masks(open_dataset(tmp_path), 4)
+    task = SemanticSegmentation(FpnHead(classes=4))
+    task.check(open_dataset(tmp_path, masks=MaskOptions(True)))
+    with pytest.raises(DataError, match="has 5 classes, the model has 4") as caught:
+        task.check(open_dataset(tmp_path))
     assert "--reduce-zero-label" in (caught.value.hint or "")
+    with pytest.raises(DataError, match="values beyond the 3 classes in 2 of 2 masks"):
+        SemanticSegmentation(FpnHead(classes=3)).check(arrays(tmp_path, MASKS).select([0, 1]))
 
 
 def test_labels_are_no_masks(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from dmformer.errors import EngineError, MissingBackendError
+from dmformer.fields import TensorSpec
 from dmformer.runtimes.tensorrt import cuda as cuda_module
 from dmformer.runtimes.tensorrt.cuda import Cuda
 from dmformer.runtimes.tensorrt.session import Ends, Lane
 
-ENDS = Ends("image", (4, 2), (("logits", (4, 2), "float32"),))
+ENDS = Ends("image", (4, 2), (("logits", (4, 2), "float32"),), lambda shape: (TensorSpec(name="logits", shape=shape),))
 FUNCTIONS = {
     "cudaSetDevice": (1, 0), "cudaMalloc": (1, 1), "cudaMallocHost": (1, 1), "cudaFree": (1, 0), "cudaFreeHost": (1, 0),
     "cudaMemcpyAsync": (5, 0), "cudaStreamCreate": (0, 1), "cudaStreamSynchronize": (1, 0), "cudaStreamDestroy": (1, 0),

@@ -32,7 +32,7 @@ def keep_channels_last(model: onnx.ModelProto) -> onnx.ModelProto:
     """Rewrites the float values between integer layers to ``[N, H, W, C]``.
 
     Args:
-        model: With Q/DQ by ONNX Runtime's rules, of fixed height and width.
+        model: With Q/DQ by ONNX Runtime's rules.
 
     Returns:
         A graph with the same interface; the same object where nothing is to be gained.
@@ -122,20 +122,32 @@ class _Rewriting:
         self._added.append(helper.make_node("Transpose", [source], [target], name=name, perm=order))
 
     def _pool(self, node: onnx.NodeProto) -> None:
-        """A mean over positions as a product with a constant row: ONNX Runtime's own is slow across channels."""
+        """A mean over positions as a product with a row: ONNX Runtime's own is slow across channels."""
         value, name = node.input[0], node.name
         _, channels, height, width = self._shapes[value]
-        row = np.full((1, height * width), 1 / (height * width), np.float32)
-        constants = {
-            "row": row,
-            "flat": np.array([0, height * width, channels]),
-            "shape": np.array([0, channels, 1, 1]),
-        }
-        row_name, flat, shape = (self._graph.set_array(f"{name}/{key}", array) for key, array in constants.items())
-        inner, pooled = f"{value}/flat", f"{name}/pooled"
+        positions = height * width
+        inner, row, pooled = f"{value}/flat", f"{name}/row", f"{name}/pooled"
+        flat = self._graph.set_array(f"{name}/flat", np.array([0, positions or -1, channels]))
+        shape = self._graph.set_array(f"{name}/shape", np.array([0, channels, 1, 1]))
         self._graph.nodes.remove(node)
+        self._added.append(helper.make_node("Reshape", [self._last(value), flat], [inner], name=f"{name}/flatten"))
+        if positions:
+            self._graph.set_array(row, np.full((1, positions), 1 / positions, np.float32))
+        else:
+            self._added += self._open_row(name, inner, row)
         self._added += [
-            helper.make_node("Reshape", [self._last(value), flat], [inner], name=f"{name}/flatten"),
-            helper.make_node("MatMul", [row_name, inner], [pooled], name=f"{name}/mean"),
+            helper.make_node("MatMul", [row, inner], [pooled], name=f"{name}/mean"),
             helper.make_node("Reshape", [pooled, shape], [node.output[0]], name=name),
+        ]
+
+    def _open_row(self, name: str, inner: str, row: str) -> list[onnx.NodeProto]:
+        """The row for as many positions as there are: ``[1, P]`` of ``1 / P``."""
+        one = self._graph.set_array(f"{name}/one", np.array([1]))
+        count, size, many, share = (f"{row}/{part}" for part in ("count", "size", "many", "share"))
+        return [
+            helper.make_node("Shape", [inner], [count], name=count, start=1, end=2),
+            helper.make_node("Concat", [one, count], [size], name=size, axis=0),
+            helper.make_node("Cast", [count], [many], name=many, to=onnx.TensorProto.FLOAT),
+            helper.make_node("Reciprocal", [many], [share], name=share),
+            helper.make_node("Expand", [share, size], [row], name=row),
         ]

@@ -122,9 +122,10 @@ class EngineBuilder:
         if -1 not in shape:
             return
         profile: trt.IOptimizationProfile = self._builder.create_optimization_profile()
-        profile.set_shape(source.name, *(self._trt.Dims((batch, *shape[1:])) for batch in self._plan.batches))
+        wanted = self._plan.profile(shape)
+        profile.set_shape(source.name, *map(self._trt.Dims, wanted))
         if config.add_optimization_profile(profile) < 0:
-            raise UsageError(f"the profile {self._plan.batches} does not fit the input {shape}", "export it again")
+            raise UsageError(f"the profile {wanted} does not fit the input {shape}", "export it again")
 
     def _make_portable(self, config: trt.IBuilderConfig) -> None:
         if self._plan.portable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from importlib import import_module
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -55,27 +56,27 @@ class Pinned:
 
     Args:
         cuda: The runtime.
-        shape: Largest shape.
+        shape: Largest shape; any with no more elements fits.
         dtype: Of the elements.
     """
 
     def __init__(self, cuda: Cuda, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._cuda = cuda
-        size = int(np.prod(shape)) * dtype.itemsize
+        size = prod(shape) * dtype.itemsize
         self.on_device = int(cuda.call("cudaMalloc", size))
         self._on_host = int(cuda.call("cudaMallocHost", size))
         memory = memoryview((ctypes.c_byte * size).from_address(self._on_host)).cast("B")
-        self.array: NDArray[Any] = np.frombuffer(memory, dtype).reshape(shape)
+        self.array: NDArray[Any] = np.frombuffer(memory, dtype)
 
     def upload(self, values: NDArray[Any], stream: Any) -> None:
         """Queues the transfer of values to the device, through the pinned memory."""
-        part = self.array[: len(values)]
+        part = self.array[: values.size].reshape(values.shape)
         part[...] = values
         self._cuda.copy(self.on_device, self._on_host, part.nbytes, to_device=True, stream=stream)
 
-    def download(self, count: int, stream: Any) -> NDArray[Any]:
-        """Queues the transfer of the first ``count`` rows; the view holds them when the stream has caught up."""
-        part = self.array[:count]
+    def download(self, shape: tuple[int, ...], stream: Any) -> NDArray[Any]:
+        """Queues the transfer of a tensor of a shape; the view holds it when the stream has caught up."""
+        part = self.array[: prod(shape)].reshape(shape)
         self._cuda.copy(self._on_host, self.on_device, part.nbytes, to_device=False, stream=stream)
         return part
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from dmformer.errors import BundleError, UsageError
 from dmformer.fields import Strict
+from dmformer.model.config import TOTAL_STRIDE
+from dmformer.preprocessing import MAX_SIDE
 from dmformer.reading import read_json
 from dmformer.runtimes.tensorrt.gpu import Gpu
 from dmformer.runtimes.tensorrt.libraries import TYPED_SINCE, Library, parse_version
@@ -20,6 +23,8 @@ MAX_PLAN_BYTES = 1 << 16
 GIB = 1 << 30
 
 Batch = Annotated[int, Field(ge=1, le=4096)]
+Side = Annotated[int, Field(ge=TOTAL_STRIDE, le=MAX_SIDE, multiple_of=TOTAL_STRIDE)]
+Size = tuple[Side, Side]
 
 
 class BuildPlan(Strict):
@@ -28,6 +33,8 @@ class BuildPlan(Strict):
     Attributes:
         min_batch: Smallest batch of an engine with an open batch; the batch itself otherwise. Likewise `opt_batch`,
             which the builder tunes for, and `max_batch`.
+        min_size: Smallest height and width of an engine that takes several; None for one of a fixed size. Likewise
+            `opt_size`, which the builder tunes for, and `max_size`.
         workspace_gib: Limit of the builder's scratch memory; None leaves it to the library.
         optimization_level: 0 (fast build) to 5 (fast engine).
         portable: Build for other versions of the library and for later GPUs; slower.
@@ -39,6 +46,9 @@ class BuildPlan(Strict):
     min_batch: Batch = 1
     opt_batch: Batch = 1
     max_batch: Batch = 1
+    min_size: Size | None = None
+    opt_size: Size | None = None
+    max_size: Size | None = None
     workspace_gib: Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False)] | None = None
     optimization_level: Annotated[int, Field(ge=0, le=5)] = 3
     portable: bool = False
@@ -53,13 +63,30 @@ class BuildPlan(Strict):
             raise ValueError(f"the batches {self.min_batch}, {self.opt_batch}, {self.max_batch} are not in order")
         return self
 
+    @model_validator(mode="after")
+    def _sizes_are_ordered(self) -> BuildPlan:
+        given = [size for size in (self.min_size, self.opt_size, self.max_size) if size is not None]
+        ordered = all(sorted(sides) == list(sides) for sides in zip(*given, strict=True))
+        if len(given) not in (0, 3) or not ordered:
+            raise ValueError(f"the sizes {', '.join(f'{height}x{width}' for height, width in given)} are not in order")
+        return self
+
+    def profile(self, shape: Sequence[int | None]) -> tuple[tuple[int, ...], ...]:
+        """Smallest, tuned and largest shape of an input ``[N, C, H, W]``, of which None and -1 are open."""
+        sizes = (self.min_size or (1, 1), self.opt_size or (1, 1), self.max_size or (1, 1))
+        ends = ((batch, 1, *size) for batch, size in zip(self.batches, sizes, strict=True))
+        return tuple(
+            tuple(end if size in (None, -1) else size for size, end in zip(shape, one, strict=True)) for one in ends
+        )
+
     @property
     def batches(self) -> tuple[int, int, int]:
         """Smallest, tuned and largest batch."""
         return (self.min_batch, self.opt_batch, self.max_batch)
 
     def to_json(self) -> str:
-        return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2, sort_keys=True) + "\n"
+        unset = {name for name in ("min_size", "opt_size", "max_size") if getattr(self, name) is None}
+        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude=unset), indent=2, sort_keys=True) + "\n"
 
 
 def make_plan(**values: Any) -> BuildPlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -70,8 +71,9 @@ class Lane:
         self._mark(1)
         self._enqueue()
         self._mark(2)
+        shapes = {spec.name: whole(spec.shape) for spec in self._ends.outputs_for(batch.shape)}
         wanted = [only] if only else list(self._outputs)
-        outputs = {name: self._outputs[name].download(len(batch), self._stream) for name in wanted}
+        outputs = {name: self._outputs[name].download(shapes[name], self._stream) for name in wanted}
         self._mark(3)
         self._cuda.call("cudaStreamSynchronize", self._stream)
         return {name: output.copy() for name, output in outputs.items()}, self._timing()
@@ -108,11 +110,16 @@ class Lane:
 
 @dataclass(frozen=True)
 class Ends:
-    """Names and largest shapes of an engine's input and outputs, and the outputs' dtypes."""
+    """Name and largest shape of an engine's input, names, largest shapes and dtypes of its outputs.
+
+    Attributes:
+        outputs_for: Gives the outputs for the shape of an input.
+    """
 
     input: str
     input_shape: tuple[int, ...]
     outputs: tuple[tuple[str, tuple[int, ...], str], ...]
+    outputs_for: Callable[[tuple[int, ...]], tuple[TensorSpec, ...]]
 
 
 class TensorRtSession(Session):
@@ -148,11 +155,7 @@ class TensorRtSession(Session):
     def run_timed(self, batch: NDArray[np.float32], only: str | None = None) -> tuple[dict[str, Array], Timing]:
         """`run`, with the times of its parts on the GPU's own clock."""
         check_batch(batch, self._shape)
-        if len(batch) > self._ends.input_shape[0]:
-            raise UsageError(
-                f"the engine takes at most {self._ends.input_shape[0]} images at once, not {len(batch)}",
-                "build it with a larger --max-batch",
-            )
+        check_profile(batch.shape, self._ends.input_shape)
         lane = self._idle.get()
         try:
             # The device is a property of the thread.
@@ -175,6 +178,20 @@ class TensorRtSession(Session):
         for lane in self.__dict__.pop("_lanes", []):
             lane.close()
         self.__dict__.pop("_engine", None)
+
+
+def check_profile(shape: tuple[int, ...], largest: tuple[int, ...]) -> None:
+    """Raises `UsageError` for more or larger images than an engine was built for."""
+    if shape[0] > largest[0]:
+        raise UsageError(
+            f"the engine takes at most {largest[0]} images at once, not {shape[0]}",
+            "build it with a larger --max-batch",
+        )
+    if any(side > most for side, most in zip(shape[2:], largest[2:], strict=False)):
+        raise UsageError(
+            f"the engine takes images of at most {largest[2]}x{largest[3]}, not {shape[2]}x{shape[3]}",
+            "build it with a larger --max-imgsz",
+        )
 
 
 def choose_gpu(device: str) -> tuple[int, Gpu]:
@@ -215,9 +232,12 @@ def ends_of(loaded: Loaded, engine: trt.ICudaEngine, bundle: Bundle) -> Ends:
     }:
         raise EngineError(f"{bundle.path}: the engine has the tensors {sorted(names)}", rebuild_command(bundle))
     _, _, most = engine.get_tensor_profile_shape(source.name, 0)
-    largest = source.shape[0] or int(most[0])
+    largest = tuple(size or int(end) for size, end in zip(source.shape, most, strict=True))
+    dtypes = {spec.name: spec.dtype for spec in results}
+    ends = ((spec.name, whole(spec.shape), dtypes[spec.name]) for spec in bundle.manifest.outputs_for(largest))
+    return Ends(source.name, largest, tuple(ends), bundle.manifest.outputs_for)
 
-    def whole(spec: TensorSpec) -> tuple[int, ...]:
-        return (largest, *(size or 1 for size in spec.shape[1:]))
 
-    return Ends(source.name, whole(source), tuple((spec.name, whole(spec), spec.dtype) for spec in results))
+def whole(shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """A shape of which nothing is open."""
+    return tuple(size or 1 for size in shape)

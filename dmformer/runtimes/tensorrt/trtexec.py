@@ -26,7 +26,7 @@ def trtexec_command(
         library: Decides the tool.
         version: The library's version on the device, as ``10.3``.
         plan: What is to be built.
-        source: The engine's input; an open batch gets a profile.
+        source: The engine's input; what is open of it gets a profile.
         onnx: Path of the typed graph.
         engine: Path of the engine that is written.
     """
@@ -50,8 +50,7 @@ def command_text(words: Iterable[str]) -> str:
 
 
 def _profile(plan: BuildPlan, source: TensorSpec) -> list[str]:
-    if source.shape[0] is not None:
+    if None not in source.shape:
         return []
-    rest = "x".join(str(size) for size in source.shape[1:])
-    names = ("minShapes", "optShapes", "maxShapes")
-    return [f"--{name}={source.name}:{batch}x{rest}" for name, batch in zip(names, plan.batches, strict=True)]
+    names, shapes = ("minShapes", "optShapes", "maxShapes"), plan.profile(source.shape)
+    return [f"--{name}={source.name}:{'x'.join(map(str, shape))}" for name, shape in zip(names, shapes, strict=True)]
