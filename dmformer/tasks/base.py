@@ -143,6 +143,7 @@ class Task(ABC):
     Attributes:
         name: As manifests spell it.
         figures: The first is the headline, whose loss ``--max-drop`` bounds.
+        has_places: Whether decisions have places, so that a picture may be answered in parts and at its own size.
         heads: The heads that answer it; the first is usual.
         demonstration: What `dmformer.assets` shows it with, by its name there; empty where nothing does.
     """
@@ -150,6 +151,7 @@ class Task(ABC):
     name: ClassVar[str]
     figures: ClassVar[tuple[Figure, ...]]
     heads: ClassVar[tuple[type[Head], ...]]
+    has_places: ClassVar[bool] = False
     demonstration: ClassVar[str] = ""
 
     def __init__(self, head: Head) -> None:
@@ -181,10 +183,6 @@ class Task(ABC):
     def check_input(self, spec: Preprocessing) -> None:
         """Raises `UsageError` where images that become inputs so cannot be answered."""
         return
-
-    def check_tiles(self) -> None:
-        """Raises `UsageError` where answers to windows of a picture make none for the picture."""
-        raise UsageError(f"--tile does nothing for {self.name}", "leave it out")
 
     @abstractmethod
     def check(self, dataset: Dataset) -> None:
@@ -232,7 +230,8 @@ class Task(ABC):
         Args:
             image: uint8 ``[H, W, C]``.
             target: What is right, None where nobody knows.
-            before: PyTorch's decisions for it; ``after`` the engine's.
+            before: PyTorch's decisions for it.
+            after: The engine's.
             resize: How it lies in the input, as `dmformer.geometry.placement` takes it.
             legend: How the classes are drawn.
         """

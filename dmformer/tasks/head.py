@@ -43,7 +43,7 @@ class Head(Strict):
     kind: str
     classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     network: ClassVar[str]
-    resize: ClassVar[Literal[exact, shorter, letterbox]] = "shorter"
+    resize: ClassVar[Literal["exact", "shorter", "letterbox"]] = "shorter"
     side: ClassVar[int] = 224
 
     def layers(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[HeadLayer, ...]:

@@ -79,6 +79,7 @@ class SemanticSegmentation(Task):
     name = "segmentation"
     figures = (Figure("miou", "mIoU"), Figure("aacc", "aAcc"), Figure("macc", "mAcc"))
     heads = (FpnHead, UperNetHead)
+    has_places = True
     demonstration = "scenes"
 
     def output(self, size: Size, batch: int | None) -> TensorSpec:
@@ -108,9 +109,6 @@ class SemanticSegmentation(Task):
 
     def check_input(self, spec: Preprocessing) -> None:
         placement((1, 1), spec.size, spec.resize)
-
-    def check_tiles(self) -> None:
-        return
 
     def check(self, dataset: Dataset) -> None:
         if dataset.classes is not None and len(dataset.classes) not in (self.head.classes, self.kinds_of_pixels):
