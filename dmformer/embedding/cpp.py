@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
-from dmformer.embedding.languages import Content, Step, cpu_flags, engine_file, passed_on, sources, variant_of
+from dmformer.embedding.answers import Reading, reading
+from dmformer.embedding.languages import (
+    Content,
+    Step,
+    cpu_flags,
+    engine_file,
+    passed_on,
+    sources,
+    task_files,
+    variant_of,
+)
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
+from dmformer.tasks.base import Colour
 
-INPUTS = {"float32": "float", "uint8": "std::uint8_t"}
-"""C++'s name for what an engine may take."""
+NUMBERS = {"float32": "float", "uint8": "std::uint8_t", "int32": "std::int32_t"}
+"""C++'s names for what engines take and give."""
 PARAMETERS_FILE = "include/{}/preprocessing_parameters.h"
 """Of a package; see `package_name`."""
 NAMED = re.compile(rb'(?<=namespace )dmformer\b|(?<=#include ")dmformer(?=/)|\bdmformer(?=::)|(?<=project\()dmformer\b')
@@ -43,7 +55,8 @@ class Cpp:
     name = "cpp"
     title = "C++17"
     targets = ("openvino", "onnxruntime", "tensorrt")
-    inputs = tuple(INPUTS)
+    inputs = ("float32", "uint8")
+    decides = False
     resources = "."
 
     def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
@@ -59,7 +72,7 @@ class Cpp:
             Step(CONFIGURE[variant_of(bundle.manifest.target)], "finds the libraries"),
             Step("cmake --build build --parallel", "compiles"),
             Step("build/self-test", "compares with PyTorch; add --bench 2 to measure"),
-            Step("build/classify IMAGE", "the classes of a JPEG or PNG"),
+            Step(f"build/{program_of(bundle)} IMAGE", "the classes of a JPEG or PNG"),
         )
 
     def notes(self, bundle: Bundle, name: str) -> str:
@@ -72,6 +85,14 @@ namespace is `{package}`: projects with different names go into one program. Wha
 is in `lib/{package}/engine`.
 
 {NOTES[variant_of(bundle.manifest.target)]}"""
+
+
+def program_of(bundle: Bundle) -> str:
+    """The program that the task's own CMake file names."""
+    content = task_files("cpp", bundle)["cmake/task.cmake"]
+    text = content if isinstance(content, bytes) else content.read_bytes()
+    (name,) = re.findall(r"set\(PROGRAM (\S+)\)", text.decode())
+    return str(name)
 
 
 def package_name(name: str) -> str:
@@ -91,12 +112,13 @@ def _renamed(file: Content, package: str) -> bytes:
 def parameters(bundle: Bundle, package: str) -> str:
     """The header that is made from the manifest: the only source that differs from bundle to bundle."""
     manifest = bundle.manifest
-    labels = manifest.class_names
+    read = reading(manifest)
     return f"""\
 // Made by `dmformer embed` from the bundle's manifest: what belongs to one bundle is here and nowhere else.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -107,7 +129,7 @@ def parameters(bundle: Bundle, package: str) -> str:
 namespace {package}::parameters {{
 
 // What the engine takes: preprocessed tensors [C, H, W], or pixels [H, W, C] that it normalizes itself.
-using Input = {INPUTS[manifest.input.dtype]};
+using Input = {NUMBERS[manifest.input.dtype]};
 constexpr bool kPixels = {"true" if manifest.takes_pixels else "false"};
 constexpr std::array<int, 3> kInputShape{{{", ".join(map(str, manifest.usual_input[1:]))}}};
 
@@ -118,18 +140,29 @@ inline const Preprocessing& preprocessing() {{
 
 constexpr const char* kEngineFile = {escape.cpp(engine_file(bundle))};
 constexpr const char* kInputName = {escape.cpp(manifest.input.name)};
-constexpr const char* kOutputName = {escape.cpp(manifest.output.name)};
+{given(read, manifest.answer is not None)}
 constexpr int kBatch = {manifest.input.shape[0] or 0};  // Of a fixed batch; 0 is an open one.
-constexpr int kClasses = {manifest.output.shape[1]};
 
 // What the runtime must be opened with.
 inline std::vector<std::pair<std::string, std::string>> options() {{ return {{{opened_with(manifest)}}}; }}
 
 {machine(manifest)}
-{table(labels)}
-
+{table(read.legend.names)}
+{colours(read.legend.palette)}
 }}  // namespace {package}::parameters
 """
+
+
+def given(read: Reading, is_map: bool) -> str:
+    """What is read of an engine, as C++ constants."""
+    return f"""\
+// What is read of what it gives: for each image so many values.
+using Output = {NUMBERS[read.spec.dtype]};
+constexpr const char* kOutputName = {escape.cpp(read.spec.name)};
+constexpr std::size_t kOutputIndex = {read.index};
+constexpr std::size_t kOutputElements = {prod(side or 1 for side in read.spec.shape[1:])};
+constexpr bool kMap = {"true" if is_map else "false"};  // A class for every pixel of the input.
+constexpr int kClasses = {len(read.legend.names)};"""
 
 
 def opened_with(manifest: Manifest) -> str:
@@ -154,6 +187,21 @@ inline const char* label(int index) {{
 {"".join(f"      {escape.cpp(label)},{chr(10)}" for label in labels)}  }};
   return labels[index];
 }}"""
+
+
+def colours(palette: Sequence[Colour] | None) -> str:
+    """The classes' colours as a C++ function, where they have some."""
+    if palette is None:
+        return ""
+    rows = "".join(f"      {{{{{', '.join(map(str, colour))}}}}},\n" for colour in palette)
+    return f"""
+// Red, green, blue.
+inline const std::array<std::uint8_t, 3>& colour(int index) {{
+  static const std::array<std::uint8_t, 3> colours[kClasses] = {{
+{rows}  }};
+  return colours[index];
+}}
+"""
 
 
 def initializer(spec: Preprocessing) -> str:

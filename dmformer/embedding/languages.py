@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from dmformer import host
 from dmformer.bundle import Bundle
+from dmformer.embedding.answers import check_decided
 from dmformer.errors import UsageError
 from dmformer.manifest import Manifest
 from dmformer.runtimes.fitting import needed_isas
@@ -68,6 +69,10 @@ class Language(Protocol):
     @property
     def inputs(self) -> tuple[str, ...]:
         """The dtypes that its sources can give an engine."""
+
+    @property
+    def decides(self) -> bool:
+        """Whether its sources decide from scores where the engine does not."""
 
     @property
     def resources(self) -> str:
@@ -131,6 +136,8 @@ def template_files(folder: str) -> dict[str, Content]:
 def sources(language: str, bundle: Bundle, *variants: str) -> dict[str, Content]:
     """The files of a language's project that are no parameters: what is common, of its runtime, and of its task.
 
+    A task's file stands in the place of a common one with its name.
+
     Args:
         language: Name of a folder of `TEMPLATES`.
         bundle: Its task decides.
@@ -186,6 +193,8 @@ def passed_on(manifest: Manifest) -> dict[str, str]:
 def check_engine(bundle: Bundle, language: Language) -> None:
     """Raises `UsageError` where the engine takes or gives what a language's sources cannot handle."""
     manifest = bundle.manifest
+    if not language.decides:
+        check_decided(bundle, language.name)
     if manifest.input.dtype not in language.inputs:
         raise UsageError(
             f"{bundle.path}: its engine takes {manifest.input.dtype}, "

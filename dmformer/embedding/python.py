@@ -9,6 +9,7 @@ from typing import Any
 
 from dmformer.bundle import Bundle
 from dmformer.embedding import escape
+from dmformer.embedding.answers import reading
 from dmformer.embedding.languages import (
     Content,
     Step,
@@ -17,6 +18,7 @@ from dmformer.embedding.languages import (
     passed_on,
     sources,
     task_files,
+    template_files,
     variant_of,
 )
 from dmformer.targets import get_target
@@ -35,6 +37,7 @@ class Python:
     title = "Python"
     targets = ("onnxruntime", "openvino")
     inputs = ("float32", "uint8")
+    decides = True
     resources = "."
 
     def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
@@ -46,7 +49,8 @@ class Python:
         }
 
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
-        program = next(iter(task_files("python", bundle)))
+        common = template_files("python/common")
+        program = next(name for name in task_files("python", bundle) if name not in common)
         return (
             Step("python -m pip install -r requirements.txt", "best in a virtual environment"),
             Step("python self_test.py", "compares with PyTorch, stage by stage"),
@@ -65,12 +69,13 @@ def parameters(bundle: Bundle) -> str:
     """The module ``parameters.py``: constants alone, so that nothing in a manifest becomes code."""
     manifest = bundle.manifest
     spec = manifest.preprocessing
-    labels = manifest.class_names
+    read = reading(manifest)
     values: dict[str, Any] = {
         "ENGINE_FILE": f"engine/{engine_file(bundle)}",
         "INPUT": manifest.input.name,
         "INPUT_DTYPE": manifest.input.dtype,
-        "OUTPUT": manifest.output.name,
+        "OUTPUT": read.spec.name,
+        "OUTPUT_INDEX": read.index,
         "BATCH": manifest.input.shape[0],
         "OPTIONS": passed_on(manifest),
         "CPU_FLAGS": cpu_flags(manifest),
@@ -82,8 +87,11 @@ def parameters(bundle: Bundle) -> str:
         "MEAN": spec.mean,
         "STD": spec.std,
         "FILL": spec.fill,
-        "LABELS": labels,
+        "LABELS": read.legend.names,
     }
+    decided = manifest.task.class_map(manifest.output)
+    if decided is not None:
+        values |= {"PALETTE": read.legend.palette, "STRIDE": decided.stride, "LOGIT": decided.logit}
     return HEAD + "".join(f"{name} = {escape.python(value)}\n" for name, value in values.items())
 
 

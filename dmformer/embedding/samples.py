@@ -9,7 +9,9 @@
                   "pixels": "000.u8", "tensor": "000.f32", "logits": "000.logits.f32"}, ...]}
 
 ``pixels`` are uint8 HWC, ``tensor`` is what the engine takes (float32 CHW, or uint8 HWC where ``dtype`` says so),
-``logits`` float32 and the FP32 PyTorch reference's. A self-test
+``logits`` float32 and the FP32 PyTorch reference's. Where every pixel has a class, a sample has
+in their place ``map``: the classes ``[H, W]`` of the picture's pixels, in the dtype that ``map`` at the top says. A
+self-test
 preprocesses ``pixels`` and compares with ``tensor``: the stage "preprocessing". It runs the engine on ``tensor``, not
 on what it preprocessed itself, and compares with ``logits``: the stage "engine".
 
@@ -23,6 +25,8 @@ import json
 from typing import Any
 
 from dmformer.bundle import Bundle
+from dmformer.embedding.answers import ENDINGS as ANSWER_ENDINGS
+from dmformer.embedding.answers import golden_answers
 from dmformer.engine_input import from_tensors
 from dmformer.evaluation.tolerances import with_room
 from dmformer.evaluation.verify import PREPROCESSING_ERROR, exported_tolerance, fitting_golden
@@ -45,20 +49,25 @@ def golden_files(bundle: Bundle) -> dict[str, bytes]:
     golden = fitting_golden(bundle)
     taken = from_tensors(bundle.manifest, golden.tensors)
     ending = ENDINGS[bundle.manifest.input.dtype]
+    described, answers = golden_answers(bundle, golden)
+    entries = [
+        {name: f"{index:03d}.{name}.{ANSWER_ENDINGS[array.dtype.name]}" for name, array in arrays.items()}
+        for index, arrays in enumerate(answers)
+    ]
     document = {
         "schema": SCHEMA,
         "dtype": bundle.manifest.input.dtype,
         "shape": list(taken.shape[1:]),
-        "output": list(golden.outputs.shape[1:]),
-        "classes": golden.outputs.shape[1],
+        **described,
         "tolerance": tolerance_of(bundle, bundle.manifest.task.decisions(golden.outputs).size),
-        "samples": [_entry(golden, index, ending) for index in range(len(golden.images))],
+        "samples": [_entry(golden, index, ending) | entry for index, entry in enumerate(entries)],
     }
     files = {"golden.json": (json.dumps(document, indent=2) + "\n").encode()}
     for index, image in enumerate(golden.images):
         files[f"{index:03d}.u8"] = image.tobytes()
         files[f"{index:03d}.{ending}"] = taken[index].astype(taken.dtype.newbyteorder("<")).tobytes()
-        files[f"{index:03d}.logits.f32"] = golden.outputs[index].astype("<f4").tobytes()
+        for name, array in answers[index].items():
+            files[entries[index][name]] = array.astype(array.dtype.newbyteorder("<")).tobytes()
     return files
 
 
@@ -90,8 +99,7 @@ def _entry(golden: Golden, index: int, ending: str) -> dict[str, Any]:
         "width": width,
         "height": height,
         "channels": channels,
-        "label": -1 if target is None else target,
+        "label": target if isinstance(target, int) else -1,
         "pixels": f"{index:03d}.u8",
         "tensor": f"{index:03d}.{ending}",
-        "logits": f"{index:03d}.logits.f32",
     }

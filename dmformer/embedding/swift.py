@@ -31,6 +31,7 @@ class Swift:
     title = "Swift"
     targets = ("coreml",)
     inputs = ("float32",)
+    decides = False
     resources = RESOURCES
 
     def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:

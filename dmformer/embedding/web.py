@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dmformer.bundle import Bundle
+from dmformer.embedding.answers import reading
 from dmformer.embedding.escape import javascript, url
 from dmformer.embedding.languages import Content, Step, engine_file, sources
 from dmformer.preprocessing import Preprocessing
@@ -21,6 +22,7 @@ class Web:
     title = "the browser"
     targets = ("onnxruntime",)
     inputs = ("float32", "uint8")
+    decides = False
     resources = RESOURCES
 
     def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:
@@ -38,8 +40,8 @@ class Web:
 from elsewhere (its Content-Security-Policy forbids it), so that it works without a network. Opened from `file://` it
 does not run: browsers load modules and WebAssembly from servers only. Images stay in the browser.
 
-`classifier.js` and what it imports is what an application takes over; `parameters.js` is generated and all that differs
-from bundle to bundle. One thread is used, unless the server sends `Cross-Origin-Opener-Policy: same-origin` and
+What `app.js` imports, but for `page.js`, is what an application takes over; `parameters.js` is generated and all that
+differs from bundle to bundle. One thread is used, unless the server sends `Cross-Origin-Opener-Policy: same-origin` and
 `Cross-Origin-Embedder-Policy: require-corp`, without which browsers give no shared memory.
 
 PNG is decoded by `png.js`, JPEG by the browser. Browsers from 2023 on have what is needed: WebAssembly with SIMD,
@@ -52,7 +54,7 @@ hashes in `files.js`. After a change to a file, `npm run list` writes them anew.
 def parameters(bundle: Bundle, title: str) -> str:
     """The module ``parameters.js``: constants alone, written as JSON in ASCII, so that nothing becomes code."""
     manifest = bundle.manifest
-    labels = manifest.class_names
+    read = reading(manifest)
     values: dict[str, Any] = {
         "TITLE": title,
         "NAME": manifest.name,
@@ -60,11 +62,13 @@ def parameters(bundle: Bundle, title: str) -> str:
         "ENGINE_FILE": url(f"engine/{engine_file(bundle)}"),
         "INPUT": manifest.input.name,
         "INPUT_SHAPE": manifest.usual_input[1:],
-        "OUTPUT": manifest.output.name,
+        "OUTPUT": read.spec.name,
         "BATCH": manifest.input.shape[0] or 0,
         "PREPROCESSING": preprocessing_values(manifest.preprocessing, manifest.input.dtype),
-        "LABELS": labels,
+        "LABELS": read.legend.names,
     }
+    if read.legend.palette is not None:
+        values["PALETTE"] = read.legend.palette
     head = "// Made by `dmformer embed` from the bundle's manifest: all that differs from bundle to bundle.\n"
     return head + "".join(f"export const {name} = {javascript(value)};\n" for name, value in values.items())
 

@@ -218,6 +218,10 @@ class Task(ABC):
         """How a graph decides itself from what it gives; None where none does."""
         return None
 
+    def drawn(self, legend: Legend) -> Legend:
+        """How what is decided is called and drawn, of how the head's classes are."""
+        return legend
+
     def picture(self, answer: Answer, image: NDArray[np.uint8]) -> Image.Image:
         """An answer drawn over its image, uint8 RGB ``[H, W, 3]``; raises `UsageError` where the task draws none."""
         raise UsageError(f"nothing is drawn for {self.name}", "leave out --overlay")

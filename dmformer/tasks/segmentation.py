@@ -124,7 +124,8 @@ class SemanticSegmentation(Task):
     def answers(
         self, result: Result, resize: str, legend: Legend, sizes: Sequence[Size], most: int
     ) -> list[Segmentation]:
-        names, palette = self._named(legend)
+        legend = self.drawn(legend)
+        names, palette = legend.names, legend.palette or ()
         return [
             Segmentation(
                 classes.astype(np.uint8) if len(names) <= MOST_SMALL else classes.astype(np.int32), names, palette
@@ -132,12 +133,11 @@ class SemanticSegmentation(Task):
             for classes in self.maps(result, resize, sizes)
         ]
 
-    def _named(self, legend: Legend) -> tuple[tuple[str, ...], Colours]:
-        """A name and a colour for each class that a pixel may have."""
+    def drawn(self, legend: Legend) -> Legend:
         names, palette = legend.names, legend.palette
         if self.head.classes == 1:
             names, palette = (GROUND, *names), palette and ((0, 0, 0), *palette)
-        return names, colours_of(palette, len(names))
+        return Legend(names, colours_of(palette, len(names)))
 
     def maps(self, result: Result, resize: str, sizes: Sequence[Size]) -> Iterator[Decisions]:
         """The class of every pixel of each picture, ``[H, W]``.
@@ -198,7 +198,7 @@ class SemanticSegmentation(Task):
     def views(
         self, image: NDArray[np.uint8], target: Any, before: Decisions, after: Decisions, resize: str, legend: Legend
     ) -> tuple[View, ...]:
-        _, palette = self._named(legend)
+        palette = self.drawn(legend).palette or ()
         picture = (image.shape[0], image.shape[1])
         own = [Sampling.of(picture, placement(picture, one.shape, resize), 1).nearest(one) for one in (before, after)]
         titled = [("truth", target), ("PyTorch", own[0]), ("engine", own[1])]

@@ -21,14 +21,12 @@ from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.engine import open_engine
-from tests.embedding.cpp_programs import COMMON, build, execute, needs_compiler
+from tests.embedding.cpp_programs import COMMON, build, execute, needs_compiler, sanitized
 from tests.embedding.documents import examples_of, run_page
 from tests.support import ROOT, logits_on
 
 Exported = Callable[..., Path]
 PAGE = ROOT / "docs" / "embed-cpp.md"
-SANITIZED = {"CXXFLAGS": "-fsanitize=address,undefined -fno-sanitize-recover", "TBB_ENABLE_SANITIZERS": "1"}
-"""A read of what is gone ends the program. OpenVINO's threads would load libraries in a way that sanitizers refuse."""
 APPLICATION = """
 cmake_minimum_required(VERSION 3.16)
 project(application CXX)
@@ -58,10 +56,8 @@ def test_every_command_and_example_of_the_page_works(tmp_path: Path) -> None:
     for name, kind in (("CMakeLists.txt", "cmake"), ("main.cpp", "cpp")):
         (example,) = examples_of(PAGE, kind)
         (tmp_path / name).write_text(example)
-    # What TBB's own threads hold at the end is sometimes told as a leak, and is not the project's.
-    (tmp_path / "leaks").write_text("leak:libtbb.so\n")
-    leaks = f"suppressions={tmp_path / 'leaks'}:print_suppressions=0"
-    done = run_page(PAGE, tmp_path, **SANITIZED, LSAN_OPTIONS=leaks)
+    with sanitized(tmp_path):
+        done = run_page(PAGE, tmp_path)
     assert done.returncode == 0, done.stdout
     assert "engine: ok" in done.stdout
     answers = done.stdout.partition("+ build/application")[2].partition("\n++ ")[0]

@@ -32,6 +32,7 @@ class Plain:
     title = "Plain"
     targets = ("onnxruntime", "onnx")
     inputs = ("float32", "uint8")
+    decides = True
     resources = "res"
 
     def files(self, bundle: Bundle, name: str) -> Mapping[str, Content]:

@@ -12,7 +12,7 @@ OPEN_BATCH = 32
 
 
 def run_all(engine: Engine, tensors: np.ndarray) -> np.ndarray:
-    """Outputs, float32 [N, ...], of N preprocessed images. The last batch of a fixed size is filled up."""
+    """What the engine gives, [N, ...], for N preprocessed images. The last batch of a fixed size is filled up."""
     size = BATCH or OPEN_BATCH
     found = []
     for start in range(0, len(tensors), size):

@@ -28,5 +28,5 @@ class Engine:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Logits, float32 [N, classes], of preprocessed images [N, ...]."""
-        return np.asarray(self._session.run([OUTPUT], {INPUT: batch})[0], np.float32)
+        """What the engine gives, [N, ...], for preprocessed images [N, ...]."""
+        return np.asarray(self._session.run([OUTPUT], {INPUT: batch})[0])

@@ -11,7 +11,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # as if not installed: OpenV
 import openvino  # noqa: E402
 
 from machine import check_machine  # noqa: E402
-from parameters import ENGINE_FILE, OPTIONS  # noqa: E402
+from parameters import ENGINE_FILE, OPTIONS, OUTPUT_INDEX  # noqa: E402
 
 
 class Engine:
@@ -27,5 +27,5 @@ class Engine:
         self._request = openvino.Core().compile_model(str(path), "CPU", config).create_infer_request()
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Logits, float32 [N, classes], of preprocessed images [N, ...]."""
-        return np.asarray(self._request.infer([batch], share_outputs=False)[0], np.float32)
+        """What the engine gives, [N, ...], for preprocessed images [N, ...]."""
+        return np.array(self._request.infer([batch], share_outputs=True)[OUTPUT_INDEX])

@@ -17,13 +17,13 @@ Latency measure(Engine& engine, double seconds) {
   const int batch = std::max(1, parameters::kBatch);
   const auto grey = static_cast<parameters::Input>(parameters::kPixels ? 128 : 0.5);
   const std::vector<parameters::Input> images(batch * parameters::preprocessing().elements(), grey);
-  std::vector<float> logits(static_cast<std::size_t>(batch) * parameters::kClasses);
+  std::vector<parameters::Output> outputs(batch * parameters::kOutputElements);
   std::vector<double> times;
   const auto begin = Clock::now();
   bool warm = false;
   while (times.empty() || milliseconds(Clock::now() - begin) < 1000 * seconds) {
     const auto start = Clock::now();
-    engine.run(images.data(), batch, logits.data());
+    engine.run(images.data(), batch, outputs.data());
     times.push_back(milliseconds(Clock::now() - start));
     if (!warm && milliseconds(Clock::now() - begin) > 200 * seconds) {
       warm = true;

@@ -55,12 +55,13 @@ std::optional<double> optional(const Json& value) {
 
 Sample sample(const Json& entry, const std::string& folder) {
   const std::string pixels = read(folder + "/" + entry["pixels"].string());
+  const int width = side(entry["width"]), height = side(entry["height"]);
+  const std::size_t answers = parameters::kMap ? static_cast<std::size_t>(width) * height : parameters::kOutputElements;
   return {entry["name"].string(),
-          Image(side(entry["width"]), side(entry["height"]), side(entry["channels"]),
-                std::vector<std::uint8_t>(pixels.begin(), pixels.end())),
+          Image(width, height, side(entry["channels"]), std::vector<std::uint8_t>(pixels.begin(), pixels.end())),
           read_values<parameters::Input>(folder + "/" + entry["tensor"].string(),
                                          parameters::preprocessing().elements()),
-          read_values<float>(folder + "/" + entry["logits"].string(), parameters::kClasses)};
+          read_values<parameters::Output>(folder + "/" + entry[parameters::kMap ? "map" : "logits"].string(), answers)};
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ struct Sample {
   std::string name;
   Image image;
   std::vector<parameters::Input> tensor;  // What the engine takes.
-  std::vector<float> logits;  // [classes]
+  std::vector<parameters::Output> answer;  // Logits [classes], or the class of every pixel of the image [height, width].
 };
 
 // What an engine must keep; what is absent is not judged.

@@ -64,14 +64,18 @@ Image shorter_then_crop(const Image& image, const Preprocessing& spec) {
   return cropped;
 }
 
+Placement letterboxed(const Preprocessing& spec, int width, int height) {
+  const double scale = std::min(static_cast<double>(spec.height) / height, static_cast<double>(spec.width) / width);
+  const int across = std::min(spec.width, std::max(1, rounded(width * scale)));
+  const int down = std::min(spec.height, std::max(1, rounded(height * scale)));
+  return {(spec.height - down) / 2, (spec.width - across) / 2, down, across};
+}
+
 Image letterbox(const Image& image, const Preprocessing& spec) {
-  const double scale =
-      std::min(static_cast<double>(spec.height) / image.height, static_cast<double>(spec.width) / image.width);
-  const int width = std::min(spec.width, std::max(1, rounded(image.width * scale)));
-  const int height = std::min(spec.height, std::max(1, rounded(image.height * scale)));
+  const Placement place = letterboxed(spec, image.width, image.height);
   Image canvas(spec.width, spec.height, image.channels, static_cast<std::uint8_t>(spec.fill));
-  const Image inner = bounded_resize(image, width, height, spec.filter);
-  paste(inner, 0, 0, canvas, (spec.width - width) / 2, (spec.height - height) / 2, width, height);
+  const Image inner = bounded_resize(image, place.width, place.height, spec.filter);
+  paste(inner, 0, 0, canvas, place.left, place.top, place.width, place.height);
   return canvas;
 }
 
@@ -85,6 +89,11 @@ Image fitted(const Image& image, const Preprocessing& spec) {
 }
 
 }  // namespace
+
+Placement placement(const Preprocessing& spec, int width, int height) {
+  if (spec.resize == Resize::kShorter) throw std::runtime_error("the input does not show the whole of an image");
+  return spec.resize == Resize::kLetterbox ? letterboxed(spec, width, height) : Placement{0, 0, spec.height, spec.width};
+}
 
 void preprocess_into(const Image& image, const Preprocessing& spec, float* tensor) {
   const int channels = spec.channels();

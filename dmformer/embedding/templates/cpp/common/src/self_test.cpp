@@ -11,10 +11,11 @@
 
 #include "bench.hpp"
 #include "command_line.hpp"
-#include "dmformer/classifier.hpp"
+#include "dmformer/batches.hpp"
 #include "dmformer/preprocessing.hpp"
 #include "dmformer/preprocessing_parameters.h"
 #include "golden.hpp"
+#include "stages.hpp"
 
 namespace {
 
@@ -57,18 +58,6 @@ Options parse(int count, char** arguments) {
   return options;
 }
 
-// Prints the verdict on one stage; the result is whether it passed.
-bool verdict(const char* stage, bool passed, const std::string& facts) {
-  std::printf("%s: %s: %s\n", stage, passed ? "ok" : "DIFFERS", facts.c_str());
-  return passed;
-}
-
-std::string text(const char* pattern, double value) {
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, pattern, value);
-  return buffer;
-}
-
 bool preprocessing_agrees(const Golden& golden) {
   const auto& spec = parameters::preprocessing();
   const std::size_t plane = spec.elements() / spec.channels();
@@ -91,51 +80,12 @@ bool preprocessing_agrees(const Golden& golden) {
                      text("%.3f steps of 8 bits", worst) + where);
 }
 
-int top1(const float* logits) {
-  return static_cast<int>(std::max_element(logits, logits + parameters::kClasses) - logits);
-}
-
-bool engine_agrees(const Golden& golden, Classifier& classifier) {
-  std::vector<parameters::Input> images;
-  for (const Sample& sample : golden.samples) images.insert(images.end(), sample.tensor.begin(), sample.tensor.end());
-  const auto found = classifier.logits(images);
-  double signal = 0, noise = 0, largest = 0, scale = 0;
-  int agreeing = 0;
-  for (std::size_t index = 0; index < golden.samples.size(); ++index) {
-    const auto& expected = golden.samples[index].logits;
-    const float* row = found.data() + index * expected.size();
-    for (std::size_t c = 0; c < expected.size(); ++c) {
-      const double difference = double{row[c]} - expected[c];
-      signal += double{expected[c]} * expected[c];
-      noise += difference * difference;
-      // Not std::max, which would lose a NaN.
-      if (!(std::abs(difference) <= largest)) largest = std::abs(difference);
-      scale = std::max(scale, std::abs(double{expected[c]}));
-    }
-    agreeing += top1(row) == top1(expected.data()) ? 1 : 0;
-  }
-  // An answer of zeros has no signal.
-  constexpr double kTiny = std::numeric_limits<double>::min();
-  const double sqnr = noise == 0 ? std::numeric_limits<double>::infinity() : 10 * (std::log10(std::max(signal, kTiny)) - std::log10(noise));
-  const double agreement = static_cast<double>(agreeing) / golden.samples.size();
-  const Tolerance& asked = golden.tolerance;
-  bool passed = std::isfinite(largest);
-  if (asked.max_abs_error) passed = passed && largest <= *asked.max_abs_error * std::max(1.0, scale);
-  if (asked.min_sqnr_db) passed = passed && sqnr >= *asked.min_sqnr_db;
-  if (asked.min_agreement) passed = passed && agreement >= *asked.min_agreement;
-  return verdict("engine", passed,
-                 text("agreement %.2f %%", 100 * agreement) + (noise == 0 ? std::string(", outputs equal") : text(", SQNR %.1f dB", sqnr)) +
-                     text(", largest difference %.2e", largest));
-}
-
 int run(const Options& options) {
   const Golden golden = load_golden(options.project + "/golden");
   if (!preprocessing_agrees(golden)) return 1;
-  const std::string folder = options.project + "/engine";
-  Classifier classifier(folder, options.threads);
-  if (!engine_agrees(golden, classifier)) return 1;
+  Engine engine = open_engine(options.project + "/engine", options.threads);
+  if (!engine_agrees(golden, engine)) return 1;
   if (options.bench_seconds > 0) {
-    Engine engine(folder, options.threads);
     const Latency latency = measure(engine, options.bench_seconds);
     std::printf("latency: p50 %.4f ms, p90 %.4f ms, batch %d, %d runs\n", latency.p50_ms, latency.p90_ms, latency.batch,
                 latency.runs);

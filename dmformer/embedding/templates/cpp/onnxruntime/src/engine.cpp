@@ -43,7 +43,7 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
-void Engine::run(const parameters::Input* images, std::size_t count, float* logits) {
+void Engine::run(const parameters::Input* images, std::size_t count, parameters::Output* given) {
   const auto& sides = parameters::kInputShape;
   const std::array<std::int64_t, 4> shape{static_cast<std::int64_t>(count), sides[0], sides[1], sides[2]};
   const std::size_t elements = count * parameters::preprocessing().elements();
@@ -55,10 +55,10 @@ void Engine::run(const parameters::Input* images, std::size_t count, float* logi
         state_->memory, const_cast<parameters::Input*>(images), elements, shape.data(), shape.size());
     const auto found = state_->session.Run(Ort::RunOptions{nullptr}, inputs, &input, 1, outputs, 1);
     const std::size_t size = found.front().GetTensorTypeAndShapeInfo().GetElementCount();
-    if (size != count * parameters::kClasses) {
-      throw std::runtime_error("the engine gives another number of classes than the parameters say");
+    if (size != count * parameters::kOutputElements) {
+      throw std::runtime_error("the engine gives other values than the parameters say");
     }
-    std::copy_n(found.front().GetTensorData<float>(), size, logits);
+    std::copy_n(found.front().GetTensorData<parameters::Output>(), size, given);
   } catch (const Ort::Exception& error) {
     throw std::runtime_error(std::string("ONNX Runtime cannot run the engine: ") + error.what());
   }

@@ -33,7 +33,7 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
-void Engine::run(const parameters::Input* images, std::size_t count, float* logits) {
+void Engine::run(const parameters::Input* images, std::size_t count, parameters::Output* outputs) {
   ov::Shape shape{count};
   for (const int side : parameters::kInputShape) shape.push_back(static_cast<std::size_t>(side));
   try {
@@ -41,11 +41,12 @@ void Engine::run(const parameters::Input* images, std::size_t count, float* logi
     const auto type = ov::element::from<parameters::Input>();
     state_->request.set_input_tensor(ov::Tensor(type, shape, const_cast<parameters::Input*>(images)));
     state_->request.infer();
-    const ov::Tensor output = state_->request.get_output_tensor();
-    if (output.get_element_type() != ov::element::f32 || output.get_size() != count * parameters::kClasses) {
-      throw std::runtime_error("the engine gives another number of classes than the parameters say");
+    const ov::Tensor output = state_->request.get_output_tensor(parameters::kOutputIndex);
+    if (output.get_element_type() != ov::element::from<parameters::Output>() ||
+        output.get_size() != count * parameters::kOutputElements) {
+      throw std::runtime_error("the engine gives other values than the parameters say");
     }
-    std::copy_n(output.data<const float>(), output.get_size(), logits);
+    std::copy_n(output.data<const parameters::Output>(), output.get_size(), outputs);
   } catch (const ov::Exception& error) {
     throw std::runtime_error(std::string("OpenVINO cannot run the engine: ") + error.what());
   }

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <iterator>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -33,21 +34,38 @@ void check(cudaError_t code, const char* what) {
 class DeviceBuffer {
  public:
   ~DeviceBuffer() { cudaFree(data_); }
-  float* of(std::size_t count) {
-    if (count > count_) {
+  template <typename Value>
+  Value* of(std::size_t count) {
+    const std::size_t bytes = count * sizeof(Value);
+    if (bytes > bytes_) {
       check(cudaFree(data_), "GPU memory");
       data_ = nullptr;
-      count_ = 0;
-      check(cudaMalloc(&data_, count * sizeof(float)), "GPU memory");
-      count_ = count;
+      bytes_ = 0;
+      check(cudaMalloc(&data_, bytes), "GPU memory");
+      bytes_ = bytes;
     }
-    return static_cast<float*>(data_);
+    return static_cast<Value*>(data_);
   }
 
  private:
   void* data_ = nullptr;
-  std::size_t count_ = 0;
+  std::size_t bytes_ = 0;
 };
+
+// Every output must lie somewhere, also one that nobody reads. dmformer makes engines with one such at most, of floats.
+void place_unread(const nvinfer1::ICudaEngine& engine, nvinfer1::IExecutionContext& context, DeviceBuffer& memory) {
+  for (int index = 0; index < engine.getNbIOTensors(); ++index) {
+    const std::string name = engine.getIOTensorName(index);
+    if (engine.getTensorIOMode(name.c_str()) != nvinfer1::TensorIOMode::kOUTPUT) continue;
+    if (name == parameters::kOutputName) continue;
+    const nvinfer1::Dims shape = context.getTensorShape(name.c_str());
+    std::size_t count = 1;
+    for (int axis = 0; axis < shape.nbDims; ++axis) count *= static_cast<std::size_t>(shape.d[axis]);
+    if (!context.setTensorAddress(name.c_str(), memory.of<float>(count))) {
+      throw std::runtime_error("the engine has other outputs than the parameters say");
+    }
+  }
+}
 
 std::vector<char> read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -65,7 +83,7 @@ struct Engine::State {
   std::unique_ptr<nvinfer1::ICudaEngine> engine;
   std::unique_ptr<nvinfer1::IExecutionContext> context;
   cudaStream_t stream = nullptr;
-  DeviceBuffer input, output;
+  DeviceBuffer input, output, unread;
 
   ~State() {
     if (stream != nullptr) cudaStreamDestroy(stream);
@@ -90,12 +108,12 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
-void Engine::run(const parameters::Input* images, std::size_t count, float* logits) {
+void Engine::run(const parameters::Input* images, std::size_t count, parameters::Output* given) {
   static_assert(std::is_same_v<parameters::Input, float>, "dmformer makes no TensorRT engine that takes pixels");
   const auto& spec = parameters::preprocessing();
-  const std::size_t inputs = count * spec.elements(), outputs = count * parameters::kClasses;
-  float* input = state_->input.of(inputs);
-  float* output = state_->output.of(outputs);
+  const std::size_t inputs = count * spec.elements(), outputs = count * parameters::kOutputElements;
+  float* input = state_->input.of<float>(inputs);
+  parameters::Output* output = state_->output.of<parameters::Output>(outputs);
   const nvinfer1::Dims4 shape(static_cast<std::int64_t>(count), spec.channels(), spec.height, spec.width);
   auto& context = *state_->context;
   if (!context.setInputShape(parameters::kInputName, shape)) {
@@ -105,9 +123,10 @@ void Engine::run(const parameters::Input* images, std::size_t count, float* logi
       !context.setTensorAddress(parameters::kOutputName, output)) {
     throw std::runtime_error("the engine has other inputs or outputs than the parameters say");
   }
+  place_unread(*state_->engine, context, state_->unread);
   check(cudaMemcpyAsync(input, images, inputs * sizeof(float), cudaMemcpyHostToDevice, state_->stream), "input");
   if (!context.enqueueV3(state_->stream)) throw std::runtime_error("TensorRT cannot run the engine");
-  check(cudaMemcpyAsync(logits, output, outputs * sizeof(float), cudaMemcpyDeviceToHost, state_->stream), "output");
+  check(cudaMemcpyAsync(given, output, outputs * sizeof(*given), cudaMemcpyDeviceToHost, state_->stream), "output");
   check(cudaStreamSynchronize(state_->stream), "inference");
 }
 

@@ -28,7 +28,7 @@ export class Engine {
 
   /**
    * @param {(Float32Array|Uint8Array)[]} images Each as `preprocess` makes it.
-   * @returns {Promise<Float32Array[]>} The logits of each.
+   * @returns {Promise<(Float32Array|Uint8Array|Int32Array)[]>} What the engine gives for each: logits, or classes.
    */
   async run(images) {
     const size = BATCH || 1;
@@ -39,9 +39,9 @@ export class Engine {
       const batch = new Values(size * ELEMENTS);
       part.forEach((image, index) => batch.set(image, index * ELEMENTS));
       const feeds = { [INPUT]: new this.#ort.Tensor(PREPROCESSING.dtype, batch, [size, ...INPUT_SHAPE]) };
-      const output = (await this.#session.run(feeds))[OUTPUT];
-      const classes = output.dims[1];
-      part.forEach((_, index) => found.push(output.data.slice(index * classes, (index + 1) * classes)));
+      const output = (await this.#session.run(feeds, [OUTPUT]))[OUTPUT];
+      const length = output.data.length / size;
+      part.forEach((_, index) => found.push(output.data.slice(index * length, (index + 1) * length)));
       output.dispose();
     }
     return found;

@@ -77,14 +77,22 @@ function shorterThenCrop(image, spec) {
   return cropped;
 }
 
+/** Where an image of a size lies in the input, in pixels of the input; the rest is padding. */
+export function placement(width, height, spec) {
+  if (spec.resize === "shorter") throw new ImageError("the input does not show the whole of an image");
+  if (spec.resize === "exact") return { top: 0, left: 0, width: spec.width, height: spec.height };
+  const scale = Math.min(spec.height / height, spec.width / width);
+  const across = Math.min(spec.width, Math.max(1, rounded(width * scale)));
+  const down = Math.min(spec.height, Math.max(1, rounded(height * scale)));
+  return { top: (spec.height - down) >> 1, left: (spec.width - across) >> 1, width: across, height: down };
+}
+
 function letterbox(image, spec) {
-  const scale = Math.min(spec.height / image.height, spec.width / image.width);
-  const width = Math.min(spec.width, Math.max(1, rounded(image.width * scale)));
-  const height = Math.min(spec.height, Math.max(1, rounded(image.height * scale)));
+  const { top, left, width, height } = placement(image.width, image.height, spec);
   const canvas = new Pixels(spec.width, spec.height, image.channels);
   canvas.data.fill(spec.fill);
   const inner = boundedResize(image, width, height, spec.filter);
-  canvas.paste(inner, 0, 0, (spec.width - width) >> 1, (spec.height - height) >> 1, width, height);
+  canvas.paste(inner, 0, 0, left, top, width, height);
   return canvas;
 }
 

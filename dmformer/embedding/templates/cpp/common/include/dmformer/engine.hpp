@@ -1,4 +1,4 @@
-// The engine of the bundle: preprocessed images in, logits out. engine.cpp is the runtime's.
+// The engine of the bundle: preprocessed images in, what it gives out. engine.cpp is the runtime's.
 #pragma once
 
 #include <cstddef>
@@ -17,9 +17,9 @@ class Engine {
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
 
-  // Runs `count` images: [count, kInputShape] in, float32 [count, classes] out. An engine with a fixed batch takes that
+  // Runs `count` images: [count, kInputShape] in, [count, kOutputElements] out. An engine with a fixed batch takes that
   // many. Not to be called by two threads at once: give each an Engine.
-  void run(const parameters::Input* images, std::size_t count, float* logits);
+  void run(const parameters::Input* images, std::size_t count, parameters::Output* outputs);
 
  private:
   struct State;

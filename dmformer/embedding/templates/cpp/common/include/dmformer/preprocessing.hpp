@@ -29,6 +29,17 @@ struct Preprocessing {
   std::size_t elements() const { return static_cast<std::size_t>(channels()) * height * width; }
 };
 
+// Where an image lies in the input, in pixels of the input; the rest is padding.
+struct Placement {
+  int top;
+  int left;
+  int height;
+  int width;
+};
+
+// Of an image of a size. Throws std::runtime_error where the input does not show the whole of it.
+Placement placement(const Preprocessing& spec, int width, int height);
+
 // Into memory of spec.elements() floats [C, H, W]: (pixels / 255 - mean) / deviation. Throws std::runtime_error where the
 // image has another number of channels than 1, 3 or 4 (alpha is dropped), or is so elongated that resizing would exhaust
 // memory.

@@ -1,0 +1,2 @@
+set(PROGRAM classify)
+set(TASK_SOURCES src/classifier.cpp)

@@ -1,0 +1,2 @@
+set(PROGRAM segment)
+set(TASK_SOURCES src/segmenter.cpp src/write_png.cpp)
