@@ -159,7 +159,7 @@ def colours(palette: Sequence[Colour] | None) -> str:
     rows = "".join(f"        [{', '.join(map(str, colour))}],\n" for colour in palette)
     return f"""
     /// Red, green, blue.
-    static let palette: [[UInt8]] = [
+    public static let palette: [[UInt8]] = [
 {rows}    ]
 """
 
