@@ -121,6 +121,7 @@ def framing_of(manifest: Manifest, overlap: float | None = None) -> Framing:
     Raises:
         UsageError: Windows cannot overlap so, or answers to them make none for the picture.
     """
-    if overlap is not None:
-        manifest.task.check_tiles()
-    return Framing(manifest.preprocessing, None in manifest.input.shape[1:], overlap)
+    task = manifest.task
+    if overlap is not None and not task.has_places:
+        raise UsageError(f"--tile does nothing for {task.name}", "leave it out")
+    return Framing(manifest.preprocessing, manifest.open_size and task.has_places, overlap)

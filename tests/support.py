@@ -42,7 +42,7 @@ from dmformer.progress import Silent
 from dmformer.runtimes.base import Session, SessionOptions
 from dmformer.runtimes.engine import Engine
 from dmformer.runtimes.registry import open_bundle
-from dmformer.tasks.base import Result
+from dmformer.tasks.base import Legend, Result
 from dmformer.tasks.classification import Classification, LinearHead
 from dmformer.tasks.segmentation_heads import FpnHead
 
@@ -293,7 +293,7 @@ def flips_of(
     """The changed answers from both sides' logits."""
     count = FlipCount(Classification(LinearHead(classes=reference.shape[1])))
     count.add(reference, Result(outputs), [None] * len(outputs) if labels is None else labels.tolist())
-    return count.flips(data, image)
+    return count.flips(data, image, Legend(tuple(str(index) for index in range(reference.shape[1]))))
 
 
 @contextlib.contextmanager

@@ -103,3 +103,28 @@ def test_tiles_are_for_tasks_whose_answers_have_places(
     ):
         code, _, err = invoke(capsys, "predict", bundle, tmp_path / "small.png", "--tile", "0.33")
         assert (code, said in one_line(err)) == (2, True), err
+
+
+def test_windows_are_timed_from_pictures(
+    segmented: Segmented, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 150, 3), np.uint8)).save(photo)
+    given = (
+        "--tile",
+        "0.3",
+        "--image",
+        photo,
+        "--against",
+        "none",
+        "--duration",
+        "0.05",
+        "--launches",
+        "1",
+        "--warmup=0",
+    )
+    out, _ = command("bench", segmented("onnxruntime", True), *given, "--boundary", "file", "--no-layers", "--json")
+    document = json.loads(out)
+    assert (document["settings"]["tile"], len(document["results"])) == (0.3, 1)
+    code, _, err = invoke(capsys, "bench", segmented(), *given)
+    assert (code, "--tile is timed from pictures" in one_line(err)) == (2, True), err

@@ -206,7 +206,6 @@ STILL_SPELLED = {
     "cli/embed.py": 2,
     "cli/export.py": 1,
     "data/images.py": 1,
-    "embedding/swift.py": 2,
     "graph/coreml/build.py": 1,
     "graph/coreml/conversion.py": 4,
     "graph/coreml/network.py": 1,

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from dmformer.bundle import Bundle
+from dmformer.embedding.answers import reading
 from dmformer.embedding.escape import shell, swift
-from dmformer.embedding.languages import Content, Step, engine_file, sources
+from dmformer.embedding.languages import Content, Step, engine_file, sources, task_files
 from dmformer.errors import UsageError
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
+from dmformer.tasks.base import Colour
 
 RESOURCES = "Sources/DMFormer/Resources"
 PARAMETERS_FILE = "Sources/DMFormer/Parameters.swift"
@@ -44,7 +47,7 @@ class Swift:
     def steps(self, bundle: Bundle) -> tuple[Step, ...]:
         return (
             Step("swift run -c release self-test", "on a Mac: compares with PyTorch, stage by stage"),
-            Step("swift run -c release classify photo.jpg", "an image of yours"),
+            Step(f"swift run -c release {program_of(bundle)} photo.jpg", "an image of yours"),
             Step("swift test", "the self-test as a test; in Xcode on a device"),
         )
 
@@ -61,6 +64,12 @@ $ xcrun coremlcompiler compile {path} {RESOURCES}/engine
 
 `Parameters.swift` and `Package.swift` are generated and all that differs from bundle to bundle. Without Core ML, as on
 Linux, `swift run self-test --preprocessing-only` still compares the preprocessing."""
+
+
+def program_of(bundle: Bundle) -> str:
+    """The program that the task's own sources are."""
+    files = task_files("swift", bundle)
+    return next(path.split("/")[1] for path in files if path.endswith("/main.swift"))
 
 
 def package_name(bundle: Bundle) -> str:
@@ -96,7 +105,7 @@ let package = Package(
     targets: [
         .target(name: "DMFormer", resources: [.copy("Resources/engine"), .copy("Resources/golden")]),
         .executableTarget(name: "self-test", dependencies: ["DMFormer"]),
-        .executableTarget(name: "classify", dependencies: ["DMFormer"]),
+        .executableTarget(name: "{program_of(bundle)}", dependencies: ["DMFormer"]),
         .testTarget(name: "DMFormerTests", dependencies: ["DMFormer"]),
     ]
 )
@@ -110,8 +119,8 @@ def parameters(bundle: Bundle) -> str:
         UsageError: The manifest names compute units that are not known, or its engine lies in no package.
     """
     manifest = bundle.manifest
-    labels = manifest.class_names
-    values = "\n".join(f"            {swift(label)}," for label in labels)
+    read = reading(manifest)
+    values = "\n".join(f"            {swift(label)}," for label in read.legend.names)
     return f"""\
 // Made by `dmformer embed` from the bundle's manifest: what belongs to one bundle is here and nowhere else.
 #if canImport(CoreML)
@@ -123,12 +132,14 @@ public enum Parameters {{
 
     static let package = {swift(package_name(bundle))}
     static let input = {swift(manifest.input.name)}
-    static let output = {swift(manifest.output.name)}
+    static let output = {swift(read.spec.name)}
+    /// Values for each image.
+    static let outputElements = {prod(side or 1 for side in read.spec.shape[1:])}
     /// Whether the package takes an image and normalizes it itself, or a preprocessed tensor.
     static let takesImage = {"true" if manifest.runtime.options.get("input") == "image" else "false"}
     /// Of a fixed batch; 0 is one of several sizes, of which 1 is one.
     static let batch = {manifest.input.shape[0] or 0}
-    static let classes = {manifest.output.shape[1]}
+    static let classes = {len(read.legend.names)}
 
     #if canImport(CoreML)
     public static let computeUnits = MLComputeUnits.{compute_units(manifest)}
@@ -137,7 +148,19 @@ public enum Parameters {{
     public static let labels: [String] = [
 {values}
     ]
-}}
+{colours(read.legend.palette)}}}
+"""
+
+
+def colours(palette: Sequence[Colour] | None) -> str:
+    """The classes' colours as a Swift constant, where they have some."""
+    if palette is None:
+        return ""
+    rows = "".join(f"        [{', '.join(map(str, colour))}],\n" for colour in palette)
+    return f"""
+    /// Red, green, blue.
+    public static let palette: [[UInt8]] = [
+{rows}    ]
 """
 
 

@@ -2,7 +2,8 @@
 
 Rules: docs.nvidia.com/deeplearning/tensorrt, "DLA Supported Layers and Restrictions" of 11.4.1: fixed dimensions, none
 but the batch beyond 8192; activations are ReLU, Sigmoid, TanH and Clip; a convolution's padding is smaller than its
-kernel. The builder has the last word; what it refuses runs on the GPU, with a transfer on each side.
+kernel; a resize is by whole factors, up to 32 by nearest and up to 4 bilinear. The builder has the last word; what it
+refuses runs on the GPU, with a transfer on each side.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_KERNEL, MAX_PADDING, MAX_STRIDE, MAX_DILATION = 32, 31, 8, 32
 MAX_CHANNELS = 8192
+MAX_RESIZE = {"nearest": 32, "linear": 4}
 ELIGIBLE = frozenset({"Relu", "Sigmoid", "Tanh", "Clip", "Add", "Mul", "Concat", "Identity", "Cast"})
 NO_WORK = frozenset({"QuantizeLinear", "DequantizeLinear", "Constant"})
 
@@ -38,12 +40,12 @@ def refusals(model: onnx.ModelProto) -> tuple[Refusal, ...]:
         model: A typed graph with a fixed batch.
     """
     constants = {entry.name: tuple(entry.dims) for entry in model.graph.initializer}
-    made_of = _weights_behind(model, constants)
+    made_of, scales = _weights_behind(model, constants), _vectors(model)
     fallen = []
     for node in model.graph.node:
         if node.op_type in NO_WORK:
             continue
-        reason = _reason(node, made_of)
+        reason = _reason(node, made_of, scales)
         if reason:
             fallen.append(Refusal(node.name, node.op_type, reason))
     return tuple(fallen)
@@ -62,9 +64,13 @@ def dla_report(model: onnx.ModelProto) -> list[str]:
     return lines
 
 
-def _reason(node: onnx.NodeProto, weights: dict[str, tuple[int, ...]]) -> str | None:
+def _reason(
+    node: onnx.NodeProto, weights: dict[str, tuple[int, ...]], scales: dict[str, tuple[float, ...]]
+) -> str | None:
     if node.op_type == "Conv":
         return _conv_reason(node, weights.get(node.input[1], ()))
+    if node.op_type == "Resize":
+        return _resize_reason(node, scales.get(node.input[2], ()) if len(node.input) > 2 else ())
     if node.op_type in ELIGIBLE:
         return None
     return {
@@ -87,6 +93,25 @@ def _conv_reason(node: onnx.NodeProto, weight: tuple[int, ...]) -> str | None:
     if weight and max(weight[:2]) > MAX_CHANNELS:
         return f"{shape} with more than {MAX_CHANNELS} channels"
     return None
+
+
+def _resize_reason(node: onnx.NodeProto, scales: tuple[float, ...]) -> str | None:
+    mode = attribute(node, "mode", b"nearest").decode()
+    most = MAX_RESIZE.get(mode, 0)
+    if len(scales) == 4 and scales[:2] == (1, 1) and all(one % 1 == 0 and 1 <= one <= most for one in scales[2:]):
+        return None
+    factors = "x".join(f"{one:g}" for one in scales[2:]) or "a size that is computed"
+    return f"{mode} resize by {factors}: it must be by whole factors up to {most}"
+
+
+def _vectors(model: onnx.ModelProto) -> dict[str, tuple[float, ...]]:
+    """The small float constants: factors of a resize among them."""
+    from onnx import TensorProto, numpy_helper
+
+    small = (
+        entry for entry in model.graph.initializer if entry.data_type == TensorProto.FLOAT and len(entry.dims) == 1
+    )
+    return {entry.name: tuple(numpy_helper.to_array(entry).tolist()) for entry in small if entry.dims[0] == 4}
 
 
 def _weights_behind(model: onnx.ModelProto, constants: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -16,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from dmformer.errors import UsageError
 from dmformer.fields import TensorSpec
 from dmformer.preprocessing import MAX_SIDE
-from dmformer.tasks.base import Head, Task
+from dmformer.tasks.base import Task
+from dmformer.tasks.head import Head
 from dmformer.tasks.registry import DEFAULT_HEAD, default_head, read_head, suited_head, task_of, with_head
 from dmformer.texts import first_problem
 

@@ -153,10 +153,11 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
 
     @cache
     def outputs() -> ReferenceOutputs | None:
+        framing = Framing(checkpoint.preprocessing, options.dynamic_size and checkpoint.config.task.has_places)
         dataset, file = sources.dataset, scratch / "reference.f32"
         if dataset is None:
             return None
-        return reference_outputs(reference, dataset, Framing(checkpoint.preprocessing), file, progress)
+        return reference_outputs(reference, dataset, framing, file, progress)
 
     calibration = calibrated(graph, sources, options, progress) if calibrates else None
     scanned = calibration.images if calibration else None

@@ -54,7 +54,9 @@ def title_of(documents: tuple[Document, ...], bundles: list[Bundle]) -> str:
 def examine(bundle: Bundle, reference: ReferenceOutputs | None, progress: Progress) -> Examined:
     """The changed answers of one bundle."""
     flips = find_flips(bundle, reference, progress)
-    return Examined(bundle.path.name, accuracy(bundle), bundle.manifest.labels, flips)
+    proof = bundle.manifest.proof
+    by_class = max(proof.comparisons, key=lambda one: one.images).by_class if proof else ()
+    return Examined(bundle.path.name, accuracy(bundle), bundle.manifest.labels, flips, by_class)
 
 
 class References:

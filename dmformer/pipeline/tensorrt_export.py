@@ -61,6 +61,7 @@ class TensorRtMaker(Maker):
     def make(self, destination: Path, prepared: Prepared, options: ExportOptions, progress: Progress) -> Outcome:
         target, plan = self.target.name, plan_for(options, prepared.checkpoint.preprocessing.size)
         family = tensorrt_family(target)
+        check_shapes(prepared.graph, family)
         graphs = typed_graphs(target, prepared, options, progress)
         manifest = draft(target, graphs.groups, prepared, options)
         if plan.dla_core is not None:
@@ -74,6 +75,18 @@ class TensorRtMaker(Maker):
                 progress.say(line)
             proof = proven(family, bundle, graphs.model, prepared, options, progress)
             return publish(staging, bundle.with_proof(proof), proof)
+
+
+def check_shapes(graph: onnx.ModelProto, family: TensorRtFamily) -> None:
+    """Raises `UsageError` for a graph that computes with its own open height and width: such engines are not built.
+
+    TensorRT for RTX 1.7 fails inside its compiler (``const_ppg.cpp``) on the pooling matrices of a pyramid.
+    """
+    if any(node.op_type == "Shape" for node in graph.graph.node):
+        raise UsageError(
+            f"{family.library.title} cannot build this head with open height and width: it computes with them",
+            "leave out --dynamic-size, or use another head or target",
+        )
 
 
 def alternative(

@@ -6,9 +6,9 @@ A task is one file in this room and one row of `dmformer.tasks.registry`; `docs/
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from pydantic import Field
 
 from dmformer.data.dataset import Dataset, Sample
 from dmformer.errors import UsageError
-from dmformer.fields import Strict, TensorSpec
+from dmformer.fields import TensorSpec
 from dmformer.preprocessing import Preprocessing
+from dmformer.tasks.head import Head
 
 Outputs = NDArray[np.float32]
 """What an engine gives for N images: float32 ``[N, ...]``."""
@@ -58,6 +59,14 @@ class Legend:
 
 
 @dataclass(frozen=True)
+class View:
+    """A picture of an answer, uint8 RGB ``[H, W, 3]``, and whose it is."""
+
+    title: str
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class ClassMap:
     """How a graph itself decides at every pixel of its input; see `dmformer.graph.class_map`.
 
@@ -72,56 +81,6 @@ class ClassMap:
     planes: int
     stride: int
     logit: float
-
-
-@dataclass(frozen=True)
-class HeadLayer:
-    """One linear layer of a head.
-
-    Attributes:
-        inputs: Channels that it reads, and ``outputs`` that it gives.
-        kernel: Side of its kernel.
-        pixels: Places that it gives; ``pooled`` those of the map whose mean it reads, 0 without one.
-    """
-
-    inputs: int
-    outputs: int
-    kernel: int = 1
-    pixels: int = 1
-    pooled: int = 0
-
-
-class Head(Strict):
-    """What stands on the backbone, as data; the tasks that know it say which in `Task.heads`.
-
-    Attributes:
-        kind: Tells the heads apart.
-        classes: How many classes it tells apart.
-        network: Of the kind: ``"module:Class"`` of its torch module, made with the `ModelConfig`. It maps the four
-            feature maps to outputs; see `dmformer.model.heads`.
-        resize: Of the kind: how images are resized where nobody says.
-        side: Of the kind: the input's, where nobody says.
-    """
-
-    kind: str
-    classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
-    network: ClassVar[str]
-    resize: ClassVar[Literal["exact", "shorter", "letterbox"]] = "shorter"
-    side: ClassVar[int] = 224
-
-    def layers(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[HeadLayer, ...]:
-        """What it computes for one image of a size; empty where nobody has said."""
-        return ()
-
-    @classmethod
-    def suited(cls, widths: Sequence[int], said: Mapping[str, Any]) -> Head:
-        """The head that suits a backbone of these widths; what is said stays."""
-        return cls.model_validate(said)
-
-    @classmethod
-    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> Head | None:
-        """The head that weights of these shapes, by their names in the network, belong to; None for another kind."""
-        return None
 
 
 @dataclass(frozen=True)
@@ -184,6 +143,7 @@ class Task(ABC):
     Attributes:
         name: As manifests spell it.
         figures: The first is the headline, whose loss ``--max-drop`` bounds.
+        has_places: Whether decisions have places, so that a picture may be answered in parts and at its own size.
         heads: The heads that answer it; the first is usual.
         demonstration: What `dmformer.assets` shows it with, by its name there; empty where nothing does.
     """
@@ -191,6 +151,7 @@ class Task(ABC):
     name: ClassVar[str]
     figures: ClassVar[tuple[Figure, ...]]
     heads: ClassVar[tuple[type[Head], ...]]
+    has_places: ClassVar[bool] = False
     demonstration: ClassVar[str] = ""
 
     def __init__(self, head: Head) -> None:
@@ -222,10 +183,6 @@ class Task(ABC):
     def check_input(self, spec: Preprocessing) -> None:
         """Raises `UsageError` where images that become inputs so cannot be answered."""
         return
-
-    def check_tiles(self) -> None:
-        """Raises `UsageError` where answers to windows of a picture make none for the picture."""
-        raise UsageError(f"--tile does nothing for {self.name}", "leave it out")
 
     @abstractmethod
     def check(self, dataset: Dataset) -> None:
@@ -268,6 +225,22 @@ class Task(ABC):
     def picture(self, answer: Answer, image: NDArray[np.uint8]) -> Image.Image:
         """An answer drawn over its image, uint8 RGB ``[H, W, 3]``; raises `UsageError` where the task draws none."""
         raise UsageError(f"nothing is drawn for {self.name}", "leave out --overlay")
+
+    def views(
+        self, image: NDArray[np.uint8], target: Any, before: Decisions, after: Decisions, resize: str, legend: Legend
+    ) -> tuple[View, ...]:
+        """What is right for an image, PyTorch's decisions and an engine's as pictures; none where they have no places.
+
+        Args:
+            image: uint8 ``[H, W, C]``.
+            target: What is right, None where nobody knows.
+            before: PyTorch's decisions for it.
+            after: The engine's.
+            resize: How it lies in the input, as `dmformer.geometry.placement` takes it.
+            legend: How the classes are drawn.
+        """
+        del image, target, before, after, resize, legend
+        return ()
 
     def promise(self) -> str:
         """What an application gets for an image, in words."""

@@ -15,7 +15,8 @@ from dmformer.data.folders import better_order
 from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.base import Figure, Head, HeadLayer, Legend, Outputs, Result, Tally, Task
+from dmformer.tasks.base import Figure, Legend, Outputs, Result, Tally, Task
+from dmformer.tasks.head import Head, HeadLayer
 
 TOP = 5
 FEW = 20

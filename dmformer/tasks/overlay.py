@@ -12,7 +12,7 @@ from dmformer.tasks.base import Colour
 
 Colours = tuple[Colour, ...]
 Pixels = NDArray[np.uint8]
-BOUNDARY = (255, 255, 255)
+BOUNDARY, NOWHERE = (255, 255, 255), (128, 128, 128)
 
 
 def colours_of(palette: Colours | None, classes: int) -> Colours:
@@ -28,6 +28,12 @@ def overlay(image: Pixels, classes: NDArray[np.integer], palette: Colours, opaci
     mixed: Pixels = np.rint(image[..., :3] * (1 - opacity) + colours * opacity).astype(np.uint8)
     mixed[boundaries(classes)] = BOUNDARY
     return mixed
+
+
+def painted(classes: NDArray[np.integer], palette: Colours) -> Pixels:
+    """A map of classes in their colours; what counts nowhere is grey."""
+    colours: Pixels = np.asarray((*palette, NOWHERE), np.uint8)[classes]
+    return colours
 
 
 def boundaries(classes: NDArray[np.integer]) -> NDArray[np.bool_]:

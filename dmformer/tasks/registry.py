@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import Any
 
 from dmformer.errors import UsageError
-from dmformer.tasks.base import Figure, Head, Task
+from dmformer.tasks.base import Figure, Task
+from dmformer.tasks.head import Head
 
 TASKS = {
     "classification": "dmformer.tasks.classification:Classification",

@@ -17,8 +17,8 @@ from dmformer.errors import DataError
 from dmformer.fields import TensorSpec
 from dmformer.geometry import Placement, Sampling, Size, placement
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.base import ClassMap, Decisions, Figure, Legend, Outputs, Result, Tally, Task
-from dmformer.tasks.overlay import Colours, colours_of, overlay, with_legend
+from dmformer.tasks.base import ClassMap, Decisions, Figure, Legend, Outputs, Result, Tally, Task, View
+from dmformer.tasks.overlay import Colours, colours_of, overlay, painted, with_legend
 from dmformer.tasks.segmentation_heads import STRIDE, DenseHead, FpnHead, UperNetHead
 
 GROUND = "background"
@@ -79,6 +79,7 @@ class SemanticSegmentation(Task):
     name = "segmentation"
     figures = (Figure("miou", "mIoU"), Figure("aacc", "aAcc"), Figure("macc", "mAcc"))
     heads = (FpnHead, UperNetHead)
+    has_places = True
     demonstration = "scenes"
 
     def output(self, size: Size, batch: int | None) -> TensorSpec:
@@ -108,9 +109,6 @@ class SemanticSegmentation(Task):
 
     def check_input(self, spec: Preprocessing) -> None:
         placement((1, 1), spec.size, spec.resize)
-
-    def check_tiles(self) -> None:
-        return
 
     def check(self, dataset: Dataset) -> None:
         if dataset.classes is not None and len(dataset.classes) not in (self.head.classes, self.kinds_of_pixels):
@@ -196,6 +194,15 @@ class SemanticSegmentation(Task):
     def picture(self, answer: Segmentation, image: NDArray[np.uint8]) -> Image.Image:
         colours = dict(zip(answer.names, answer.palette, strict=True))
         return with_legend(answer.overlay(image), answer.shares, colours)
+
+    def views(
+        self, image: NDArray[np.uint8], target: Any, before: Decisions, after: Decisions, resize: str, legend: Legend
+    ) -> tuple[View, ...]:
+        palette = self.drawn(legend).palette or ()
+        picture = (image.shape[0], image.shape[1])
+        own = [Sampling.of(picture, placement(picture, one.shape, resize), 1).nearest(one) for one in (before, after)]
+        titled = [("truth", target), ("PyTorch", own[0]), ("engine", own[1])]
+        return tuple(View(title, painted(classes, palette)) for title, classes in titled if classes is not None)
 
     def document(self, answer: Segmentation) -> dict[str, Any]:
         height, width = answer.classes.shape

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from dmformer.tasks.base import Head, HeadLayer
+from dmformer.tasks.head import Head, HeadLayer
 
 MAX_PLANES = 4096
 """More classes than any set of masks has; the mask of a pixel is an int16."""

@@ -146,6 +146,8 @@ DEFINITIONS: list[tuple[str, dict[str, Any], Callable[[Float], Any]]] = [
     ("gelu", {"mode": "SIGMOID_APPROXIMATION"}, lambda x: x / (1 + np.exp(-1.702 * x))),
     ("identity", {}, lambda x: x),
     ("linear", {"weight": SQUARE}, lambda x: x @ SQUARE.T),
+    ("matmul", {"y": SQUARE}, lambda x: x @ SQUARE),
+    ("matmul", {"y": SQUARE, "transpose_y": True}, lambda x: x @ SQUARE.T),
     ("mul", {"y": np.float32(1.5)}, lambda x: x * np.float32(1.5)),
     ("quantize", {"input": ["x"], "scale": np.float32(0.5), "output_dtype": "int8"}, lambda x: np.rint(x * 2)),
     ("reduce_argmax", {}, lambda x: x.argmax(-1)),
@@ -156,6 +158,7 @@ DEFINITIONS: list[tuple[str, dict[str, Any], Callable[[Float], Any]]] = [
     ("softmax", {}, torch_of(torch.softmax, dim=-1)),
     ("softmax", {"axis": np.int32(0)}, torch_of(torch.softmax, dim=0)),
     ("upsample_bilinear", TWICE, torch_of(functional.interpolate, scale_factor=2, mode="bilinear", align_corners=True)),
+    ("upsample_nearest_neighbor", TWICE, torch_of(functional.interpolate, scale_factor=2, mode="nearest")),
 ]
 
 
@@ -180,6 +183,8 @@ def test_every_operator_has_a_definition() -> None:
         ("quantize", {"scale": np.float32(1), "output_dtype": "int4"}, "output_dtype 'int4' is not known"),
         ("concat", {"values": ["x"], "axis": np.int32(0), "interleave": True}, "interleaved values"),
         ("upsample_bilinear", {"scale_factor_height": np.float32(-1)}, "are not supported"),
+        ("upsample_nearest_neighbor", {"scale_factor_width": np.float32(1.5)}, "are not supported"),
+        ("matmul", {"y": np.eye(2, dtype=np.float32), "transpose_x": True}, "that is turned is not supported"),
         ("linear", {}, r"linear \(result\): its parameter 'weight' is missing"),
         ("softmax", {"axis": ["x"]}, "its parameter 'axis' is no constant"),
         ("relu", {"x": ["x", "x"]}, "2 values for its parameter 'x'"),

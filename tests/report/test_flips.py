@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from dmformer.bundle import Bundle
-from dmformer.evaluation.flips import MOST_IMAGES, find_flips
+from dmformer.evaluation.flips import MOST_IMAGES, FlipCount, find_flips
 from dmformer.progress import Silent
-from tests.conftest import Exported
+from dmformer.tasks.base import Result
+from tests.conftest import Exported, Segmented
 from tests.documents import make_accuracy, make_document, make_result
-from tests.support import flips_of, invoke, one_line
+from tests.support import KINDS, Command, flips_of, invoke, one_line
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -70,3 +71,35 @@ def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert code == 2
     assert "cannot be written" in one_line(stderr)
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_the_pictures_that_changed_most_are_shown_with_truth_and_both_answers(segmented: Segmented) -> None:
+    bundle = Bundle.load(segmented())
+    manifest, golden = bundle.manifest, bundle.golden()
+    count = FlipCount(manifest.task, manifest.preprocessing.resize)
+    changed = golden.outputs.copy()
+    for row, part in enumerate((0.0, 0.5, 0.25)):  # of the rows of each picture
+        changed[row, :, : int(changed.shape[2] * part)] *= -1
+    count.add(golden.outputs, Result(changed), golden.targets)
+    flips = count.flips("golden", lambda index: golden.images[index], manifest.legend)
+    assert (flips.images, flips.count, flips.decisions) == (3, 2, 3 * 64 * 64)
+    assert flips.changed == sum(pair[2] for pair in flips.confusion) > 0
+    assert all(
+        np.array_equal(flip.image, golden.images[index]) for flip, index in zip(flips.shown, (1, 2), strict=True)
+    )
+    assert flips.shown[0].share > flips.shown[1].share
+    for flip in flips.shown:
+        assert [view.title for view in flip.views] == ["truth", "PyTorch", "engine"]
+        assert all(view.pixels.shape == flip.image.shape for view in flip.views)
+        assert not np.array_equal(flip.views[1].pixels, flip.views[2].pixels)
+
+
+def test_a_report_shows_what_each_class_lost(
+    segmented: Segmented, masked: Path, command: Command, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    command("report", page, segmented(), "--data", masked)
+    text = page.read_text()
+    assert "IoU of each class" in text
+    assert all(f">{name}<" in text for name in KINDS)
+    assert "of the pixels on" in text

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle, assemble
 from dmformer.errors import EngineError, MissingBackendError, UsageError
+from dmformer.model.checkpoint import load_checkpoint
 from dmformer.model.network import DMFormer
+from dmformer.preprocessing import preprocess_batch
 from dmformer.runtimes.base import EngineRequest, Session, SessionOptions
 from dmformer.runtimes.child import build_in_child
 from dmformer.runtimes.registry import get_runtime, open_bundle
 from dmformer.targets import TARGETS
-from tests.support import compare, logits_of, outputs, random_batch
+from tests.conftest import Segmented
+from tests.support import compare, logits_of, outputs, random_batch, random_images
 
 Exported = Callable[..., Path]
 
@@ -258,6 +261,21 @@ class RuntimeContract:
         assert {path.name for path in (tmp_path / "one").iterdir()} == set(reports[0].roles)
         for name in reports[0].roles:
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+    def test_a_segmenter_scores_like_pytorch_and_decides_itself(
+        self, segmented: Segmented, segmenter_weights: Path
+    ) -> None:
+        checkpoint = load_checkpoint(segmenter_weights)
+        batch = preprocess_batch([*random_images(1, 48)], checkpoint.preprocessing)
+        right = self.expected(checkpoint.build(), batch)
+        with open_bundle(str(segmented(self.target, argmax=True)), SessionOptions(threads=1)) as session:
+            given = session.run(batch)
+            alone = session.run(batch, "classes")
+        assert sqnr(right, np.asarray(given["scores"], np.float32)) > self.full_db
+        decided = checkpoint.config.task.decisions(right)
+        assert given["classes"].shape == (1, 64, 64)
+        assert np.mean(given["classes"] == decided) > 0.999, "but where two scores are equal up to rounding"
+        assert list(alone) == ["classes"] and np.array_equal(alone["classes"], given["classes"])
 
     def test_a_bundle_opens_from_its_path_and_from_itself(self, exported: Exported, tmp_path: Path) -> None:
         bundle = Bundle.load(exported(self.target))

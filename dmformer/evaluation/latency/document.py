@@ -52,6 +52,7 @@ class RecordedSettings(Strict):
         streams: Inferences at the same time.
         fps: Frames a second of a paced camera.
         image: Name of the image file that was fed; None: the golden samples.
+        tile: Part of a window that the next one covered again; None: pictures as a whole.
         confidence: Of every interval, 0 to 1.
     """
 
@@ -66,6 +67,7 @@ class RecordedSettings(Strict):
     streams: Count
     fps: Ratio | None
     image: Text | None
+    tile: Share | None = None
     device: Text
     seed: Annotated[int, Field(ge=-(1 << 62), le=1 << 62)]
     confidence: Share

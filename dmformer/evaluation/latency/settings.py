@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dmformer.common_options import Device, Threads
+from dmformer.common_options import Device, Threads, Tile
 from dmformer.errors import UsageError
 from dmformer.options import Option
 from dmformer.signatures import Plain
@@ -39,6 +39,7 @@ class BenchSettings:
         fps: Frames a second of a paced camera, idle in between; None asks again at once.
         boundary: What is inside the measured time.
         image: An image file to feed; None takes the bundle's golden samples.
+        tile: Part of a window that the next one covers again; None shows pictures to the engine as a whole.
         device: The runtime's name of a device.
         seed: Of the order in which candidates start and take their slices.
 
@@ -67,6 +68,7 @@ class BenchSettings:
     image: Annotated[
         str | None, Option("--image", "An image file to feed. Default: the golden samples.", parse=str, typed=Path)
     ] = None
+    tile: Tile = None
     device: Device = "cpu"
     seed: Annotated[int, Option("--seed", "Of the order in which candidates take their turns.")] = 0
 
@@ -75,6 +77,8 @@ class BenchSettings:
             raise UsageError("--duration and --warmup are numbers of seconds", "for example: --duration 10")
         if self.fps is not None and self.streams > 1:
             raise UsageError("--fps and --streams exclude each other", "a camera is one stream")
+        if self.tile is not None and self.boundary == "engine":
+            raise UsageError("--tile is timed from pictures", "add --boundary preprocess, or --boundary file")
         if self.boundary not in BOUNDARIES:
             raise UsageError(f"there is no boundary {self.boundary!r}", f"choose from: {', '.join(BOUNDARIES)}")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,16 @@ from numpy.typing import NDArray
 from dmformer.bundle import Bundle, read_manifest
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import BenchSettings
+from dmformer.framing import Pixels, framing_of
+from dmformer.framing import Run as RunImages
 from dmformer.host import threads_per_stream
+from dmformer.preprocessing import Preprocessing, preprocess_batch
 from dmformer.runtimes.base import SessionOptions
+from dmformer.runtimes.engine import Engine
 from dmformer.runtimes.registry import fits_here, get_runtime, open_fitting
+from dmformer.tasks.base import Result
 
-Run = Callable[[NDArray[Any]], Any]
+Run = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,11 @@ def open_engine(candidate: Candidate, settings: BenchSettings) -> Subject:
     options = SessionOptions(threads_per_stream(settings.threads, settings.streams), settings.device, settings.streams)
     session = open_fitting(bundle, options)
     opened = time.perf_counter()
+    engine, answer = Engine(bundle.manifest, session, str(bundle.path)), bundle.manifest.answer
+    # An application takes what the graph decided, and leaves the rest where it is.
+    run = partial(session.run, only=answer.name if answer else None)
     return Subject(
-        session.run,
+        run if settings.tile is None else in_windows(bundle, settings, engine.run_images),
         lambda: None,
         session.close,
         session.execution.provider,
@@ -75,6 +84,12 @@ def open_engine(candidate: Candidate, settings: BenchSettings) -> Subject:
         (imported - started) * 1e3,
         (opened - imported) * 1e3,
     )
+
+
+def in_windows(bundle: Bundle, settings: BenchSettings, run: RunImages) -> Run:
+    """Pictures through a network in windows of its size."""
+    framing = framing_of(bundle.manifest, settings.tile)
+    return lambda images: [framing.result(image, run) for image in images]
 
 
 def open_pytorch(candidate: Candidate, settings: BenchSettings) -> Subject:
@@ -104,9 +119,12 @@ def open_pytorch(candidate: Candidate, settings: BenchSettings) -> Subject:
             logits: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
         return logits
 
+    def run_images(images: Sequence[Pixels], spec: Preprocessing) -> Result:
+        return Result(run(preprocess_batch(images, spec)))
+
     opened = time.perf_counter()
     return Subject(
-        run,
+        run if settings.tile is None else in_windows(load_bundle(candidate), settings, run_images),
         enter_thread,
         lambda: None,
         "PyTorch " + ("compiled" if candidate.kind == "pytorch-compile" else "eager"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dmformer.bundle import Bundle
-from dmformer.engine_input import EngineInput, from_images
+from dmformer.engine_input import from_images
 from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.subject import Run
@@ -25,7 +25,8 @@ DIFFERENT_BATCHES = 4
 T = TypeVar("T")
 Call = Callable[[], Any]
 Images = list[NDArray[np.uint8]]
-Prepare = Callable[[Images], EngineInput]
+Prepare = Callable[[Images], Any]
+"""Gives what `Subject.run` takes: an engine's input, or the images themselves where they go through in windows."""
 
 
 def make_call(candidate: Candidate, bundle: Bundle, settings: BenchSettings, scratch: Path) -> Callable[[Run], Call]:
@@ -40,7 +41,7 @@ def make_call(candidate: Candidate, bundle: Bundle, settings: BenchSettings, scr
     Raises:
         DataError: The image cannot be read.
     """
-    prepare = preparing(candidate, bundle)
+    prepare = preparing(candidate, bundle) if settings.tile is None else (lambda images: images)
     batches = image_batches(bundle, candidate.batch, settings)
     if settings.boundary == "engine":
         return _engine([prepare(images) for images in batches])
@@ -56,9 +57,9 @@ def preparing(candidate: Candidate, bundle: Bundle) -> Prepare:
     return partial(preprocess_batch, spec=bundle.manifest.preprocessing)
 
 
-def _engine(inputs: list[EngineInput]) -> Callable[[Run], Call]:
+def _engine(inputs: list[Any]) -> Callable[[Run], Call]:
     def bind(run: Run) -> Call:
-        source: Iterator[EngineInput] = itertools.cycle(inputs)
+        source: Iterator[Any] = itertools.cycle(inputs)
         return lambda: run(next(source))
 
     return bind

@@ -10,6 +10,7 @@ from dmformer.evaluation.flips import Flips
 from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.document import Document, Result
 from dmformer.evaluation.latency.names import short_names
+from dmformer.fields import Score
 from dmformer.tasks.base import Figure
 from dmformer.tasks.registry import figures_of
 
@@ -23,12 +24,14 @@ class Examined:
         accuracy: Its proof; None without one.
         labels: Class names, or None.
         flips: Its changed answers.
+        by_class: The headline of each class in its proof; empty where the task has none.
     """
 
     name: str
     accuracy: Accuracy | None
     labels: tuple[str, ...] | None
     flips: Flips
+    by_class: tuple[Score | None, ...] = ()
 
     def label(self, index: int) -> str:
         """A class in words, its number where it has no name."""
@@ -109,6 +112,11 @@ def _bundle_json(bundle: Examined) -> dict[str, Any]:
         "data": flips.data,
         "images": flips.images,
         "changed": flips.count,
+        "decisions": flips.decisions,
+        "changed_decisions": flips.changed,
+        "by_class": [
+            {"label": bundle.label(index), **score.model_dump()} for index, score in enumerate(bundle.by_class) if score
+        ],
         "confusion": [
             {"from": bundle.label(old), "to": bundle.label(new), "count": count} for old, new, count in flips.confusion
         ],

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from dmformer.errors import OutputError
 from dmformer.evaluation.latency.document import Document
-from dmformer.evaluation.report import sections
+from dmformer.evaluation.report import answers, sections
 from dmformer.evaluation.report.charts import require_matplotlib
 from dmformer.evaluation.report.headline import headline
 from dmformer.evaluation.report.markup import Html, items, joined, tag, text
@@ -70,7 +70,7 @@ def chapters_of(material: Material) -> list[tuple[str, str, Html]]:
         behind = f" ({index})" if several else ""
         parts.append((f"parts-{index}", f"What really executed{behind}", sections.breakdown(document, f"b{index}")))
     if material.examined:
-        changed = joined(sections.changes(bundle) for bundle in material.examined)
+        changed = joined(answers.changes(bundle) for bundle in material.examined)
         parts.append(("changes", "Changed answers", changed))
     for index, document in enumerate(material.documents, 1):
         behind = f" ({index})" if several else ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dmformer.evaluation.report.markup import number
-from dmformer.evaluation.report.material import Material, figures_among
+from dmformer.evaluation.report.material import Examined, Material, figures_among
 
 FIELDS = (
     "name", "target", "precision", "executes", "batch", "samples", "p50_ms", "p90_ms", "p95_ms", "p99_ms",
@@ -50,12 +50,18 @@ def markdown(material: Material) -> str:
                 shares = [(p.part, f"{p.ms:.3f}", f"{p.share:.1%}", p.verdict) for p in result.layers.parts]
                 parts.append(f"**{_cell(result.name)}**: where the time goes ({_cell(result.layers.source)})")
                 parts.append(_table(("part", "ms", "share", "of this machine's peak"), shares))
-    for bundle in material.examined:
-        flips = bundle.flips
-        parts.append(
-            f"**{_cell(bundle.name)}**: {flips.count} of {flips.images} answers on {_cell(flips.data)} changed"
-        )
+    parts += [part for bundle in material.examined for part in _changed(bundle)]
     return "\n\n".join(parts) + "\n"
+
+
+def _changed(bundle: Examined) -> Iterator[str]:
+    """The changed answers of a bundle, and what each class lost."""
+    flips = bundle.flips
+    yield f"**{_cell(bundle.name)}**: {flips.count} of {flips.images} answers on {_cell(flips.data)} changed"
+    if bundle.by_class:
+        known = [(bundle.label(index), score) for index, score in enumerate(bundle.by_class) if score]
+        scores = [(name, number(score.reference), number(score.engine)) for name, score in known]
+        yield _table(("class", "PyTorch IoU %", "engine IoU %"), scores)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -9,8 +9,8 @@ from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.document import Document, Layers, Peaks, Result
 from dmformer.evaluation.layers.parts import PARTS
 from dmformer.evaluation.report import charts
-from dmformer.evaluation.report.markup import Html, facts, figure, items, joined, number, picture, table, tag
-from dmformer.evaluation.report.material import Examined, Material, figures_among
+from dmformer.evaluation.report.markup import Html, facts, figure, items, joined, number, table, tag
+from dmformer.evaluation.report.material import Material, figures_among
 from dmformer.tasks.base import Figure
 
 MIB = 1 << 20
@@ -198,56 +198,6 @@ def parts_table(name: str, layers: Layers) -> Html:
     head = ("Part", "ms", "share", "precision", "GMAC/s", "of this machine's peak")
     caption = f"{name}: {layers.source}" + (f"; {layers.note}" if layers.note else "")
     return tag("details", tag("summary", f"{name}: every part"), table(caption, head, rows, texts=(3, 5)))
-
-
-def changes(bundle: Examined) -> Html:
-    """The answers of one bundle that differ from the reference's, with the images."""
-    flips = bundle.flips
-    said = f"{flips.count} of {flips.images} answers on {flips.data} differ from PyTorch's."
-    parts: list[Html] = [tag("h3", bundle.name), tag("p", said)]
-    if flips.shown:
-        parts.append(items((flip_card(bundle, index) for index in range(len(flips.shown))), class_="flips"))
-    if flips.confusion:
-        rows = [(bundle.label(old), bundle.label(new), count) for old, new, count in flips.confusion[:40]]
-        grid = table("Changed answers by class", ("PyTorch said", "the engine says", "images"), rows, texts=(1,))
-        parts.append(tag("details", tag("summary", "From which class to which"), grid))
-    if flips.classes:
-        parts.append(tag("details", tag("summary", "Right answers by class"), class_table(bundle)))
-    return joined(parts)
-
-
-def flip_card(bundle: Examined, index: int) -> Html:
-    """One image with both answers."""
-    flip = bundle.flips.shown[index]
-    before, after = bundle.label(flip.before), bundle.label(flip.after)
-    truth = "" if flip.label is None else f"It is {bundle.label(flip.label)}."
-    shown = picture(flip.image, f"An image that PyTorch calls {before} and the engine {after}. {truth}")
-    lines = [tag("div", Html("PyTorch: ") + _marked(before, flip.before, flip.label))]
-    lines.append(tag("div", Html("engine: ") + _marked(after, flip.after, flip.label)))
-    lines.append(tag("div", f"{truth} Margin {flip.margin:.2f}", class_="soft"))
-    return joined([shown, *lines])
-
-
-def _marked(name: str, index: int, label: int | None) -> Html:
-    if label is None:
-        return tag("span", name)
-    # The mark comes first: behind a long name it would stand alone in a line.
-    return tag("span", f"{'✓' if index == label else '✗'} {name}", class_="good" if index == label else "bad")
-
-
-def class_table(bundle: Examined) -> Html:
-    """Right answers of both sides, by class."""
-    rows = [
-        (
-            bundle.label(change.index),
-            change.images,
-            f"{change.before_right / change.images:.2%}",
-            f"{change.after_right / change.images:.2%}",
-            f"{change.after_right - change.before_right:+d}",
-        )
-        for change in bundle.flips.classes
-    ]
-    return table("Right answers by class", ("Class", "images", "PyTorch", "engine", "change"), rows)
 
 
 def environment(machine: Environment) -> Html:

@@ -37,7 +37,9 @@ def emit_onnxruntime(
         ExportError: A site that is needed has no range.
     """
     graph = Graph(model)
-    integer = [node for node in graph.nodes if node.op_type in ARITHMETIC and group_of(node.name) in int8_groups]
+    # Arithmetic of shapes is in integers already.
+    arithmetic = (node for node in graph.nodes if node.op_type in ARITHMETIC and graph.is_float(node.output[0]))
+    integer = [node for node in arithmetic if group_of(node.name) in int8_groups]
     quantizers = Quantizers(graph, value_ranges(graph, ranges), scheme)
     readers = _readers(graph, integer)
     for node in integer:

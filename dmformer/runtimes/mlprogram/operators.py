@@ -123,6 +123,19 @@ def linear(call: Call) -> Name:
     return call.emit("Add", product, call["bias"]) if "bias" in call.operands else product
 
 
+def matmul(call: Call) -> Name:
+    """The product of the last two axes; a constant factor may be turned."""
+    factors = []
+    for parameter in ("x", "y"):
+        factor = call[parameter]
+        if call.integer(f"transpose_{parameter}", 0):
+            if isinstance(factor, Name):
+                raise ValueError("a computed factor that is turned is not supported")
+            factor = np.ascontiguousarray(np.swapaxes(factor, -1, -2))
+        factors.append(factor)
+    return call.emit("MatMul", *factors)
+
+
 def cast(call: Call) -> Name:
     """To another dtype; to integers towards zero."""
     dtype = call.constant("dtype")
@@ -175,6 +188,17 @@ def upsample_bilinear(call: Call) -> Name:
     )  # fmt: skip
 
 
+def upsample_nearest_neighbor(call: Call) -> Name:
+    """Height and width times ``scale_factor_height`` and ``scale_factor_width``; each value is repeated."""
+    factors = [float(call.array(f"scale_factor_{side}", 1)) for side in ("height", "width")]
+    if min(factors) < 1 or any(factor % 1 for factor in factors):
+        raise ValueError(f"factors of {factors} are not supported")
+    return call.emit(
+        "Resize", call["x"], np.zeros(0, np.float32), np.array([1, 1, *factors], np.float32),
+        mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
+    )  # fmt: skip
+
+
 def classify(call: Call) -> tuple[Name, Name]:
     """The most likely class, and the probabilities of all; labels are given as text."""
     classes, probabilities = call.constant("classes"), call["probabilities"]
@@ -195,6 +219,7 @@ OPERATORS: dict[str, Callable[[Call], Name | tuple[Name, ...]]] = {
     "gelu": gelu,
     "identity": same("Identity", "x"),
     "linear": linear,
+    "matmul": matmul,
     "mul": same("Mul", "x", "y"),
     "quantize": quantize,
     "reduce_argmax": reduce_argmax,
@@ -203,5 +228,6 @@ OPERATORS: dict[str, Callable[[Call], Name | tuple[Name, ...]]] = {
     "sigmoid": same("Sigmoid", "x"),
     "softmax": softmax,
     "upsample_bilinear": upsample_bilinear,
+    "upsample_nearest_neighbor": upsample_nearest_neighbor,
 }
 """By the name in a program; ``const`` is not among them, its value is known when a package is opened."""

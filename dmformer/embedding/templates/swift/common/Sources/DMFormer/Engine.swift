@@ -1,4 +1,4 @@
-// The package in Core ML: preprocessed tensors in, logits out.
+// The package in Core ML: preprocessed tensors in, what it gives out.
 #if canImport(CoreML)
 import CoreML
 import CoreVideo
@@ -26,10 +26,10 @@ public final class Engine {
         return try MLModel.compileModel(at: package)
     }
 
-    /// Logits, [classes] each, of preprocessed tensors [C, H, W].
-    public func logits(tensors: [[Float]]) throws -> [[Float]] {
+    /// What it gives, `Parameters.outputElements` each, for preprocessed tensors [C, H, W].
+    public func outputs(tensors: [[Float]]) throws -> [[Float]] {
         if Parameters.takesImage {
-            return try tensors.map { try logits(pixels: Parameters.preprocessing.pixels(of: $0)) }
+            return try tensors.map { try output(pixels: Parameters.preprocessing.pixels(of: $0)) }
         }
         let size = max(1, Parameters.batch)
         return try stride(from: 0, to: tensors.count, by: size).flatMap { start in
@@ -37,8 +37,15 @@ public final class Engine {
         }
     }
 
-    /// Logits of pixels that fit the model, for a package that takes an image.
-    public func logits(pixels: PixelImage) throws -> [Float] {
+    /// What it gives for an image, whichever input the package takes.
+    public func output(_ image: PixelImage) throws -> [Float] {
+        let spec = Parameters.preprocessing
+        if Parameters.takesImage { return try output(pixels: spec.fit(image)) }
+        return try outputs(tensors: [spec.tensor(image)])[0]
+    }
+
+    /// What it gives for pixels that fit the model, for a package that takes an image.
+    public func output(pixels: PixelImage) throws -> [Float] {
         let value = MLFeatureValue(pixelBuffer: try pixelBuffer(pixels))
         return try run(value, count: 1)[0]
     }
@@ -56,11 +63,13 @@ public final class Engine {
     private func run(_ value: MLFeatureValue, count: Int) throws -> [[Float]] {
         let given = try MLDictionaryFeatureProvider(dictionary: [Parameters.input: value])
         let answer = try model.prediction(from: given).featureValue(for: Parameters.output)?.multiArrayValue
-        guard let found = answer, found.count == count * Parameters.classes else {
-            throw ClassifierError("the package gives another number of classes than the parameters say")
+        let size = Parameters.outputElements
+        guard let found = answer, found.count == count * size else {
+            throw ClassifierError("the package gives another number of values than the parameters say")
         }
+        // Whole numbers, as of classes, are exact in floats up to 2^24.
         let scalars = MLShapedArray<Float>(converting: found).scalars
-        return (0..<count).map { Array(scalars[($0 * Parameters.classes)..<(($0 + 1) * Parameters.classes)]) }
+        return (0..<count).map { Array(scalars[($0 * size)..<(($0 + 1) * size)]) }
     }
 
     /// A picture as Core ML takes it: BGRA in memory, or grey. The package reorders channels itself.

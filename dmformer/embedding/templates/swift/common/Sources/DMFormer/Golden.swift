@@ -15,7 +15,8 @@ struct Sample {
     let name: String
     let image: PixelImage
     let tensor: [Float]
-    let logits: [Float]
+    /// Logits, or the class of every pixel of the image, row by row.
+    let answer: [Float]
 }
 
 struct Golden {
@@ -32,7 +33,8 @@ struct Golden {
             let channels: Int
             let pixels: String
             let tensor: String
-            let logits: String
+            let logits: String?
+            let map: String?
         }
 
         let schema: String
@@ -68,8 +70,13 @@ struct Golden {
                 image: try PixelImage(
                     width: entry.width, height: entry.height, channels: entry.channels, pixels: [UInt8](pixels)),
                 tensor: try Golden.floats(folder, entry.tensor, Parameters.preprocessing.elements),
-                logits: try Golden.floats(folder, entry.logits, Parameters.classes))
+                answer: try Golden.answer(folder, entry))
         }
+    }
+
+    private static func answer(_ folder: URL, _ entry: Document.Entry) throws -> [Float] {
+        guard let map = entry.map else { return try floats(folder, entry.logits ?? "", Parameters.outputElements) }
+        return try numbers(folder, map, entry.width * entry.height, Int32(0)).map(Float.init)
     }
 
     private static func bytes(_ folder: URL, _ name: String) throws -> Data {
@@ -83,13 +90,17 @@ struct Golden {
         return data
     }
 
-    /// Little-endian floats, which is how every machine of Apple's stores them.
     private static func floats(_ folder: URL, _ name: String, _ count: Int) throws -> [Float] {
+        try numbers(folder, name, count, Float(0))
+    }
+
+    /// Little-endian numbers, which is how every machine of Apple's stores them.
+    private static func numbers<Value>(_ folder: URL, _ name: String, _ count: Int, _ zero: Value) throws -> [Value] {
         let data = try bytes(folder, name)
-        guard data.count == count * MemoryLayout<Float>.size else {
-            throw ClassifierError("\(name): has \(data.count) bytes, not \(count * MemoryLayout<Float>.size)")
+        guard data.count == count * MemoryLayout<Value>.size else {
+            throw ClassifierError("\(name): has \(data.count) bytes, not \(count * MemoryLayout<Value>.size)")
         }
-        var values = [Float](repeating: 0, count: count)
+        var values = [Value](repeating: zero, count: count)
         _ = values.withUnsafeMutableBytes { data.copyBytes(to: $0) }
         return values
     }

@@ -4,6 +4,14 @@ public enum Resize { case exact, shorter, letterbox }
 
 public enum ChannelOrder { case rgb, bgr, grey }
 
+/// Where an image lies in the input, in pixels of the input.
+struct Placement {
+    let top: Int
+    let left: Int
+    let height: Int
+    let width: Int
+}
+
 /// How an image becomes a model input; `Parameters.preprocessing` holds the bundle's.
 public struct Preprocessing {
     let height: Int
@@ -107,13 +115,30 @@ public struct Preprocessing {
         return cropped
     }
 
+    /// Where an image of a size lies in the input, in pixels of the input; the rest is padding.
+    ///
+    /// Throws where the input does not show the whole of it.
+    func placement(width across: Int, height down: Int) throws -> Placement {
+        switch resize {
+        case .exact: return Placement(top: 0, left: 0, height: height, width: width)
+        case .shorter: throw ClassifierError("the input does not show the whole of an image")
+        case .letterbox: return letterboxed(across, down)
+        }
+    }
+
+    private func letterboxed(_ across: Int, _ down: Int) -> Placement {
+        let scale = min(Double(height) / Double(down), Double(width) / Double(across))
+        let innerWidth = min(width, max(1, evenly(Double(across) * scale)))
+        let innerHeight = min(height, max(1, evenly(Double(down) * scale)))
+        return Placement(
+            top: (height - innerHeight) / 2, left: (width - innerWidth) / 2, height: innerHeight, width: innerWidth)
+    }
+
     private func letterbox(_ image: PixelImage) throws -> PixelImage {
-        let scale = min(Double(height) / Double(image.height), Double(width) / Double(image.width))
-        let innerWidth = min(width, max(1, evenly(Double(image.width) * scale)))
-        let innerHeight = min(height, max(1, evenly(Double(image.height) * scale)))
-        let inner = try bounded(image, innerWidth, innerHeight)
+        let place = letterboxed(image.width, image.height)
+        let inner = try bounded(image, place.width, place.height)
         var canvas = PixelImage(width: width, height: height, channels: image.channels, value: fill)
-        copy(inner, (0, 0), &canvas, ((width - innerWidth) / 2, (height - innerHeight) / 2), innerWidth, innerHeight)
+        copy(inner, (0, 0), &canvas, (place.left, place.top), place.width, place.height)
         return canvas
     }
 

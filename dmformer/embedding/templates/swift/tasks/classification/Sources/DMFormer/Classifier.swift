@@ -23,9 +23,7 @@ public final class Classifier {
 
     /// The `top` most likely classes, best first.
     public func predict(_ image: PixelImage, top: Int = 5) throws -> [Guess] {
-        let spec = Parameters.preprocessing
-        if Parameters.takesImage { return best(try engine.logits(pixels: spec.fit(image)), top) }
-        return best(try engine.logits(tensors: [spec.tensor(image)])[0], top)
+        best(try engine.output(image), top)
     }
 }
 
