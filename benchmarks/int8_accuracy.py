@@ -10,17 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.int8_recipes import engines, graphs_of
+from benchmarks.int8_recipes import accuracy, engines, graphs_of
 from dmformer import assets
 from dmformer.data.dataset import iterate_batches, subset
 from dmformer.data.open import open_dataset
-from dmformer.evaluation.metrics import Measured
-from dmformer.manifest import Comparison
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.sources import resolve_checkpoint
 from dmformer.pipeline.trial import opened, outputs_of
 from dmformer.runtimes.base import Call
-from dmformer.tasks.base import Result
 from dmformer.tasks.classification import Classification, LinearHead
 
 CALIBRATION_IMAGES = 256
@@ -38,18 +35,15 @@ def tensors(
     return np.concatenate([batch.tensor for batch in batches]), np.array(labels, np.int64)
 
 
-def logits_of(call: Call, images: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+def logits_of(call: Call, images: NDArray[np.float32], batch: int | None) -> NDArray[np.float32]:
     """A graph's logits on all images."""
     return np.concatenate([outputs for _, outputs in outputs_of(call, images, batch)])
 
 
 def row(reference: NDArray[np.float32], outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
     """Top-1, agreement and SQNR, as the columns of a table."""
-    head = LinearHead(classes=reference.shape[1])
-    measured = Measured(Classification(head), "shorter")
-    measured.add(reference, Result(outputs), labels.tolist())
-    result: Comparison = measured.comparison("test", "0" * 64)
-    return f"{result.figures['top1'].engine:7.2f}{result.agreement:11.2%}{result.sqnr_db:9.2f}"
+    task = Classification(LinearHead(classes=reference.shape[1]))
+    return accuracy(task, "shorter", reference, outputs, labels.tolist())
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -28,15 +28,19 @@ from dmformer import host
 from dmformer.calibration.collect import CalibrationSet, calibrate
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import default_plan
+from dmformer.evaluation.metrics import Measured
 from dmformer.graph.from_torch import GraphOptions
 from dmformer.graph.onnx_model import make_onnx
 from dmformer.model.canonical import canonicalize
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.pipeline.trial import opened
 from dmformer.runtimes.base import Call
+from dmformer.tasks.base import Outputs, Result, Task
 
 Images = NDArray[np.float32]
 CHUNK = 16
+COUNTED = 100
+"""Images whose decisions are counted at once."""
 NNCF_HINT = "NNCF is not installed, its recipes are left out: pip install nncf"
 
 
@@ -146,6 +150,16 @@ def engines(graphs: Graphs, images: Images) -> dict[str, dict[str, Callable[[], 
         openvino_[name] = partial(compiled, converted)
     openvino_["dmformer --int8"] = partial(opened, "openvino", ours["openvino"])
     return {"onnxruntime": onnxruntime, "openvino": openvino_}
+
+
+def accuracy(task: Task, resize: str, reference: Outputs, outputs: Outputs, targets: Sequence[Any]) -> str:
+    """The headline figure, agreement and SQNR, as the columns of a table."""
+    measured = Measured(task, resize)
+    for start in range(0, len(reference), COUNTED):
+        part = slice(start, start + COUNTED)
+        measured.add(reference[part], Result(outputs[part]), targets[part])
+    found = measured.comparison("test", "0" * 64)
+    return f"{found.figures[task.headline.key].engine:7.2f}{found.agreement:11.2%}{found.sqnr_db or np.inf:9.2f}"
 
 
 @contextlib.contextmanager

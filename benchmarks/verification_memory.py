@@ -1,41 +1,28 @@
-"""Peak memory of verification, the reference's outputs, flips and a search, for 1,000 and for 8,000 images.
+"""Peak memory of verification, the reference's outputs, flips and a search, for 200 and for 2,000 composed scenes.
 
-The network has the head of ``docs/new-task.md``, whose outputs are large: 150 scores for every place. Each number of
-images runs in a process of its own, so that its peak is its own. What all outputs together would take is printed too.
+The network is a segmenter of 150 classes, whose outputs are large. Each number of images runs in a process of its own,
+so that its peak is its own. What all outputs together would take is printed too.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent.parent / "docs" / "new-task.md"
-CLASSES, SIZE, MIB = 150, 64, 1 << 20
-
-
-def places(folder: Path) -> Any:
-    """The task of the page, added as the page says."""
-    file, row = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (folder / "places.py").write_text(file)
-    sys.path.insert(0, str(folder))
-    exec(row, {})
-    return import_module("places")
+CLASSES, SIZE, MIB = 150, 128, 1 << 20
 
 
 def work(images: int, folder: Path) -> None:
     """Everything once; prints the peak after each step."""
     from dmformer import assets
-    from dmformer.data.open import open_dataset
     from dmformer.evaluation.flips import find_flips
     from dmformer.evaluation.verify import verify
     from dmformer.framing import Framing
@@ -45,12 +32,13 @@ def work(images: int, folder: Path) -> None:
     from dmformer.pipeline.options import ExportOptions
     from dmformer.pipeline.reference import reference_outputs
     from dmformer.progress import Silent
+    from dmformer.tasks.segmentation_heads import FpnHead
 
-    head = places(folder).PlacesHead(classes=CLASSES)
+    head = FpnHead(classes=CLASSES, neck=48, width=48)
     checkpoint = random_checkpoint(PRESETS["tiny"].model_copy(update={"head": head}), size=SIZE, name="dense")
     network, spec = checkpoint.build(), checkpoint.preprocessing
     bundle = export_bundles(checkpoint, ExportOptions(output=folder))[0].bundle
-    dataset = open_dataset(assets.test_images()).select(range(images))
+    dataset = assets.test_scenes().select(range(images))
     peaks = [peak()]
     started = time.perf_counter()
     reference = reference_outputs(network, dataset, Framing(spec), folder / "reference.f32", Silent())
@@ -91,7 +79,7 @@ def peak() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--images", type=int, nargs="+", default=[1000, 8000])
+    parser.add_argument("--images", type=int, nargs="+", default=[200, 2000])
     parser.add_argument("--here", action="store_true", help="run in this process")
     arguments = parser.parse_args()
     if arguments.here:

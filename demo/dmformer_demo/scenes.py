@@ -28,11 +28,13 @@ TRAINING_GROUNDS = ("astronaut", "brick", "camera", "chelsea", "gravel", "hubble
 TEST_GROUNDS = ("coffee", "grass", "rocket")
 SIDES = (96, 160)
 """Shortest and longest side of a scene in pixels."""
-GARMENTS = (3, 6)
-SCALES = (32, 64)
+GARMENTS = (2, 4)
+SCALES = (40, 70)
 """Side of a garment's square over the scene's shorter side, in hundredths."""
-MOST_COVERED = 30
+MOST_COVERED = 20
 """Hundredths of a garment that another may cover."""
+BRIGHTNESS = (150, 255)
+"""Of a ground's channels, in parts of 255, each its own; the garments stay grey as they are."""
 FAINT = 12
 """Values up to this are the empty surroundings of a garment."""
 FORM = "1"
@@ -50,6 +52,7 @@ class Scenes(Sequence[tuple[Pixels, NDArray[np.int16]]]):
         grounds: uint8 ``[H, W, 3]`` each.
         count: How many scenes there are.
         seed: The first scene's; the others' follow.
+        crowd: Fewest and most garments that are thrown into a scene; those that would cover too much stay out.
     """
 
     garments: Pixels
@@ -57,6 +60,7 @@ class Scenes(Sequence[tuple[Pixels, NDArray[np.int16]]]):
     grounds: tuple[Pixels, ...]
     count: int
     seed: int = 0
+    crowd: tuple[int, int] = GARMENTS
 
     def __len__(self) -> int:
         return self.count
@@ -65,14 +69,14 @@ class Scenes(Sequence[tuple[Pixels, NDArray[np.int16]]]):
         chance = _Chance(self.seed + range(self.count)[index])
         image = chance.cut(self.grounds[chance.draw(0, len(self.grounds) - 1)])
         mask, areas = np.zeros(image.shape[:2], np.int16), list[int]()
-        for _ in range(chance.draw(*GARMENTS)):
+        for _ in range(chance.draw(*self.crowd)):
             chosen = chance.draw(0, len(self.garments) - 1)
             _lay(image, mask, areas, self.garments[chosen], int(self.labels[chosen]) + 1, chance)
         return image, mask
 
     def digest(self) -> str:
         """SHA-256 (hex) of all that the scenes follow from."""
-        digest = hashlib.sha256(f"{FORM} {self.count} {self.seed}".encode())
+        digest = hashlib.sha256(f"{FORM} {self.count} {self.seed} {self.crowd}".encode())
         for array in (self.garments, self.labels.astype(np.uint8), *self.grounds):
             digest.update(repr(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -105,11 +109,7 @@ class _Chance:
         top, left = self.draw(0, ground.shape[0] - tall), self.draw(0, ground.shape[1] - wide)
         crop = Image.fromarray(ground[top : top + tall, left : left + wide]).resize((width, height), _SMOOTH)
         pixels = np.array(crop)[:, :: -1 if self.draw(0, 1) else 1]
-        return self.tinted(pixels, 150)
-
-    def tinted(self, pixels: Pixels, least: int) -> Pixels:
-        """Each channel darkened by a factor of its own, ``least / 255`` at most."""
-        factors = np.array([self.draw(least, 255) for _ in range(3)], np.uint16)
+        factors = np.array([self.draw(*BRIGHTNESS) for _ in range(3)], np.uint16)
         tinted: Pixels = (pixels.astype(np.uint16) * factors // 255).astype(np.uint8)
         return tinted
 
@@ -118,17 +118,13 @@ _SMOOTH = Image.Resampling.BILINEAR
 
 
 def silhouette(garment: Pixels) -> Pixels:
-    """Where a garment is, 255 or 0: all that its surroundings, which touch the border, do not reach."""
-    empty = np.pad(garment <= FAINT, 1, constant_values=True)
-    outside, reached = np.zeros_like(empty), 0
-    outside[0, 0] = True
-    while reached < (reached := int(outside.sum())):
-        outside[1:] |= outside[:-1]
-        outside[:-1] |= outside[1:]
-        outside[:, 1:] |= outside[:, :-1]
-        outside[:, :-1] |= outside[:, 1:]
-        outside &= empty
-    return np.where(outside[1:-1, 1:-1], 0, 255).astype(np.uint8)
+    """Where a garment is, 255 or 0: all that has some of it on each of its four sides, so that it has no holes."""
+    seen = garment > FAINT
+    inside = np.ones_like(seen)
+    for axis in (0, 1):
+        inside &= np.maximum.accumulate(seen, axis)
+        inside &= np.flip(np.maximum.accumulate(np.flip(seen, axis), axis), axis)
+    return np.where(inside, 255, 0).astype(np.uint8)
 
 
 def _lay(
@@ -140,7 +136,7 @@ def _lay(
     top, left = chance.draw(-side // 8, height - side * 7 // 8), chance.draw(-side // 8, width - side * 7 // 8)
     mirror = -1 if chance.draw(0, 1) else 1
     cover = _enlarged(silhouette(garment)[:, ::mirror], side)
-    cloth = chance.tinted(np.repeat(_enlarged(garment[:, ::mirror], side)[:, :, None], 3, axis=2), 128)
+    cloth = np.repeat(_enlarged(garment[:, ::mirror], side)[:, :, None], 3, axis=2)
     rows, columns = slice(max(0, top), top + side), slice(max(0, left), left + side)
     part = slice(max(0, -top), height - top), slice(max(0, -left), width - left)
     cover, cloth = cover[part], cloth[part]

@@ -326,6 +326,10 @@ class TestNames:
             ("stages.0.1.ffn.conv2", "stages.0.1.ffn"),
             ("stages.0.1.ffn.gelu", "stages.0.1.ffn.gelu"),
             ("head", "head"),
+            ("head.neck.lateral_convs.3.conv", "head.neck.lateral_convs.3"),
+            ("head.scale_heads.3.4.conv", "head.scale_heads.3.4"),
+            ("head.neck.add.2", "head.neck.add"),
+            ("head.conv_seg", "head.conv_seg"),
         ],
     )
     def test_groups(self, node: str, group: str) -> None:

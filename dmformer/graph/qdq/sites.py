@@ -4,7 +4,8 @@ Node names are module paths (`dmformer.graph.passes.name_nodes_by_module`): ``st
 A *site* is the output of a node (or ``image``, the graph's input) and carries one activation range. A
 *group* is what a precision plan turns on or off; its name is a prefix of its nodes' names, except for
 ``...dma.sum`` (the additions of the levels) and ``...residual`` (both additions of a block). The GELU is a
-group of its own, ``...ffn.gelu``, beside the ``...ffn`` of both layers around it.
+group of its own, ``...ffn.gelu``, beside the ``...ffn`` of both layers around it. Each layer of a head is a group, and
+so are the sums of each of its modules; a classifier's is ``head``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from dmformer.graph.qdq.graph import Graph
 
 _BLOCK = re.compile(r"(stages\.\d+\.\d+)\.(.+)")
 _DMA = re.compile(r"dma\.(expand|fuse|levels\.\d+|gate)")
+_INNER = re.compile(r"\.(conv|\d+)$")
+"""What tells nodes of one layer of a head apart."""
+HEAD = "head"
 COMPUTE = ("Conv", "Gemm")
 ARITHMETIC = (*COMPUTE, "Add", "Mul", "GlobalAveragePool", "Sigmoid")
 PLANNED = (*ARITHMETIC, "Gelu")
@@ -31,7 +35,9 @@ def group_of(node_name: str) -> str:
     match = _BLOCK.fullmatch(node_name)
     if match is None:
         head, _, rest = node_name.partition(".")
-        return f"{head}.{rest.split('.')[0]}" if head in ("downsamples", "stem") else head
+        if head in ("downsamples", "stem"):
+            return f"{head}.{rest.split('.')[0]}"
+        return _INNER.sub("", node_name) if head == HEAD else head
     block, inner = match.groups()
     return f"{block}.{_part_of_block(inner)}"
 
