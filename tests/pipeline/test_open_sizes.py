@@ -17,10 +17,13 @@ from dmformer.errors import UsageError
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.network import DMFormer
 from dmformer.pipeline.calibrating import read_set
-from dmformer.pipeline.export import check_options, export_bundles
+from dmformer.pipeline.export import check_options, export_bundles, prepare
+from dmformer.pipeline.int8_export import search_images
 from dmformer.pipeline.options import ExportOptions, Int8Options
+from dmformer.pipeline.sources import open_sources
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
+from dmformer.progress import Silent
 from dmformer.runtimes.engine import open_engine
 from dmformer.runtimes.registry import open_bundle
 from dmformer.runtimes.tensorrt.bundles import plan_in, tensorrt_family
@@ -175,3 +178,18 @@ def test_core_ml_names_its_sizes_instead() -> None:
     with pytest.raises(UsageError, match="--dynamic-size is not for coreml") as caught:
         CoreMlMaker(TARGETS["coreml"]).check(ExportOptions(targets=("coreml",), dynamic_size=True))
     assert "--sizes" in (caught.value.hint or "")
+
+
+def test_a_plan_is_searched_on_images_of_one_size(segmenter_weights: Path, masked: Path, tmp_path: Path) -> None:
+    """PyTorch answers a picture of an open engine at a size of its own: such outputs are no batch."""
+    options = ExportOptions(dynamic_size=True, data=masked, golden_images=2)
+    sources = open_sources(segmenter_weights, None, masked, None)
+    prepared = prepare(sources, options, tmp_path, Silent())
+    reference = prepared.reference()
+    assert reference is not None and reference.framing.one_by_one
+    assert reference.read(0, 1).shape != (1, 5, 16, 16)
+    images = search_images(prepared)
+    assert images.outputs([0, 3]).shape == (2, 5, 16, 16)
+    with torch.inference_mode():
+        right = sources.checkpoint.build()(torch.from_numpy(images.tensors[3:4])).numpy()
+    np.testing.assert_allclose(images.outputs([3]), right, atol=1e-5)
