@@ -112,7 +112,17 @@ def search_images(prepared: Prepared) -> SearchImages:
     if reference is None:
         golden = prepared.golden
         return SearchImages(golden.tensors, lambda rows: golden.outputs[list(rows)], golden.targets)
-    return chosen_images(reference, prepared.checkpoint.preprocessing, prepared.checkpoint.config.task)
+    images = chosen_images(reference, prepared.checkpoint.preprocessing, prepared.checkpoint.config.task)
+    return answered_alike(images, prepared) if reference.framing.one_by_one else images
+
+
+def answered_alike(images: SearchImages, prepared: Prepared) -> SearchImages:
+    """The images with outputs of the usual size, where each has been answered at one of its own."""
+    from dmformer.pipeline.reference import infer
+
+    network = prepared.checkpoint.build()
+    outputs = np.concatenate([infer(network, tensor[None]) for tensor in images.tensors])
+    return replace(images, outputs=lambda rows: outputs[list(rows)])
 
 
 def chosen_images(reference: ReferenceOutputs, spec: Preprocessing, task: Task) -> SearchImages:

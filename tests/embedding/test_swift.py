@@ -13,14 +13,15 @@ import tree_sitter
 import tree_sitter_swift
 
 from dmformer.bundle import Bundle
+from dmformer.embedding.answers import reading
 from dmformer.embedding.languages import TEMPLATES
 from dmformer.embedding.project import embed
 from dmformer.embedding.swift import PARAMETERS_FILE, RESOURCES, floats, package, parameters
-from dmformer.errors import BundleError
+from dmformer.errors import BundleError, UsageError
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.preprocessing import Preprocessing
-from tests.conftest import Exported
+from tests.conftest import Exported, Segmented
 from tests.embedding.cpp_programs import execute
 from tests.embedding.documents import examples_of, run_page
 from tests.support import ROOT, edit_manifest, invoke, one_line, with_fields
@@ -119,6 +120,28 @@ def test_what_belongs_to_the_bundle_is_in_the_parameters(bundle: Bundle, project
         assert line in source, line
     assert re.findall(r'^ {8,}"(.*)",$', source, re.M) == list(bundle.manifest.labels or ())
     assert '.iOS("15.0"), .macOS("12.0")' in (project / "Package.swift").read_text()
+
+
+def test_a_segmenter_has_its_own_sources_and_maps(segmented: Segmented, tmp_path: Path) -> None:
+    bundle = Bundle.load(segmented("coreml", True, "fp16"))
+    project = embed(bundle, "swift", tmp_path / "project").path
+    generated = [project / "Package.swift", project / PARAMETERS_FILE]
+    assert not [fault for path in generated for fault in faults(path.read_bytes())]
+    assert 'executableTarget(name: "segment"' in generated[0].read_text()
+    assert "$ swift run -c release segment photo.jpg" in (project / "README.md").read_text()
+    source = generated[1].read_text()
+    assert 'static let output = "classes"' in source
+    assert f"static let outputElements = {64 * 64}" in source
+    colours = re.findall(r"^ {8}\[(\d+), (\d+), (\d+)\],$", source, re.M)
+    assert [tuple(map(int, colour)) for colour in colours] == list(reading(bundle.manifest).legend.palette or ())
+    own = TEMPLATES / "swift" / "tasks" / "segmentation"
+    for path in own.rglob("*.swift"):
+        assert (project / path.relative_to(own)).read_bytes() == path.read_bytes()
+    assert not (project / "Sources" / "classify").exists()
+    (width, height) = bundle.golden().images[0].shape[1::-1]
+    assert (project / RESOURCES / "golden" / "000.map.i32").stat().st_size == 4 * width * height
+    with pytest.raises(UsageError, match="gives scores, and swift reads a map of classes"):
+        embed(with_fields(bundle, answer=None), "swift", tmp_path / "other")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,20 @@ import torch
 
 import dmformer
 from dmformer.bundle import Bundle
-from dmformer.errors import UsageError
+from dmformer.errors import DataError, UsageError
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.network import DMFormer
 from dmformer.pipeline.calibrating import read_set
-from dmformer.pipeline.export import check_options, export_bundles
+from dmformer.pipeline.export import check_options, export_bundles, prepare
+from dmformer.pipeline.int8_export import search_images
 from dmformer.pipeline.options import ExportOptions, Int8Options
+from dmformer.pipeline.requests import CalibrateOptions
+from dmformer.pipeline.sources import open_sources
+from dmformer.pipeline.studies import calibrate
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
+from dmformer.progress import Silent
 from dmformer.runtimes.engine import open_engine
 from dmformer.runtimes.registry import open_bundle
 from dmformer.runtimes.tensorrt.bundles import plan_in, tensorrt_family
@@ -175,3 +182,30 @@ def test_core_ml_names_its_sizes_instead() -> None:
     with pytest.raises(UsageError, match="--dynamic-size is not for coreml") as caught:
         CoreMlMaker(TARGETS["coreml"]).check(ExportOptions(targets=("coreml",), dynamic_size=True))
     assert "--sizes" in (caught.value.hint or "")
+
+
+def test_a_plan_is_searched_on_images_of_one_size(segmenter_weights: Path, masked: Path, tmp_path: Path) -> None:
+    """PyTorch answers a picture of an open engine at a size of its own: such outputs are no batch."""
+    options = ExportOptions(dynamic_size=True, data=masked, golden_images=2)
+    sources = open_sources(segmenter_weights, None, masked, None)
+    prepared = prepare(sources, options, tmp_path, Silent())
+    reference = prepared.reference()
+    assert reference is not None and reference.framing.one_by_one
+    assert reference.read(0, 1).shape != (1, 5, 16, 16)
+    images = search_images(prepared)
+    assert images.outputs([0, 3]).shape == (2, 5, 16, 16)
+    with torch.inference_mode():
+        right = sources.checkpoint.build()(torch.from_numpy(images.tensors[3:4])).numpy()
+    np.testing.assert_allclose(images.outputs([3]), right, atol=1e-5)
+
+
+def test_ranges_of_open_sizes_are_of_no_fixed_one(weights: Path, labelled: Path, tmp_path: Path) -> None:
+    int8 = Int8Options(calibration=labelled, use_cache=False)
+    request = CalibrateOptions(tmp_path / "ranges.json", int8, dynamic_size=True, weights=WeightsOptions(path=weights))
+    assert calibrate(request).images == 12
+    options = ExportOptions(precision="int8", int8=Int8Options(ranges=tmp_path / "ranges.json"), data=labelled)
+    sources = open_sources(weights, None, labelled, None)
+    open_ones = prepare(sources, replace(options, dynamic_size=True), tmp_path, Silent())
+    assert open_ones.calibration is not None and open_ones.calibration.ranges.count == 12
+    with pytest.raises(DataError, match="another model, other weights or another input size"):
+        prepare(sources, options, tmp_path, Silent())

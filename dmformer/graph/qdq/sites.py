@@ -5,7 +5,7 @@ A *site* is the output of a node (or ``image``, the graph's input) and carries o
 *group* is what a precision plan turns on or off; its name is a prefix of its nodes' names, except for
 ``...dma.sum`` (the additions of the levels) and ``...residual`` (both additions of a block). The GELU is a
 group of its own, ``...ffn.gelu``, beside the ``...ffn`` of both layers around it. Each layer of a head is a group, and
-so are the sums of each of its modules; a classifier's is ``head``.
+so are the sums of each of its modules; one linear layer is ``head``.
 """
 
 from __future__ import annotations
