@@ -44,6 +44,9 @@ ImageSize = Annotated[
         parse=parse_size,
     ),
 ]
+DynamicSize = Annotated[
+    bool, Option("--dynamic-size", "Leave height and width open, in steps of 32; --imgsz is the usual one.", GRAPH)
+]
 
 
 @dataclass(frozen=True)
@@ -162,9 +165,7 @@ class ExportOptions:
     size: ImageSize = None
     batch: Annotated[int, Option("--batch", "Images in a batch.", GRAPH, min=1)] = 1
     dynamic: Annotated[bool, Option("--dynamic", "Leave the batch size open.", GRAPH)] = False
-    dynamic_size: Annotated[
-        bool, Option("--dynamic-size", "Leave height and width open, in steps of 32; --imgsz is the usual one.", GRAPH)
-    ] = False
+    dynamic_size: DynamicSize = False
     simplify: Annotated[bool, Option("--simplify/--no-simplify", "Run onnxsim on the graph.", GRAPH)] = True
     opset: Annotated[int, Option("--opset", "ONNX operator set, 20 or later.", GRAPH)] = 20
     canonical: Annotated[

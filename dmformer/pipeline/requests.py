@@ -10,7 +10,7 @@ from dmformer.common_options import Bundled, Data, Device, ForceFile, MaskOption
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.options import Only, Option
 from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, parse_size
-from dmformer.pipeline.options import ImageSize, Int8Options
+from dmformer.pipeline.options import DynamicSize, ImageSize, Int8Options
 from dmformer.pipeline.weights_options import HeadKind, TaskName, WeightsOptions
 from dmformer.targets import DEFAULT
 
@@ -102,6 +102,7 @@ class CalibrateOptions:
         output: The file to write.
         int8: The images, and how ranges follow from them.
         size: Height and width of the input; None keeps the checkpoint's.
+        dynamic_size: For an input of open height and width: calibrate at half and twice the size too.
         weights: Which weights.
         force: Replace a file that exists.
     """
@@ -111,6 +112,7 @@ class CalibrateOptions:
         default_factory=Int8Options
     )
     size: ImageSize = None
+    dynamic_size: DynamicSize = False
     weights: WeightsOptions = field(default_factory=WeightsOptions)
     force: Annotated[bool, Option("--force", "Replace a file that exists.")] = False
 

@@ -44,7 +44,13 @@ def calibrate(options: CalibrateOptions, progress: Progress | None = None) -> Ca
     Raises:
         DmformerError: See `write_ranges`.
     """
-    export = ExportOptions(weights=options.weights, size=options.size, force=options.force, int8=options.int8)
+    export = ExportOptions(
+        weights=options.weights,
+        size=options.size,
+        dynamic_size=options.dynamic_size,
+        force=options.force,
+        int8=options.int8,
+    )
     ranges = write_ranges(None, export, options.output, progress or Silent())
     return CalibrateDocument(
         path=str(options.output),

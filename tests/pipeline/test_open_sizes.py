@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,17 @@ import torch
 
 import dmformer
 from dmformer.bundle import Bundle
-from dmformer.errors import UsageError
+from dmformer.errors import DataError, UsageError
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.network import DMFormer
 from dmformer.pipeline.calibrating import read_set
 from dmformer.pipeline.export import check_options, export_bundles, prepare
 from dmformer.pipeline.int8_export import search_images
 from dmformer.pipeline.options import ExportOptions, Int8Options
+from dmformer.pipeline.requests import CalibrateOptions
 from dmformer.pipeline.sources import open_sources
+from dmformer.pipeline.studies import calibrate
+from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.precision import Precision
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Silent
@@ -193,3 +197,15 @@ def test_a_plan_is_searched_on_images_of_one_size(segmenter_weights: Path, maske
     with torch.inference_mode():
         right = sources.checkpoint.build()(torch.from_numpy(images.tensors[3:4])).numpy()
     np.testing.assert_allclose(images.outputs([3]), right, atol=1e-5)
+
+
+def test_ranges_of_open_sizes_are_of_no_fixed_one(weights: Path, labelled: Path, tmp_path: Path) -> None:
+    int8 = Int8Options(calibration=labelled, use_cache=False)
+    request = CalibrateOptions(tmp_path / "ranges.json", int8, dynamic_size=True, weights=WeightsOptions(path=weights))
+    assert calibrate(request).images == 12
+    options = ExportOptions(precision="int8", int8=Int8Options(ranges=tmp_path / "ranges.json"), data=labelled)
+    sources = open_sources(weights, None, labelled, None)
+    open_ones = prepare(sources, replace(options, dynamic_size=True), tmp_path, Silent())
+    assert open_ones.calibration is not None and open_ones.calibration.ranges.count == 12
+    with pytest.raises(DataError, match="another model, other weights or another input size"):
+        prepare(sources, options, tmp_path, Silent())
