@@ -19,7 +19,7 @@ DEFAULTS: dict[Precision, Tolerance] = {
 }
 """This project's choice. FP16 leaves room for bfloat16 arithmetic, which is what CPUs execute it in."""
 
-ENOUGH_DECISIONS = 200
+ENOUGH = 200
 """With fewer, a default floor leaves room for chance, as of 32 one flip alone is 3 %: an engine that is just good
 enough falls below what is left with a probability of `dmformer.chance.CHANCE` at most. This project's choice."""
 
@@ -53,7 +53,7 @@ def failures(comparison: Comparison, tolerance: Tolerance, headline: Figure, is_
         headline: The figure of the task whose loss is bounded.
         is_largest: Whether it is the largest set, on which what somebody asked for holds however small it is.
     """
-    allowed = with_room(tolerance, comparison.decisions or comparison.images, is_largest)
+    allowed = with_room(tolerance, comparison.decisions or comparison.images, comparison.images, is_largest)
     problems = [_error(comparison, tolerance), _noise(comparison, tolerance)]
     for problem, left in zip(
         _shares(comparison, allowed, headline), _room(comparison, tolerance, allowed), strict=True
@@ -64,21 +64,22 @@ def failures(comparison: Comparison, tolerance: Tolerance, headline: Figure, is_
 
 def within_chance(comparison: Comparison, tolerance: Tolerance, headline: Figure) -> list[str]:
     """In words, what is below a floor on the largest set, but no further than chance may take so few images."""
-    allowed = with_room(tolerance, comparison.decisions or comparison.images, is_largest=True)
+    allowed = with_room(tolerance, comparison.decisions or comparison.images, comparison.images, is_largest=True)
     below = zip(_shares(comparison, tolerance, headline), _shares(comparison, allowed, headline), strict=True)
     many = f"{comparison.data}: of {comparison.images} images that may be chance; verify on more"
     return [f"{nominal} ({many})" for nominal, problem in below if nominal and not problem]
 
 
-def with_room(tolerance: Tolerance, decisions: int, is_largest: bool) -> Tolerance:
-    """What must hold on a set of so many decisions, with room for chance where they are few; as `failures`."""
-    if decisions >= ENOUGH_DECISIONS:
-        return tolerance
-    changed = {}
-    if (floor := tolerance.min_agreement) is not None and not (is_largest and tolerance.is_asked("min_agreement")):
+def with_room(tolerance: Tolerance, decisions: int, images: int, is_largest: bool) -> Tolerance:
+    """What must hold on a set, with room for chance where it is small; as `failures`.
+
+    Agreement is a share of the decisions. What is right varies from image to image, however many decisions each has.
+    """
+    changed, asked = {}, tolerance.is_asked if is_largest else lambda _: False
+    if decisions < ENOUGH and (floor := tolerance.min_agreement) is not None and not asked("min_agreement"):
         changed["min_agreement"] = min(floor, (decisions - misses(decisions, 1 - floor)) / decisions)
-    if (points := tolerance.max_drop) is not None and not (is_largest and tolerance.is_asked("max_drop")):
-        changed["max_drop"] = max(points, misses(decisions, points / 100) / decisions * 100)
+    if images < ENOUGH and (points := tolerance.max_drop) is not None and not asked("max_drop"):
+        changed["max_drop"] = max(points, misses(images, points / 100) / images * 100)
     return tolerance.model_copy(update=changed)
 
 

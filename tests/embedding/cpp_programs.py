@@ -54,6 +54,7 @@ def sanitized(folder: Path) -> Iterator[None]:
     leaks.write_text("leak:libtbb.so\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXXFLAGS", "-fsanitize=address,undefined -fno-sanitize-recover")
+        patch.setenv("CMAKE_BUILD_TYPE", "Unoptimized")  # -O2 takes the compiler half as long again
         patch.setenv("LSAN_OPTIONS", f"suppressions={leaks}:print_suppressions=0")
         # OpenVINO's threads would load libraries in a way that sanitizers refuse.
         patch.setenv("TBB_ENABLE_SANITIZERS", "1")

@@ -9,7 +9,7 @@ import pytest
 
 from dmformer.chance import CHANCE, most_by_chance
 from dmformer.errors import UsageError
-from dmformer.evaluation.tolerances import DEFAULTS, ENOUGH_DECISIONS, failures, with_overrides, within_chance
+from dmformer.evaluation.tolerances import DEFAULTS, ENOUGH, failures, with_overrides, within_chance
 from dmformer.manifest import Comparison, Tolerance
 from dmformer.precision import Precision
 from dmformer.tasks.base import Figure
@@ -124,9 +124,13 @@ def test_chance_is_the_exact_binomial(count: int, share: float) -> None:
     assert (most_by_chance(count, 0), most_by_chance(count, 1)) == (0, count)
 
 
-def test_decisions_are_counted_not_images() -> None:
-    dense = comparison(images=1, decisions=ENOUGH_DECISIONS, agreement=0.5, sqnr_db=100, max_abs_error=0)
-    assert len(failures(dense, DEFAULTS["fp32"], TOP1)) == 2
+def test_of_agreement_decisions_are_counted_and_of_right_answers_images() -> None:
+    """Of one image with many places nothing but chance says how much is right."""
+    dense = comparison(images=1, decisions=ENOUGH, agreement=0.5, sqnr_db=100, max_abs_error=0)
+    (failure,) = failures(dense, DEFAULTS["fp32"], TOP1)
+    assert "agreement" in failure
+    many = comparison(images=ENOUGH, decisions=ENOUGH, agreement=0.5, sqnr_db=100, max_abs_error=0)
+    assert len(failures(many, DEFAULTS["fp32"], TOP1)) == 2
 
 
 def test_overrides_leave_the_rest() -> None:
