@@ -158,7 +158,7 @@ ONNX_RUNTIME: dict[str, Any] = {
     "finish": f"{QDQ}.channels_last:keep_channels_last",
     "class_map": "dmformer.graph.class_map:channels_last",
     "follows_isa": True,
-    "float_kinds": ("stem.conv1", "dma.gate", "dma.mul", "residual"),
+    "float_kinds": ("stem.conv1", "dma.gate", "dma.mul", "residual", "head.sum"),
     "integers_of_cpu": True,
 }
 ROWS = (

@@ -59,10 +59,12 @@ def groups_of(model: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def kind_of(group: str) -> str:
-    """What a group is, whichever block it belongs to: ``dma.expand``, ``ffn``, ``stem.conv1``, ``downsamples``, ..."""
+    """What a group is, whichever block it belongs to: ``dma.expand``, ``ffn``, ``stem.conv1``, ``head.sum``, ..."""
     match = _BLOCK.fullmatch(group)
     if match is not None:
         return match.group(2)
+    if group.startswith(f"{HEAD}.") and group.endswith(".add"):
+        return f"{HEAD}.sum"
     return group if group in STEM else group.partition(".")[0]
 
 
