@@ -1,8 +1,8 @@
 """Train the embedded segmenter: ``tiny`` with Semantic FPN on composed scenes, on a CPU, in about an hour.
 
 Scenes are composed of Fashion-MNIST's training garments on the training photographs of ``demo/dmformer_demo``; those of
-the test are made of its test garments on other photographs (``dmformer_demo.scenes``). Training begins with the
-backbone of the embedded classifier, at a size at which garments are as large as it knows them. Every scene is seen once.
+the test are made of its test garments on other photographs (``dmformer_demo.scenes``). Training begins with the backbone
+of the embedded classifier, at a size at which garments are as large as it knows them. Every scene is seen once.
 
 Run ``python examples/train_scenes.py --help``; ``make train-scenes`` runs it with the recipe that made the embedded
 checkpoint (there the rates followed the clock in place of the steps). PyTorch's threaded sums make two runs differ.
@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -134,7 +135,9 @@ def start_model(probe: Tensor) -> DMFormer:
     own = {name: value for name, value in load_checkpoint().state.items() if not name.startswith(("head.", "norm."))}
     model.load_state_dict(own, strict=False)
     with torch.no_grad():
-        for lateral, values in zip(model.head.neck.lateral_convs, model.eval().forward_features(probe), strict=True):
+        for lateral, values in zip(
+            cast(Any, model.head).neck.lateral_convs, model.eval().forward_features(probe), strict=True
+        ):
             mean, deviation = values.mean((0, 2, 3)), values.std((0, 2, 3)) + 1e-3
             weight = torch.randn_like(lateral.conv.weight) / len(mean) ** 0.5 / deviation[:, None, None]
             lateral.conv.weight.copy_(weight)

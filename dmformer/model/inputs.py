@@ -16,12 +16,11 @@ GREY: Mapping[str, Any] = {"mean": (0.5,), "std": (0.5,), "channel_order": "grey
 
 def default_preprocessing(size: tuple[int, int] | None, config: ModelConfig) -> Preprocessing:
     """ImageNet's for colour images, mean and deviation of one half for grey ones; size and resize are the head's."""
-    form: dict[str, Any] = {"size": size or (config.head.side,) * 2, "resize": config.head.resize}
-    if config.in_channels == 3:
-        return Preprocessing(**form)
-    if config.in_channels == 1:
-        return Preprocessing(**form, **GREY)
-    raise UsageError(f"the network takes {config.in_channels} channels, but images have 1 (grey) or 3 (colour)")
+    if config.in_channels not in (1, 3):
+        raise UsageError(f"the network takes {config.in_channels} channels, but images have 1 (grey) or 3 (colour)")
+    form: dict[str, Any] = {"size": (config.head.side,) * 2, "resize": config.head.resize}
+    usual = Preprocessing(**form, **(GREY if config.in_channels == 1 else {}))
+    return usual if size is None else usual.resized_to(size)
 
 
 def choose_preprocessing(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dmformer.errors import UsageError
-from dmformer.tasks.base import Figure, Task
-from dmformer.tasks.head import Head
+
+if TYPE_CHECKING:
+    from dmformer.tasks.base import Figure, Task
+    from dmformer.tasks.head import Head
 
 TASKS = {
     "classification": "dmformer.tasks.classification:Classification",
@@ -55,6 +57,8 @@ def read_head(value: object) -> Head:
     Raises:
         ValueError: No task knows the kind, or the content is not that of its head.
     """
+    from dmformer.tasks.head import Head
+
     if isinstance(value, Head):
         return value
     kind = value.get("kind") if isinstance(value, dict) else None

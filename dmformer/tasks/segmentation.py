@@ -20,6 +20,7 @@ from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.base import ClassMap, Decisions, Figure, Legend, Outputs, Result, Tally, Task, View
 from dmformer.tasks.overlay import Colours, colours_of, overlay, painted, with_legend
 from dmformer.tasks.segmentation_heads import STRIDE, DenseHead, FpnHead, UperNetHead
+from dmformer.texts import brief
 
 GROUND = "background"
 """What is not the class of a binary model."""
@@ -49,6 +50,10 @@ class Segmentation:
     classes: NDArray[np.uint8] | NDArray[np.int32]
     names: tuple[str, ...]
     palette: Colours
+
+    def __repr__(self) -> str:
+        shares = {name: f"{share:.1%}" for name, share in self.shares.items()}
+        return brief("Segmentation", {"size": self.classes.shape, "shares": shares})
 
     @property
     def shares(self) -> dict[str, float]:

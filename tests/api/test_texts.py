@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dmformer
@@ -31,6 +32,8 @@ MADE: dict[str, Callable[[Path, Path], Any]] = {
     "Predictor": lambda _weights, bundle: dmformer.Predictor(bundle),
     "Preprocessing": lambda weights, _bundle: dmformer.load_checkpoint(weights).preprocessing,
     "PreprocessingOptions": lambda _weights, _bundle: dmformer.PreprocessingOptions(),
+    "Segmentation": lambda _weights, _bundle: dmformer.Segmentation(np.zeros((9, 9), np.uint8), ("a",), ((0, 0, 0),)),
+    "Segmenter": lambda _weights, bundle: dmformer.Segmenter(bundle),
     "ToleranceOptions": lambda _weights, _bundle: dmformer.ToleranceOptions(),
     "WeightsOptions": lambda _weights, _bundle: dmformer.WeightsOptions(),
 }

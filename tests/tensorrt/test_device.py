@@ -95,6 +95,8 @@ NVIDIA_OPTIONS = {
     "--min-batch": ("1",),
     "--opt-batch": ("1",),
     "--max-batch": ("1",),
+    "--min-imgsz": ("32",),
+    "--max-imgsz": ("64",),
     "--portable": (),
     "--compute-capability": ("8.6",),
     "--dla": ("0",),

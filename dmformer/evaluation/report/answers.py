@@ -14,8 +14,8 @@ def changes(bundle: Examined) -> Html:
     if bundle.by_class:
         parts.append(losses(bundle))
     if flips.shown:
-        wide = {"style": "--card: 21rem"} if flips.shown[0].views else {}
-        parts.append(items((flip_card(bundle, flip) for flip in flips.shown), class_="flips", **wide))
+        kind = "flips wide" if flips.shown[0].views else "flips"
+        parts.append(items((flip_card(bundle, flip) for flip in flips.shown), class_=kind))
     if flips.confusion:
         rows = [(bundle.label(old), bundle.label(new), count) for old, new, count in flips.confusion[:40]]
         of = "images" if flips.decisions == flips.images else "pixels"
