@@ -1,8 +1,8 @@
 """Train the embedded segmenter: ``tiny`` with Semantic FPN on composed scenes, on a CPU, in about an hour.
 
-Scenes are composed of Fashion-MNIST's training garments on the training photographs of ``demo/dmformer_demo``; those of
-the test are made of its test garments on other photographs (``dmformer_demo.scenes``). Training begins with the backbone
-of the embedded classifier, at a size at which garments are as large as it knows them. Every scene is seen once.
+Scenes are composed of Fashion-MNIST's training garments on the training photographs of ``demo/dmformer_demo``; those
+of the test are made of its test garments on other photographs (``dmformer_demo.scenes``). Training begins with the
+backbone of the embedded classifier, at a size at which garments are as large as it knows them. Each scene is seen once.
 
 Run ``python examples/train_scenes.py --help``; ``make train-scenes`` runs it with the recipe that made the embedded
 checkpoint (there the rates followed the clock in place of the steps). PyTorch's threaded sums make two runs differ.

@@ -16,6 +16,7 @@ from dmformer.calibration.observe import run_over
 from dmformer.calibration.plan import default_plan
 from dmformer.calibration.seams import Seam, find_seams
 from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.sites import groups_of, select
 from dmformer.model.config import ModelConfig
 from dmformer.tasks.segmentation_heads import FpnHead, UperNetHead
 from tests.calibration.graphs import ISA, batches, calibration_set, canonical_graph, images
@@ -72,13 +73,16 @@ def test_the_heads_of_segmenters_are_quantized_layer_by_layer(head: FpnHead | Up
     model = canonical_graph(TINY.model_copy(update={"head": head}))
     groups = default_plan(model, target).int8_groups(model)
     assert {"head.conv_seg", *(f"head.{layer}" for layer in LAYERS[head.kind])} <= groups
+    sums = select(groups_of(model), ("head.sum",))
+    # ONNX Runtime rounds both terms and the sum: of the embedded segmenter that costs half a point of mIoU.
+    assert sums & groups == (sums if target == "openvino" else set())
     engine = quantizer(model, calibrate(model, calibration_set(16)), target, ISA)
     expected, result = (outputs(one, images(8)) for one in (model, engine.corrected(groups, batches(images(8)))))
     assert relative_noise(expected["scores"], result["scores"]) < 1e-2, "20 dB"
 
 
 LAYERS = {
-    "fpn": ("neck.lateral_convs.3", "neck.fpn_convs.0", "neck.add", "scale_heads.3.4", "add"),
+    "fpn": ("neck.lateral_convs.3", "neck.fpn_convs.0", "scale_heads.3.4"),
     "upernet": ("lateral_convs.0", "psp_modules.3.1", "bottleneck", "fpn_convs.2", "fpn_bottleneck"),
 }
 
