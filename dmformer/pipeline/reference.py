@@ -126,8 +126,10 @@ def reference_outputs(
     size = images_at_once(spec.size, REFERENCE_BATCH)
     with file.open("wb") as spool:
         for batch in watched_batches(dataset, spec, task, size, "PyTorch reference", progress):
+            full = kept < len(read) or spool.tell() + spool.tell() / max(kept, 1) * len(batch.indices) > KEPT_BYTES
             read.extend(batch.indices)
-            if spool.tell() + spool.tell() / max(kept, 1) * len(batch.indices) > KEPT_BYTES:
+            # The file holds the first images: a last, smaller batch that would fit must not follow a gap.
+            if full:
                 continue
             outputs = infer(reference, batch.tensor)
             tally.add(Result(outputs), batch.targets)

@@ -195,3 +195,20 @@ def test_without_images_of_the_model_s_kind_nothing_is_said_of_its_accuracy(
     assert (code, record["figures"], record["data"]) == (0, {}, "golden samples, pictures of another kind")
     assert record["notes"] == ["top-1 is not measured: give labelled images with --data"]
     assert "6 images of golden samples, pictures of another kind" in err and record["notes"][0] in err
+
+
+@pytest.mark.parametrize("room", [0, 1, 4, 5, 12])
+def test_what_is_kept_of_pytorch_s_outputs_are_the_first_ones(
+    exported: Exported, reference: DMFormer, labelled: Path, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A last, smaller batch that would fit into the file must not take the place of one that did not."""
+    bundle, dataset = Bundle.load(exported("onnxruntime")), open_dataset(labelled).select(range(9))
+    whole = outputs_on(dataset, reference, bundle, tmp_path).read(0, 9)
+    monkeypatch.setattr("dmformer.pipeline.reference.REFERENCE_BATCH", 4)
+    monkeypatch.setattr("dmformer.pipeline.reference.KEPT_BYTES", room * whole[0].nbytes)
+    part = outputs_on(dataset, reference, bundle, tmp_path)
+    # Of the first batch nobody knows the size before.
+    assert part.kept == {0: 4, 1: 4, 4: 4, 5: 4, 12: 9}[room]
+    assert len(part.indices) == 9
+    for row in range(9):
+        np.testing.assert_allclose(part.read(row, 1), whole[row : row + 1], atol=1e-5)
