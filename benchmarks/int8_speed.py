@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.int8_recipes import compiled, engines, graphs_of
 from benchmarks.timing import interleaved_ms, machine
+from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.trial import opened
 from dmformer.runtimes.base import Call
@@ -22,16 +23,10 @@ from dmformer.runtimes.base import Call
 IMAGES = 4
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", default="small")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--rounds", type=int, default=15)
-    arguments = parser.parse_args()
-    print(machine())
-    checkpoint = random_checkpoint(arguments.preset, size=arguments.size)
+def recipes(checkpoint: Checkpoint, count: int, rounds: int) -> dict[str, float]:
+    """Milliseconds of one image, by engine; `count` random images calibrate."""
     graphs = graphs_of(checkpoint, dynamic=False)
-    images = np.random.default_rng(0).standard_normal((IMAGES, *checkpoint.preprocessing.shape), dtype=np.float32)
+    images = np.random.default_rng(0).standard_normal((count, *checkpoint.preprocessing.shape), dtype=np.float32)
     model = checkpoint.build()
     converted = {
         name: openvino.convert_model(io.BytesIO(graph.SerializeToString()))
@@ -45,12 +40,21 @@ def main() -> None:
         "openvino bf16, plain": compiled(converted["plain"]),
         "openvino bf16, canonical": compiled(converted["canonical"]),
     }
-    for runtime, recipes in engines(graphs, images).items():
-        candidates |= {f"{runtime} INT8, {name}": open_engine() for name, open_engine in recipes.items()}
-    batch = images[:1]
+    for runtime, made in engines(graphs, images).items():
+        candidates |= {f"{runtime} INT8, {name}": open_engine() for name, open_engine in made.items()}
     with torch.inference_mode():
-        found = interleaved_ms({name: partial(call, batch) for name, call in candidates.items()}, arguments.rounds)
-    show(found)
+        return interleaved_ms({name: partial(call, images[:1]) for name, call in candidates.items()}, rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    print(machine())
+    checkpoint = random_checkpoint(arguments.preset, size=arguments.size)
+    show(recipes(checkpoint, IMAGES, arguments.rounds))
 
 
 def show(found: dict[str, float]) -> None:

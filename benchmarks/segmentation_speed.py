@@ -7,17 +7,13 @@ Weights and calibration images are random: they change the accuracy, not the tim
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import openvino
-import torch
 
-from benchmarks.int8_recipes import compiled, engines, graphs_of
-from benchmarks.int8_speed import show
+from benchmarks.int8_speed import recipes, show
 from benchmarks.timing import interleaved_ms, machine
 from dmformer.model.checkpoint import Checkpoint
 from dmformer.model.config import preset
@@ -25,36 +21,12 @@ from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.pipeline.options import ExportOptions, Int8Options
-from dmformer.pipeline.trial import opened
 from dmformer.prediction.predictor import Predictor
-from dmformer.runtimes.base import Call
 from dmformer.scratch import scratch_directory
 
 IMAGES = 2
 RUNTIMES = ("onnxruntime", "openvino")
 """Whose engines are compared with and without the decision inside."""
-
-
-def recipes(checkpoint: Checkpoint, rounds: int) -> dict[str, float]:
-    """Milliseconds of one image, by engine."""
-    graphs = graphs_of(checkpoint, dynamic=False)
-    images = np.random.default_rng(0).standard_normal((IMAGES, *checkpoint.preprocessing.shape), dtype=np.float32)
-    model = checkpoint.build()
-    converted = {
-        name: openvino.convert_model(io.BytesIO(graph.SerializeToString()))
-        for name, graph in (("plain", graphs.plain), ("canonical", graphs.canonical))
-    }
-    candidates: dict[str, Call] = {
-        "pytorch eager FP32": lambda batch: model(torch.from_numpy(batch)).numpy(),
-        "onnxruntime FP32, canonical": opened("onnxruntime", graphs.canonical),
-        "openvino FP32, canonical": compiled(converted["canonical"], "f32"),
-        "openvino bf16, plain": compiled(converted["plain"]),
-        "openvino bf16, canonical": compiled(converted["canonical"]),
-    }
-    for runtime, made in engines(graphs, images).items():
-        candidates |= {f"{runtime} INT8, {name}": open_engine() for name, open_engine in made.items()}
-    with torch.inference_mode():
-        return interleaved_ms({name: partial(call, images[:1]) for name, call in candidates.items()}, rounds)
 
 
 def maps(checkpoint: Checkpoint, rounds: int) -> None:
@@ -100,7 +72,7 @@ def main() -> None:
     config = preset(arguments.preset, arguments.classes, arguments.head)
     checkpoint = random_checkpoint(config, size=arguments.size)
     if arguments.only != "maps":
-        show(recipes(checkpoint, arguments.rounds))
+        show(recipes(checkpoint, IMAGES, arguments.rounds))
     if arguments.only != "recipes":
         maps(checkpoint, arguments.rounds)
 
