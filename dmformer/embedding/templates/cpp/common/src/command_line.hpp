@@ -1,4 +1,4 @@
-// What both programs do with words and errors.
+// What all programs do with words and errors.
 #pragma once
 
 #include <cstdio>
@@ -36,6 +36,19 @@ inline int complain(const std::exception& error) {
   for (std::string word; words >> word;) line += " " + word;
   std::fprintf(stderr, "%s\n", line.c_str());
   return 2;
+}
+
+// A whole program: `parse` gives Options of its words, `run` its exit code; what either throws is told in one line.
+template <typename Options>
+int program(int count, char** arguments, const char* usage, Options (*parse)(int, char**), int (*run)(const Options&)) {
+  try {
+    const Options options = parse(count, arguments);
+    if (!options.help) return run(options);
+    std::printf("%s", usage);
+    return 0;
+  } catch (const std::exception& error) {
+    return complain(error);
+  }
 }
 
 }  // namespace dmformer

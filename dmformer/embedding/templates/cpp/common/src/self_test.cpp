@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <exception>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -95,15 +94,4 @@ int run(const Options& options) {
 
 }  // namespace
 
-int main(int count, char** arguments) {
-  try {
-    const Options options = parse(count, arguments);
-    if (options.help) {
-      std::printf("%s", kUsage);
-      return 0;
-    }
-    return run(options);
-  } catch (const std::exception& error) {
-    return complain(error);
-  }
-}
+int main(int count, char** arguments) { return program(count, arguments, kUsage, parse, run); }

@@ -3,7 +3,6 @@
 // Exit codes: 0 done, 2 wrong input.
 #include <algorithm>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -83,15 +82,4 @@ int run(const Options& options) {
 
 }  // namespace
 
-int main(int count, char** arguments) {
-  try {
-    const Options options = parse(count, arguments);
-    if (options.help) {
-      std::printf("%s", kUsage);
-      return 0;
-    }
-    return run(options);
-  } catch (const std::exception& error) {
-    return complain(error);
-  }
-}
+int main(int count, char** arguments) { return program(count, arguments, kUsage, parse, run); }
