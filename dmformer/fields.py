@@ -17,6 +17,11 @@ Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
 """A part of a whole; sums of parts are rounded."""
 Decibels = Annotated[float, Field(ge=-1e6, le=1e6)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Channel = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Channel, Channel, Channel]
+"""Red, green, blue."""
+Palette = tuple[Colour, ...]
+"""A colour for each class."""
 
 
 class Strict(BaseModel):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.errors import DataError, UsageError
-from dmformer.geometry import Size
+from dmformer.geometry import TOTAL_STRIDE, Size
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.base import Outputs, Result
@@ -17,9 +17,8 @@ from dmformer.tasks.base import Outputs, Result
 Pixels = NDArray[np.uint8]
 Run = Callable[[Sequence[Pixels], Preprocessing], Result]
 """What a network gives for images that become its input so."""
-TOTAL_STRIDE, LONGEST = 32, 4
-"""An open input's sides are multiples of the first; the longer side is at most so many times the shorter one. The
-latter is mmsegmentation's 2048 for 512."""
+LONGEST = 4
+"""Of an open input the longer side is at most so many times the shorter one: mmsegmentation's 2048 for 512."""
 MOST_OVERLAP = 0.9
 CORNER = "corner"
 """How a picture lies in the outputs of its windows: unscaled, at the top left."""

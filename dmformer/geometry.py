@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from dmformer.errors import UsageError
 
+TOTAL_STRIDE = 32
+"""Strides 4, 8, 16, 32 (paper, section 3.1): an input side must be divisible by the last."""
 Size = tuple[int, int]
 """Height and width."""
 
@@ -84,12 +86,12 @@ class Sampling:
         return grid[rows[:, None], columns]
 
     def bilinear(self, grid: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Matrices ``[H, h]`` and ``[w, W]``: between them a grid ``[h, w]`` is interpolated at each pixel ``[H, W]``.
+        """Matrices ``[H, h]`` and ``[W, w]``: what each row and column of the picture takes of a grid ``[h, w]``.
 
         Half-pixel centres, the outermost values held beyond the edge: PyTorch's ``bilinear`` with ``align_corners``
         False where the picture is the input.
         """
-        return _hats(self.rows, grid[0]), np.ascontiguousarray(_hats(self.columns, grid[1]).T)
+        return _hats(self.rows, grid[0]), _hats(self.columns, grid[1])
 
 
 def _hats(at: NDArray[np.float64], side: int) -> NDArray[np.float32]:

@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
-from dmformer.fields import Decibels, Score, Strict, TensorSpec, check_elements
+from dmformer.fields import Decibels, Palette, Score, Strict, TensorSpec, check_elements
 from dmformer.preprocessing import Preprocessing
 from dmformer.records import FileEntry, HostRecord, PrecisionRecord, RuntimeRecord, SourceRecord
 from dmformer.targets import check_options
 from dmformer.tasks import version_1
-from dmformer.tasks.base import Colour, Legend, Task
+from dmformer.tasks.base import Legend, Task
 from dmformer.texts import plain_document
 
 SCHEMA, FIRST_SCHEMA = "dmformer.bundle/2", "dmformer.bundle/1"
@@ -120,6 +120,11 @@ class Proof(Strict):
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def largest(self) -> Comparison:
+        """The comparison on the largest set."""
+        return max(self.comparisons, key=lambda comparison: comparison.images)
+
 
 class Manifest(Strict):
     """The whole of ``manifest.json``.
@@ -142,7 +147,7 @@ class Manifest(Strict):
     answer: TensorSpec | None = None
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
-    palette: tuple[Colour, ...] | None = None
+    palette: Palette | None = None
     runtime: RuntimeRecord
     host: HostRecord
     source: SourceRecord

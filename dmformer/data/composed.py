@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.data.dataset import Sample, loaded_hashes
+from dmformer.fields import Palette
 
 
 class Pictures(Protocol):
@@ -41,7 +42,7 @@ class ComposedDataset:
     name: str
     pictures: Pictures
     classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
+    palette: Palette
     positions: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.errors import DataError, UsageError
+from dmformer.fields import Palette
 from dmformer.preprocessing import Preprocessing, preprocess
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Dataset(Protocol):
     def classes(self) -> tuple[str, ...] | None: ...
 
     @property
-    def palette(self) -> tuple[tuple[int, int, int], ...] | None: ...
+    def palette(self) -> Palette | None: ...
 
     @property
     def labels(self) -> NDArray[np.int64] | None: ...

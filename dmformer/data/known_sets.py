@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmformer.data.masks import Palette
+from dmformer.fields import Palette
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from dmformer.data.dataset import Sample, loaded_hashes
 from dmformer.data.folders import file_digest, is_split
 from dmformer.data.images import load_image
 from dmformer.data.known_sets import LAYOUTS, Layout
-from dmformer.data.masks import Mask, Palette, drawn_on_stored, read_mask, read_palette
+from dmformer.data.masks import Mask, drawn_on_stored, read_mask, read_palette
 from dmformer.data.tree import nfc, read_tree
 from dmformer.errors import DataError
+from dmformer.fields import Palette
 from dmformer.reading import read_bounded
 from dmformer.texts import listed, plain
 

@@ -13,11 +13,10 @@ from dmformer.common_options import MaskOptions
 from dmformer.data.dataset import IGNORED
 from dmformer.data.images import read_picture, sixteen_bit_colours, turn_of, turned
 from dmformer.errors import DataError
+from dmformer.fields import Palette
 
 Mask = NDArray[np.int16]
 """The class of every pixel, ``[H, W]``."""
-Palette = tuple[tuple[int, int, int], ...]
-"""A colour, RGB of 0 to 255, for every value of a mask."""
 
 _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF"})
 _TURNS = frozenset(

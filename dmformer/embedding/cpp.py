@@ -19,9 +19,9 @@ from dmformer.embedding.languages import (
     task_files,
     variant_of,
 )
+from dmformer.fields import Palette
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.base import Colour
 
 NUMBERS = {"float32": "float", "uint8": "std::uint8_t", "int32": "std::int32_t"}
 """C++'s names for what engines take and give."""
@@ -189,7 +189,7 @@ inline const char* label(int index) {{
 }}"""
 
 
-def colours(palette: Sequence[Colour] | None) -> str:
+def colours(palette: Palette | None) -> str:
     """The classes' colours as a C++ function, where they have some."""
     if palette is None:
         return ""

@@ -14,9 +14,9 @@ from dmformer.embedding.answers import reading
 from dmformer.embedding.escape import shell, swift
 from dmformer.embedding.languages import Content, Step, engine_file, sources, task_files
 from dmformer.errors import UsageError
+from dmformer.fields import Palette
 from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.base import Colour
 
 RESOURCES = "Sources/DMFormer/Resources"
 PARAMETERS_FILE = "Sources/DMFormer/Parameters.swift"
@@ -152,7 +152,7 @@ public enum Parameters {{
 """
 
 
-def colours(palette: Sequence[Colour] | None) -> str:
+def colours(palette: Palette | None) -> str:
     """The classes' colours as a Swift constant, where they have some."""
     if palette is None:
         return ""

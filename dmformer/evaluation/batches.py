@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from dmformer.data.dataset import Batch, Dataset, UnreadableLog, iterate_batches, readable_samples
 from dmformer.framing import Framing
@@ -13,6 +13,8 @@ from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress, foretold
 from dmformer.runtimes.engine import Engine
 from dmformer.tasks.base import Result, Task
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,10 @@ def answered(engine: Engine, dataset: Dataset, framing: Framing, progress: Progr
         for batch in watched_batches(dataset, framing.spec, task, engine.batch_size, what, progress):
             yield Answered(engine.run_tensors(batch.tensor), batch.targets, batch.indices)
         return
-    log, total = UnreadableLog(), len(dataset)
-    for index, sample in progress.track(foretold(readable_samples(dataset, log), total, what, progress), what, total):
+    log = UnreadableLog()
+    for index, sample in _watched(readable_samples(dataset, log), log, len(dataset), what, progress):
         result = framing.result(sample.image, engine.run_images, sample.name)
         yield Answered(result, (task.target(sample, framing.spec),), (index,))
-    if log.entries:
-        progress.say(log.summary())
 
 
 def watched_batches(
@@ -65,8 +65,13 @@ def watched_batches(
     Raises:
         DataError: More than a few images cannot be read.
     """
-    log, total = UnreadableLog(), -(-len(dataset) // size)
+    log = UnreadableLog()
     batches = iterate_batches(dataset, spec, size, target=partial(task.target, spec=spec), log=log)
-    yield from progress.track(foretold(batches, total, what, progress), what, total)
+    return _watched(batches, log, -(-len(dataset) // size), what, progress)
+
+
+def _watched(items: Iterator[T], log: UnreadableLog, total: int, what: str, progress: Progress) -> Iterator[T]:
+    """The same, watched; at the end says what the log holds."""
+    yield from progress.track(foretold(items, total, what, progress), what, total)
     if log.entries:
         progress.say(log.summary())

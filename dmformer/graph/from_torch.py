@@ -14,7 +14,8 @@ import torch
 
 from dmformer import chatter
 from dmformer.errors import ExportError, UsageError, reraise_stop
-from dmformer.model.config import TOTAL_STRIDE, check_size
+from dmformer.geometry import TOTAL_STRIDE
+from dmformer.model.config import check_size
 from dmformer.model.network import DMFormer
 from dmformer.preprocessing import MAX_SIDE
 

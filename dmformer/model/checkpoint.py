@@ -20,8 +20,9 @@ from torch import Tensor
 from dmformer import assets
 from dmformer.bundle import sha256_of
 from dmformer.errors import CheckpointError, OutputError, UsageError
+from dmformer.fields import Palette
 from dmformer.files import write_output
-from dmformer.model.class_names import Palette, choose_names, choose_palette
+from dmformer.model.class_names import choose_names, choose_palette
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import Description, infer_config, read_description
 from dmformer.model.inputs import assumption, choose_preprocessing

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from dmformer.fields import Palette
 from dmformer.model.sidecar import MAX_JSON_BYTES
-from dmformer.tasks.base import Colour
 from dmformer.texts import is_plain, listed
 
 KEYS = ("names", "class_names", "classes", "CLASSES", "class_to_idx")
@@ -17,7 +17,6 @@ HOLDERS = ("args", "hyper_parameters", "config", "meta", "dataset_meta", "model"
 MAX_NESTING = 2
 
 Names = tuple[str, ...]
-Palette = tuple[Colour, ...]
 
 
 def names_in(content: object) -> tuple[tuple[str, Names], ...]:

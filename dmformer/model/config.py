@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 
 from dmformer.errors import UsageError
 from dmformer.fields import TensorSpec
+from dmformer.geometry import TOTAL_STRIDE
 from dmformer.preprocessing import MAX_SIDE
 from dmformer.tasks.base import Task
 from dmformer.tasks.head import Head
@@ -22,8 +23,6 @@ from dmformer.tasks.registry import DEFAULT_HEAD, default_head, read_head, suite
 from dmformer.texts import first_problem
 
 STAGES = 4
-TOTAL_STRIDE = 32
-"""Strides 4, 8, 16, 32 (paper, section 3.1): an input side must be divisible by the last."""
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 Depth = Annotated[int, Field(ge=1, le=128)]

@@ -14,12 +14,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dmformer.errors import CheckpointError, UsageError
+from dmformer.fields import Palette
 from dmformer.model.config import STAGES, ModelConfig
 from dmformer.model.sidecar import MAX_JSON_BYTES, SIDECAR, is_ours, read_sidecar
 from dmformer.model.state_dicts import mismatch
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
-from dmformer.tasks.base import Colour
 from dmformer.tasks.registry import infer_head
 from dmformer.texts import first_problem
 
@@ -41,7 +41,7 @@ class Description(BaseModel):
     model: ModelConfig | None = None
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
-    palette: tuple[Colour, ...] | None = None
+    palette: Palette | None = None
     name: str | None = None
 
     def to_json(self) -> str:

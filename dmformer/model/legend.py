@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dmformer.errors import CheckpointError, UsageError
-from dmformer.model.class_names import Palette
+from dmformer.fields import Palette
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import Description, read_labels
 from dmformer.texts import is_plain

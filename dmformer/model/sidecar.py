@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dmformer.model.config import TOTAL_STRIDE, ModelConfig
+from dmformer.geometry import TOTAL_STRIDE
+from dmformer.model.config import ModelConfig
 from dmformer.model.inputs import FIELDS, GREY
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded

@@ -21,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dmformer.errors import CheckpointError
-from dmformer.model.class_names import Palette, names_in, palettes_in
+from dmformer.fields import Palette
+from dmformer.model.class_names import names_in, palettes_in
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
 from dmformer.model.trainers import find_state, strip_prefixes, without_auxiliary

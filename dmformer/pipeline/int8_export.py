@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from dmformer.pipeline.verdict import accuracy_words, judge_int8
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.staging import Staging, staged
-from dmformer.tasks.base import Task
+from dmformer.tasks.base import Outputs, Task
 
 if TYPE_CHECKING:
     from dmformer.pipeline.quantizing import Quantized
@@ -52,9 +52,10 @@ def make_int8(
             quantized, bundle, proof = search_again(
                 int8, quantized, bundle, proof, staging, prepared, options, progress
             )
-        largest = max(proof.comparisons, key=lambda comparison: comparison.images)
         sample = np.resize(prepared.golden.tensors, (int8.batch or 1, *prepared.golden.tensors.shape[1:]))
-        verdict = judge_int8(target, quantized, prepared.graph, sample, accuracy_words(largest, int8.task.headline))
+        verdict = judge_int8(
+            target, quantized, prepared.graph, sample, accuracy_words(proof.largest, int8.task.headline)
+        )
         return replace(publish(staging, bundle, proof), verdict=verdict)
 
 
@@ -120,9 +121,12 @@ def answered_alike(images: SearchImages, prepared: Prepared) -> SearchImages:
     """The images with outputs of the usual size, where each has been answered at one of its own."""
     from dmformer.pipeline.reference import infer
 
-    network = prepared.checkpoint.build()
-    outputs = np.concatenate([infer(network, tensor[None]) for tensor in images.tensors])
-    return replace(images, outputs=lambda rows: outputs[list(rows)])
+    @cache
+    def outputs() -> Outputs:
+        network = prepared.checkpoint.build()
+        return np.concatenate([infer(network, tensor[None]) for tensor in images.tensors])
+
+    return replace(images, outputs=lambda rows: outputs()[list(rows)])
 
 
 def chosen_images(reference: ReferenceOutputs, spec: Preprocessing, task: Task) -> SearchImages:

@@ -55,7 +55,7 @@ def examine(bundle: Bundle, reference: ReferenceOutputs | None, progress: Progre
     """The changed answers of one bundle."""
     flips = find_flips(bundle, reference, progress)
     proof = bundle.manifest.proof
-    by_class = max(proof.comparisons, key=lambda one: one.images).by_class if proof else ()
+    by_class = proof.largest.by_class if proof else ()
     return Examined(bundle.path.name, accuracy(bundle), bundle.manifest.labels, flips, by_class)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dmformer.evaluation.tolerances import failures
 from dmformer.evaluation.verify import measured
-from dmformer.model.config import TOTAL_STRIDE
+from dmformer.geometry import TOTAL_STRIDE
 from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.reference import infer

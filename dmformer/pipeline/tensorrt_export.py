@@ -10,9 +10,9 @@ from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.evaluation.layers.engine import engine_line
 from dmformer.evaluation.verify import verify
+from dmformer.geometry import TOTAL_STRIDE
 from dmformer.graph.dla import dla_report
 from dmformer.manifest import Manifest, Proof
-from dmformer.model.config import TOTAL_STRIDE
 from dmformer.pipeline.maker import Maker
 from dmformer.pipeline.making import Outcome, Prepared, draft, publish, request_for
 from dmformer.pipeline.option_groups import Size
@@ -96,7 +96,7 @@ def alternative(
     if graphs.alternative is None:
         return {}
     proof = twin_proof(manifest, graphs.alternative, prepared, options, progress)
-    largest = max(proof.comparisons, key=lambda comparison: comparison.images)
+    largest = proof.largest
     if not proof.passed:
         progress.say(f"depthwise levels stay float16: in INT8 {'; '.join(proof.failures)}")
         return {}

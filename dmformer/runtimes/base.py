@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 from dmformer.errors import MissingBackendError, UsageError
+from dmformer.geometry import TOTAL_STRIDE
 from dmformer.host import package_version
 from dmformer.manifest import Manifest
-from dmformer.model.config import TOTAL_STRIDE, check_size
+from dmformer.model.config import check_size
 from dmformer.records import RuntimeRecord
 from dmformer.targets import Target
 

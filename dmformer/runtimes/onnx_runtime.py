@@ -34,10 +34,7 @@ from dmformer.runtimes.onnx_wire import operators
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CPUExecutionProvider"
 AGAIN = "export it again"
-ELEMENTS = {
-    f"tensor({own})": name
-    for own, name in {"float": "float32", "float16": "float16", "uint8": "uint8", "int32": "int32"}.items()
-}
+ELEMENTS = {"tensor(float)": "float32"} | {f"tensor({name})": name for name in ("float16", "uint8", "int32")}
 
 
 class OnnxRuntimeSession(Session):

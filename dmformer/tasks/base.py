@@ -8,16 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
 
 from dmformer.data.dataset import Dataset, Sample
 from dmformer.errors import UsageError
-from dmformer.fields import TensorSpec
+from dmformer.fields import Palette, TensorSpec
 from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.head import Head
 
@@ -27,9 +26,6 @@ Decisions = NDArray[np.int64]
 """What is decided from outputs: class indices ``[N]``, or ``[N, h, w]`` where every place has one."""
 Answer = Any
 """What an application gets for one image; of a type of the task's own."""
-Channel = Annotated[int, Field(ge=0, le=255)]
-Colour = tuple[Channel, Channel, Channel]
-"""Red, green, blue."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Legend:
     """
 
     names: tuple[str, ...]
-    palette: tuple[Colour, ...] | None = None
+    palette: Palette | None = None
 
 
 @dataclass(frozen=True)

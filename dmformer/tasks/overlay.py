@@ -8,19 +8,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dmformer.data.known_sets import voc_palette
 from dmformer.errors import DataError
-from dmformer.tasks.base import Colour
+from dmformer.fields import Colour, Palette
 
-Colours = tuple[Colour, ...]
 Pixels = NDArray[np.uint8]
 BOUNDARY, NOWHERE = (255, 255, 255), (128, 128, 128)
 
 
-def colours_of(palette: Colours | None, classes: int) -> Colours:
+def colours_of(palette: Palette | None, classes: int) -> Palette:
     """The palette where it has a colour for each class, else the usual one of Pascal VOC."""
     return palette if palette is not None and len(palette) == classes else voc_palette(classes)
 
 
-def overlay(image: Pixels, classes: NDArray[np.integer], palette: Colours, opacity: float) -> Pixels:
+def overlay(image: Pixels, classes: NDArray[np.integer], palette: Palette, opacity: float) -> Pixels:
     """A picture with the classes' colours over it and a line where classes meet; see `Segmentation.overlay`."""
     if image.shape[:2] != classes.shape:
         raise DataError(f"the picture is {image.shape[:2]}, its classes are {classes.shape}", "give the same picture")
@@ -30,7 +29,7 @@ def overlay(image: Pixels, classes: NDArray[np.integer], palette: Colours, opaci
     return mixed
 
 
-def painted(classes: NDArray[np.integer], palette: Colours) -> Pixels:
+def painted(classes: NDArray[np.integer], palette: Palette) -> Pixels:
     """A map of classes in their colours; what counts nowhere is grey."""
     colours: Pixels = np.asarray((*palette, NOWHERE), np.uint8)[classes]
     return colours

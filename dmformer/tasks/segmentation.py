@@ -14,11 +14,11 @@ from PIL import Image
 from dmformer.data.dataset import IGNORED, Dataset, Sample
 from dmformer.data.mask_checks import check_masks
 from dmformer.errors import DataError
-from dmformer.fields import TensorSpec
+from dmformer.fields import Palette, TensorSpec
 from dmformer.geometry import Placement, Sampling, Size, placement
 from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.base import ClassMap, Decisions, Figure, Legend, Outputs, Result, Tally, Task, View
-from dmformer.tasks.overlay import Colours, colours_of, overlay, painted, with_legend
+from dmformer.tasks.overlay import colours_of, overlay, painted, with_legend
 from dmformer.tasks.segmentation_heads import STRIDE, DenseHead, FpnHead, UperNetHead
 from dmformer.texts import brief
 
@@ -49,7 +49,7 @@ class Segmentation:
 
     classes: NDArray[np.uint8] | NDArray[np.int32]
     names: tuple[str, ...]
-    palette: Colours
+    palette: Palette
 
     def __repr__(self) -> str:
         shares = {name: f"{share:.1%}" for name, share in self.shares.items()}
@@ -165,12 +165,12 @@ class SemanticSegmentation(Task):
         """The class ``[H, W]`` of each pixel: scores ``[classes, h, w]`` are interpolated, then it is decided."""
         rows, columns = sampling.bilinear((scores.shape[1], scores.shape[2]))
         last = np.ascontiguousarray(scores.transpose(1, 2, 0))
-        across, (width, classes) = np.ascontiguousarray(columns.T), last.shape[1:]
-        decided: Decisions = np.empty((len(rows), len(across)), np.int64)
+        width, classes = last.shape[1:]
+        decided: Decisions = np.empty((len(rows), len(columns)), np.int64)
         # A few rows of the picture at a time: scores of all its pixels would take its memory many times.
         for start in range(0, len(rows), ROWS):
             part = rows[start : start + ROWS] @ last.reshape(len(last), -1)
-            decided[start : start + ROWS] = self._of_scores(across @ part.reshape(-1, width, classes))
+            decided[start : start + ROWS] = self._of_scores(columns @ part.reshape(-1, width, classes))
         return decided
 
     def _of_scores(self, scores: Outputs) -> Decisions:

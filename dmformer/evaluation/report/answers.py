@@ -39,8 +39,7 @@ def difference(flips: Flips) -> str:
 
 def losses(bundle: Examined) -> Html:
     """What each class lost, the largest loss first; classes that are nowhere are left out."""
-    known = [(bundle.label(index), score) for index, score in enumerate(bundle.by_class) if score is not None]
-    known.sort(key=lambda one: -(one[1].drop or 0.0))
+    known = sorted(bundle.scored, key=lambda one: -(one[1].drop or 0.0))
     rows = [
         (name, number(score.reference), f"{score.engine:.2f}", number(score.drop and -score.drop, "{:+.2f}"))
         for name, score in known

@@ -33,6 +33,11 @@ class Examined:
     flips: Flips
     by_class: tuple[Score | None, ...] = ()
 
+    @property
+    def scored(self) -> list[tuple[str, Score]]:
+        """Names and headlines of the classes that are anywhere."""
+        return [(self.label(index), score) for index, score in enumerate(self.by_class) if score is not None]
+
     def label(self, index: int) -> str:
         """A class in words, its number where it has no name."""
         return self.labels[index] if self.labels and 0 <= index < len(self.labels) else f"class {index}"
@@ -114,9 +119,7 @@ def _bundle_json(bundle: Examined) -> dict[str, Any]:
         "changed": flips.count,
         "decisions": flips.decisions,
         "changed_decisions": flips.changed,
-        "by_class": [
-            {"label": bundle.label(index), **score.model_dump()} for index, score in enumerate(bundle.by_class) if score
-        ],
+        "by_class": [{"label": name, **score.model_dump()} for name, score in bundle.scored],
         "confusion": [
             {"from": bundle.label(old), "to": bundle.label(new), "count": count} for old, new, count in flips.confusion
         ],

@@ -59,8 +59,7 @@ def _changed(bundle: Examined) -> Iterator[str]:
     flips = bundle.flips
     yield f"**{_cell(bundle.name)}**: {flips.count} of {flips.images} answers on {_cell(flips.data)} changed"
     if bundle.by_class:
-        known = [(bundle.label(index), score) for index, score in enumerate(bundle.by_class) if score]
-        scores = [(name, number(score.reference), number(score.engine)) for name, score in known]
+        scores = [(name, number(score.reference), number(score.engine)) for name, score in bundle.scored]
         yield _table(("class", "PyTorch IoU %", "engine IoU %"), scores)
 
 

@@ -9,8 +9,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from dmformer.errors import EngineError, UsageError
 from dmformer.fields import Strict
+from dmformer.geometry import TOTAL_STRIDE
 from dmformer.manifest import Manifest
-from dmformer.model.config import TOTAL_STRIDE, ModelConfig
+from dmformer.model.config import ModelConfig
 from dmformer.preprocessing import MAX_SIDE, Preprocessing
 from dmformer.tasks.base import ClassMap
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from dmformer.errors import BundleError, UsageError
 from dmformer.fields import Strict
-from dmformer.model.config import TOTAL_STRIDE
+from dmformer.geometry import TOTAL_STRIDE
 from dmformer.preprocessing import MAX_SIDE
 from dmformer.reading import read_json
 from dmformer.runtimes.tensorrt.gpu import Gpu
