@@ -159,7 +159,7 @@ def accuracy(task: Task, resize: str, reference: Outputs, outputs: Outputs, targ
         part = slice(start, start + COUNTED)
         measured.add(reference[part], Result(outputs[part]), targets[part])
     found = measured.comparison("test", "0" * 64)
-    return f"{found.figures[task.headline.key].engine:7.2f}{found.agreement:11.2%}{found.sqnr_db or np.inf:9.2f}"
+    return f"{found.figures[task.figures[0].key].engine:7.2f}{found.agreement:11.2%}{found.sqnr_db or np.inf:9.2f}"
 
 
 @contextlib.contextmanager

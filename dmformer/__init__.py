@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dmformer.prediction.segmenter import Segmenter as Segmenter
     from dmformer.preprocessing import Preprocessing as Preprocessing
     from dmformer.runtimes.registry import open_bundle as open_bundle
+    from dmformer.tasks.features import Features as Features
     from dmformer.tasks.segmentation import Segmentation as Segmentation
 
 _NAMES = {
@@ -58,6 +59,7 @@ _NAMES = {
     "prediction.segmenter": "Segmenter",
     "preprocessing": "Preprocessing",
     "runtimes.registry": "open_bundle",
+    "tasks.features": "Features",
     "tasks.segmentation": "Segmentation",
 }
 """What is bound late, by module; a test keeps what types are told above equal to it."""

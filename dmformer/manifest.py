@@ -79,9 +79,10 @@ class Comparison(Strict):
         images: How many were compared.
         decisions: How many were compared: one for each image where nobody says otherwise.
         agreement: Share of equal decisions, 0 to 1; None, like the next three, where the reference's outputs were not
-            at hand and only right answers were counted.
-        sqnr_db: Signal to quantization noise ratio over all outputs in dB; None also where the outputs are equal.
-        max_abs_error: Largest difference of an output.
+            at hand and only right answers were counted, and where nothing is decided.
+        sqnr_db: Signal to quantization noise ratio in dB, of several outputs the worst one's; None also where the
+            outputs are equal. ``sqnr_db_by_output`` has that of each of several.
+        max_abs_error: Largest difference of a value, of several outputs in the one where it weighs most.
         reference_scale: Largest absolute output of the reference.
         figures: The task's figures by their keys; empty where no right answers are known.
         by_class: The headline of each class where the task knows one of classes; None of a class that is in no answer,
@@ -94,6 +95,7 @@ class Comparison(Strict):
     decisions: Annotated[int, Field(ge=1, le=1 << 62)] | None = None
     agreement: Annotated[float, Field(ge=0, le=1)] | None = None
     sqnr_db: Decibels | None = None
+    sqnr_db_by_output: tuple[Decibels | None, ...] = ()
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
     reference_scale: Annotated[float, Field(ge=0)] | None = None
     figures: dict[str, Score] = {}  # noqa: RUF012 - pydantic copies it
@@ -130,7 +132,8 @@ class Manifest(Strict):
     """The whole of ``manifest.json``.
 
     Attributes:
-        output: What every engine of the task gives, float32: what is verified.
+        output: What every engine of the task gives, float32: what is verified; ``more_outputs`` the others of a task
+            with several.
         answer: What the graph itself decides from it, where it was asked to (``export --argmax``).
         palette: A colour for each class, where somebody chose them.
         options: Those of ``dmformer export`` that made the bundle, by their long names, as ``export --config`` takes
@@ -144,6 +147,7 @@ class Manifest(Strict):
     files: dict[RelativePath, FileEntry]
     input: TensorSpec
     output: TensorSpec
+    more_outputs: tuple[TensorSpec, ...] = ()
     answer: TensorSpec | None = None
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
@@ -161,9 +165,13 @@ class Manifest(Strict):
     @model_validator(mode="after")
     def _labels_are_the_classes(self) -> Manifest:
         classes = self.source.config.classes
-        expected = self.source.config.output(None if self.open_size else self.preprocessing.size, self.output.shape[0])
-        if self.output.shape != expected.shape:
-            raise ValueError(f"the output has {self.output.shape[1]} values for {classes} classes")
+        size, outputs = None if self.open_size else self.preprocessing.size, (self.output, *self.more_outputs)
+        expected = self.source.config.outputs(size, self.output.shape[0])
+        if [one.shape for one in outputs] != [one.shape for one in expected]:
+            shapes = ", ".join(str(one.shape) for one in outputs)
+            raise ValueError(f"the outputs {shapes} are not those of {self.source.config.head.kind}, {classes} classes")
+        if [one.name for one in self.more_outputs] != [one.name for one in expected[1:]]:
+            raise ValueError(f"outputs beside {self.output.name!r} that have other names than the task's")
         for what, given in (("labels", self.labels), ("colours", self.palette)):
             if given is not None and len(given) != classes:
                 raise ValueError(f"{len(given)} {what} for {classes} classes")
@@ -185,7 +193,7 @@ class Manifest(Strict):
         spec, pixels = self.preprocessing, self.takes_pixels
         if (self.input.layout == "NHWC") != pixels:
             raise ValueError(f"the input is {self.input.dtype} in {self.input.layout}: pixels, and only they, are NHWC")
-        if self.input.dtype == "float16" or self.output.dtype != "float32":
+        if self.input.dtype == "float16" or any(one.dtype != "float32" for one in (self.output, *self.more_outputs)):
             raise ValueError(f"no engine takes {self.input.dtype} and gives {self.output.dtype}")
         check_elements(self.input.shape)
         size = (None, None) if self.open_size else spec.size
@@ -207,7 +215,7 @@ class Manifest(Strict):
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """All that the engine gives."""
-        return (self.output,) if self.answer is None else (self.output, self.answer)
+        return (self.output, *self.more_outputs, *(() if self.answer is None else (self.answer,)))
 
     @property
     def legend(self) -> Legend:
@@ -227,9 +235,9 @@ class Manifest(Strict):
     def outputs_for(self, images: tuple[Any, ...]) -> tuple[TensorSpec, ...]:
         """`outputs` for images, whose shape is that of what the engine takes."""
         height, width = images[1:3] if self.takes_pixels else images[2:4]
-        output = self.source.config.output((height, width), images[0])
-        map_ = self.task.class_map(output) if self.answer else None
-        return (output,) if map_ is None else (output, map_.spec)
+        outputs = self.source.config.outputs((height, width), images[0])
+        map_ = self.task.class_map(outputs[0]) if self.answer else None
+        return outputs if map_ is None else (*outputs, map_.spec)
 
     @property
     def usual_input(self) -> tuple[int | None, ...]:

@@ -4,9 +4,9 @@ Scenes are composed of Fashion-MNIST's training garments on the training photogr
 of the test are made of its test garments on other photographs (``dmformer_demo.scenes``). Training begins with the
 backbone of the embedded classifier, at a size at which garments are as large as it knows them. Each scene is seen once.
 
-Run ``python examples/train_scenes.py --help``; ``make train-scenes`` runs it with the recipe that made the embedded
-checkpoint, but for its end: there the rates followed the clock in place of the steps, and another run at 96x96, of
-28,720 scenes, began with the weights of this one (``train_scenes.log``).
+Run ``python examples/train_scenes.py --help``; ``make train-scenes`` runs it twice, the second time from the weights of
+the first (``--start``). The embedded checkpoint is the second run's from weights whose rates had followed the clock in
+place of the steps, with 28,720 scenes at 96x96 between the two (``train_scenes.log``).
 """
 
 from __future__ import annotations
@@ -75,10 +75,22 @@ class Recipe:
     warmup_steps: int = 60
     ema_decay: float = 0.99
     seed: int = 20261
+    first_scene: int = 5_000_000
 
     @property
     def steps(self) -> int:
         return sum(phase.steps for phase in self.phases)
+
+
+CONTINUED = Recipe(
+    phases=(Phase(96, 16, 800, (5, 9)), Phase(96, 16, 1600, (2, 5))),
+    backbone_rate=3e-4,
+    head_rate=9e-4,
+    lateral_rate=3e-4,
+    ema_decay=0.998,
+    first_scene=7_000_000,
+)
+"""From weights that an earlier run gave."""
 
 
 def preprocessing(side: int) -> Preprocessing:
@@ -143,10 +155,7 @@ def start_model(probe: Tensor) -> DMFormer:
             weight = torch.randn_like(lateral.conv.weight) / len(mean) ** 0.5 / deviation[:, None, None]
             lateral.conv.weight.copy_(weight)
             lateral.conv.bias.copy_(-weight[:, :, 0, 0] @ mean)
-    # On maps of 8x8 and below, matrices are faster than dilated depthwise convolutions.
-    for stage in model.stages[2:]:
-        use_matrix_levels(stage)
-    return model.train()
+    return model
 
 
 def optimizer_of(model: DMFormer, recipe: Recipe) -> torch.optim.Optimizer:
@@ -164,7 +173,7 @@ def optimizer_of(model: DMFormer, recipe: Recipe) -> torch.optim.Optimizer:
 
 def batches(data: Path, recipe: Recipe) -> Iterator[tuple[Phase, Tensor, Tensor]]:
     """All steps of all phases."""
-    first = 5_000_000
+    first = recipe.first_scene
     for phase in recipe.phases:
         count = phase.steps * phase.batch
         scenes = scenes_of(data, "train", TRAINING_GROUNDS, count, first, phase.crowd)
@@ -173,11 +182,15 @@ def batches(data: Path, recipe: Recipe) -> Iterator[tuple[Phase, Tensor, Tensor]
         first += count
 
 
-def train(data: Path, output: Path, recipe: Recipe) -> None:
+def train(data: Path, output: Path, recipe: Recipe, start: Path | None) -> None:
     torch.manual_seed(recipe.seed)
     unseen = scenes_of(data, "train", TRAINING_GROUNDS, UNSEEN, 900_000)
     probe, _ = batch_of(scenes_of(data, "train", TRAINING_GROUNDS, PROBE, 777_000), range(PROBE), recipe.phases[0].side)
-    model = start_model(probe)
+    model = load_checkpoint(start).build().requires_grad_() if start else start_model(probe)
+    # On maps of 8x8 and below, matrices are faster than dilated depthwise convolutions.
+    for stage in model.stages[2:]:
+        use_matrix_levels(stage)
+    model.train()
     average = copy.deepcopy(model)
     optimizer, loss_of = optimizer_of(model, recipe), nn.CrossEntropyLoss(ignore_index=IGNORED)
     started, side = time.monotonic(), recipe.phases[-1].side
@@ -205,9 +218,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--output", type=Path, default=Path("build/dmformer-tiny-scenes.safetensors"))
+    parser.add_argument("--start", type=Path, help="weights of an earlier run to go on from")
     arguments = parser.parse_args()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    train(arguments.data, arguments.output, Recipe())
+    train(arguments.data, arguments.output, CONTINUED if arguments.start else Recipe(), arguments.start)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def print_summaries(records: Sequence[dict[str, Any]]) -> None:
     grid = table(None, "", "engine", ">size", title, ">PyTorch", ">agreement", ">SQNR dB", ">max error")
     for record in records:
         score = record["figures"].get(headline.key, {}) if headline else {}
-        equal = record["sqnr_db"] is None and record["agreement"] is not None
+        equal = record["sqnr_db"] is None and record["max_abs_error"] is not None
         grid.add_row(
             "[green]✓[/green]" if record["verified"] else "[red]✗[/red]",
             escaped(f"{record['target']} {record['named']}"),

@@ -61,7 +61,7 @@ class Python:
         return """`requirements.txt` takes no newer a runtime than the bundle was proven with, and an older one where
 there is no other for your Python: the self-test says whether it answers alike.
 
-`preprocessing.py`, `images.py`, `inference.py`, `machine.py` and `engine.py` are what an application
+`preprocessing.py`, `images.py`, `inference.py`, `outputs.py`, `machine.py` and `engine.py` are what an application
 takes over; `parameters.py` is all that differs between two bundles of one runtime. dmformer itself is not needed."""
 
 
@@ -70,12 +70,12 @@ def parameters(bundle: Bundle) -> str:
     manifest = bundle.manifest
     spec = manifest.preprocessing
     read = reading(manifest)
+    taken = (manifest.answer,) if manifest.answer else manifest.outputs
     values: dict[str, Any] = {
         "ENGINE_FILE": f"engine/{engine_file(bundle)}",
         "INPUT": manifest.input.name,
         "INPUT_DTYPE": manifest.input.dtype,
-        "OUTPUT": read.spec.name,
-        "OUTPUT_INDEX": read.index,
+        "OUTPUTS": {spec.name: manifest.outputs.index(spec) for spec in taken},
         "BATCH": manifest.input.shape[0],
         "OPTIONS": passed_on(manifest),
         "CPU_FLAGS": cpu_flags(manifest),
@@ -92,6 +92,8 @@ def parameters(bundle: Bundle) -> str:
     decided = manifest.task.class_map(manifest.output)
     if decided is not None:
         values |= {"PALETTE": read.legend.palette, "STRIDE": decided.stride, "LOGIT": decided.logit}
+    if len(taken) > 1:
+        values["SHAPES"] = {spec.name: spec.shape[1:] for spec in manifest.outputs_for(manifest.usual_input)}
     return HEAD + "".join(f"{name} = {escape.python(value)}\n" for name, value in values.items())
 
 

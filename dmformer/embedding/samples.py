@@ -88,7 +88,7 @@ def tolerance_of(bundle: Bundle, decisions: int) -> dict[str, Any]:
         "tensor": [step * ROUNDING for step in steps],
         "max_abs_error": tolerance.max_abs_error,
         "min_sqnr_db": tolerance.min_sqnr_db,
-        "min_agreement": with_room(tolerance, decisions, decisions, True).min_agreement,
+        "min_agreement": with_room(tolerance, decisions, decisions, True).min_agreement if decisions else None,
     }
 
 

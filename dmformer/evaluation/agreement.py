@@ -12,7 +12,7 @@ from dmformer.runtimes.engine import open_engine
 
 
 def cross_agreement(bundles: list[Bundle], tensors: NDArray[np.float32]) -> dict[str, float]:
-    """Share of equal decisions between every two engines, 0 to 1, by ``"first ~ second"``.
+    """Share of equal decisions between every two engines, 0 to 1, by ``"first ~ second"``; none without decisions.
 
     Args:
         bundles: Engines of one model; each is run once.
@@ -31,4 +31,5 @@ def cross_agreement(bundles: list[Bundle], tensors: NDArray[np.float32]) -> dict
     return {
         f"{one} ~ {other}": float((decisions[one] == decisions[other]).mean())
         for one, other in combinations(decisions, 2)
+        if decisions[one].size
     }

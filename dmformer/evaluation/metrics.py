@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,25 @@ from dmformer.tasks.base import Decisions, Outputs, Result, Task
 
 TINY = 1e-300
 """Energy of outputs that are all zero, so that it can be divided by."""
+
+
+@dataclass
+class Part:
+    """Sums over a part of the outputs that is judged by itself, of all images: one output of several."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    error: float = 0.0
+    scale: float = 0.0
+
+    def add(self, reference: Outputs, outputs: Outputs) -> None:
+        # In float64: of two large finite outputs the difference may be none in float32.
+        exact = reference.astype(np.float64)
+        difference = np.abs(exact - outputs)
+        self.signal += float(np.square(exact).sum())
+        self.noise += float(np.square(difference).sum())
+        self.error = max(self.error, float(difference.max()))
+        self.scale = max(self.scale, float(np.abs(reference).max()))
 
 
 class Measured:
@@ -29,7 +49,7 @@ class Measured:
         self._task = task
         self.engine, self._reference = task.tally(resize), task.tally(resize)
         self._images = self._compared = self._decisions = self._equal = 0
-        self._signal = self._noise = self._error = self._scale = 0.0
+        self._parts: list[Part] = []
 
     def add(self, reference: Outputs | None, result: Result, targets: Sequence[Any]) -> None:
         """Counts some images.
@@ -48,20 +68,17 @@ class Measured:
             self._compare(reference, result.outputs, decided)
 
     def _compare(self, reference: Outputs, outputs: Outputs, decided: Decisions) -> None:
-        # In float64: of two large finite outputs the difference may be none in float32.
-        exact = reference.astype(np.float64)
-        difference = np.abs(exact - outputs)
         self._compared += len(outputs)
         self._equal += int((self._task.decisions(reference) == decided).sum())
-        self._signal += float(np.square(exact).sum())
-        self._noise += float(np.square(difference).sum())
-        self._error = max(self._error, float(difference.max()))
-        self._scale = max(self._scale, float(np.abs(reference).max()))
+        sides = [self._task.parts(side) for side in (reference, outputs)]
+        self._parts = self._parts or [Part() for _ in sides[0]]
+        for part, right, given in zip(self._parts, *sides, strict=True):
+            part.add(right, given)
 
     @property
     def relative_noise(self) -> float:
-        """Energy of the difference over that of the reference's outputs; SQNR in dB is ``-10 log10`` of it."""
-        return self._noise / max(self._signal, TINY)
+        """The worst part's energy of the difference over that of the reference; SQNR in dB is ``-10 log10`` of it."""
+        return max((part.noise / max(part.signal, TINY) for part in self._parts), default=0.0)
 
     def comparison(self, data: str, data_sha256: str) -> Comparison:
         """All of it as a record.
@@ -72,16 +89,19 @@ class Measured:
         """
         compared = self._compared > 0
         theirs = self._reference.figures()
+        noisiest = max(self._parts, key=lambda part: part.noise / max(part.signal, TINY), default=Part())
+        furthest = max(self._parts, key=lambda part: part.error / max(1.0, part.scale), default=Part())
         scores = {key: Score(engine=own, reference=theirs.get(key)) for key, own in self.engine.figures().items()}
         return Comparison(
             data=data,
             data_sha256=data_sha256,
             images=self._images,
-            decisions=self._decisions,
-            agreement=self._equal / self._decisions if compared else None,
-            sqnr_db=ratio_db(self._signal, self._noise) if compared else None,
-            max_abs_error=self._error if compared else None,
-            reference_scale=self._scale if compared else None,
+            decisions=self._decisions or None,
+            agreement=self._equal / self._decisions if compared and self._decisions else None,
+            sqnr_db=ratio_db(noisiest.signal, noisiest.noise) if compared else None,
+            sqnr_db_by_output=tuple(ratio_db(part.signal, part.noise) for part in self._parts if len(self._parts) > 1),
+            max_abs_error=furthest.error if compared else None,
+            reference_scale=furthest.scale if compared else None,
             figures=scores,
             by_class=self._by_class(),
         )

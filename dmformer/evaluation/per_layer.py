@@ -70,7 +70,7 @@ def tap_points(config: ModelConfig) -> list[str]:
             block = f"stages.{stage}.{index}"
             inner = ("dma.expand", "dma.relu", "dma.fuse", "dma.gate.sigmoid", "ffn.conv2", "add.1")
             nodes += [f"{block}.{name}" for name in inner]
-    return [*nodes, "head"]
+    return [*nodes, *(("head",) if config.head.has_weights else ())]
 
 
 def is_stream(node: str) -> bool:

@@ -44,13 +44,15 @@ def with_overrides(base: Tolerance, **overrides: float | None) -> Tolerance:
         raise UsageError(f"the tolerance {name} cannot be {first['input']}: {first['msg']}") from error
 
 
-def failures(comparison: Comparison, tolerance: Tolerance, headline: Figure, is_largest: bool = False) -> list[str]:
+def failures(
+    comparison: Comparison, tolerance: Tolerance, headline: Figure | None, is_largest: bool = False
+) -> list[str]:
     """In words, everything that a comparison fell short of. Empty where it passed.
 
     Args:
         comparison: What was measured.
         tolerance: What must hold.
-        headline: The figure of the task whose loss is bounded.
+        headline: The figure of the task whose loss is bounded, where it has one.
         is_largest: Whether it is the largest set, on which what somebody asked for holds however small it is.
     """
     allowed = with_room(tolerance, comparison.decisions or comparison.images, comparison.images, is_largest)
@@ -62,7 +64,7 @@ def failures(comparison: Comparison, tolerance: Tolerance, headline: Figure, is_
     return [f"{comparison.data}: {problem}" for problem in problems if problem]
 
 
-def within_chance(comparison: Comparison, tolerance: Tolerance, headline: Figure) -> list[str]:
+def within_chance(comparison: Comparison, tolerance: Tolerance, headline: Figure | None) -> list[str]:
     """In words, what is below a floor on the largest set, but no further than chance may take so few images."""
     allowed = with_room(tolerance, comparison.decisions or comparison.images, comparison.images, is_largest=True)
     below = zip(_shares(comparison, tolerance, headline), _shares(comparison, allowed, headline), strict=True)
@@ -113,11 +115,13 @@ def _room(comparison: Comparison, asked: Tolerance, allowed: Tolerance) -> tuple
     )
 
 
-def _shares(comparison: Comparison, tolerance: Tolerance, headline: Figure) -> tuple[str | None, str | None]:
-    floor, measured, score = tolerance.min_agreement, comparison.agreement, comparison.figures.get(headline.key)
+def _shares(comparison: Comparison, tolerance: Tolerance, headline: Figure | None) -> tuple[str | None, str | None]:
+    floor, measured = tolerance.min_agreement, comparison.agreement
+    score = comparison.figures.get(headline.key) if headline else None
     agreement = drop = None
     if floor is not None and measured is not None and measured < floor:
         agreement = f"agreement {measured:.2%} is below {floor:.2%}"
-    if tolerance.max_drop is not None and score is not None and (score.drop or 0.0) > tolerance.max_drop + ROUNDING:
-        drop = f"{headline.title} fell by {score.drop:.2f} points, allowed are {tolerance.max_drop:.2f}"
+    most = tolerance.max_drop
+    if headline and score is not None and most is not None and (score.drop or 0.0) > most + ROUNDING:
+        drop = f"{headline.title} fell by {score.drop:.2f} points, allowed are {most:.2f}"
     return agreement, drop

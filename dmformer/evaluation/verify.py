@@ -23,6 +23,7 @@ from dmformer.preprocessing import preprocess
 from dmformer.progress import Progress, Silent
 from dmformer.runtimes.base import SessionOptions
 from dmformer.runtimes.engine import Engine, open_engine
+from dmformer.tasks.base import joined_shape
 
 PREPROCESSING_ERROR = 1 / 255
 """Largest allowed difference of a golden tensor when its image is preprocessed again, in units of the full
@@ -70,7 +71,10 @@ def verify(
                 compare_targets(bundle, engine, dataset, framing or framing_of(bundle.manifest), progress or Silent())
             )
     largest, headline = max(comparisons, key=lambda comparison: comparison.images), bundle.manifest.task.headline
-    notes = [] if comparisons[-1].figures else [f"{headline.title} is not measured: give labelled images with --data"]
+    notes = []
+    if headline is not None and not comparisons[-1].figures:
+        notes.append(f"{headline.title} is not measured: give labelled images with --data")
+    notes += by_output(bundle.manifest, largest)
     for comparison in comparisons:
         problems += failures(comparison, limits, headline, comparison is largest)
     notes += within_chance(largest, limits, headline)
@@ -82,6 +86,15 @@ def verify(
         failures=tuple(problems),
         notes=tuple(notes),
     )
+
+
+def by_output(manifest: Manifest, comparison: Comparison) -> list[str]:
+    """The SQNR of each of several outputs, in words."""
+    if not comparison.sqnr_db_by_output:
+        return []
+    each = zip(manifest.outputs, comparison.sqnr_db_by_output, strict=True)
+    said = ", ".join(f"{spec.name} {'equal' if noise is None else f'{noise:.1f}'}" for spec, noise in each)
+    return [f"{comparison.data}: SQNR by output in dB: {said}"]
 
 
 def exported_tolerance(bundle: Bundle) -> Tolerance:
@@ -99,7 +112,8 @@ def fitting_golden(bundle: Bundle) -> Golden:
     golden = bundle.golden()
     shapes = (golden.tensors.shape[1:], golden.outputs.shape[1:])
     manifest = bundle.manifest
-    if shapes != (manifest.preprocessing.shape, manifest.outputs_for(manifest.usual_input)[0].shape[1:]):
+    specs = manifest.source.config.outputs(manifest.preprocessing.size)
+    if shapes != (manifest.preprocessing.shape, joined_shape(specs)[1:]):
         raise BundleError(
             f"{bundle.path}: the golden samples have the shapes {shapes}, which are not the manifest's",
             "export the bundle again",

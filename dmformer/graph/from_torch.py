@@ -77,7 +77,7 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> ir.Model:
         options: Shape of the graph.
 
     Returns:
-        A graph from ``image`` (float32 ``[N, C, H, W]``) to what the configuration says, as ``logits``.
+        A graph from ``image`` (float32 ``[N, C, H, W]``) to what the configuration says.
 
     Raises:
         ExportError: PyTorch's exporter failed.
@@ -93,7 +93,7 @@ def onnx_from_torch(model: DMFormer, options: GraphOptions) -> ir.Model:
                 dynamo=True,
                 opset_version=options.opset,
                 input_names=[INPUT],
-                output_names=[model.config.output(options.size).name],
+                output_names=[spec.name for spec in model.config.outputs(options.size)],
                 dynamic_shapes=shapes,
                 verbose=False,
             )

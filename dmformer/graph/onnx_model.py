@@ -17,6 +17,7 @@ from dmformer.host import threads_per_stream
 from dmformer.model.network import DMFormer
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress, Silent
+from dmformer.tasks.base import joined
 from dmformer.version import __version__
 
 RELATIVE_ERROR = 1e-4
@@ -79,7 +80,7 @@ def assert_computes(graph: onnx.ModelProto, model: DMFormer, batch: NDArray[np.f
     batch = np.resize(batch, (max(size, len(batch) // size * size), *batch.shape[1:]))
     logits = _run_onnx(graph, batch, size)
     with torch.inference_mode():
-        expected = model(torch.from_numpy(batch)).numpy()
+        expected = model.answer(torch.from_numpy(batch)).numpy()
     error = float(np.abs(logits - expected).max() / max(1.0, float(np.abs(expected).max())))
     if not error <= RELATIVE_ERROR:
         raise ExportError(
@@ -100,5 +101,5 @@ def _run_onnx(graph: onnx.ModelProto, batch: NDArray[np.float32], size: int) -> 
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ExportError(f"ONNX Runtime cannot load the exported graph: {reason}", "try another --opset") from error
-    parts = [session.run(None, {INPUT: batch[start : start + size]})[0] for start in range(0, len(batch), size)]
-    return np.concatenate(parts)
+    starts = range(0, len(batch), size)
+    return np.concatenate([joined(session.run(None, {INPUT: batch[start : start + size]})) for start in starts])

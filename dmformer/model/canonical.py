@@ -77,7 +77,7 @@ def assert_equal(reference: DMFormer, canonical: DMFormer, batch: Tensor, rtol: 
         ExportError: It is above ``rtol`` or not a number.
     """
     with torch.inference_mode():
-        expected, folded = reference.eval()(batch), canonical.eval()(batch)
+        expected, folded = reference.eval().answer(batch), canonical.eval().answer(batch)
     difference, scale = float((folded - expected).abs().max()), float(expected.abs().max())
     # A head of zeros answers zeros, and so does the folded one.
     error = 0.0 if difference == 0 else difference / scale if scale else float("inf")

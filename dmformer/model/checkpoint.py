@@ -40,6 +40,9 @@ from dmformer.model.state_dicts import (
 from dmformer.preprocessing import Preprocessing
 from dmformer.texts import brief, first_problem
 
+HEAD, FINAL_NORM = "head.", "norm."
+"""What the names of their tensors begin with."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -122,6 +125,15 @@ class Checkpoint:
         notes = (*(note for note in self.notes if note not in before), *assumption(spec, left))
         return replace(self, preprocessing=spec, notes=notes, assumed=left)
 
+    def headless(self) -> Checkpoint:
+        """The backbone alone, whose four feature maps are what is asked for; the same where it has no head."""
+        if not self.config.head.has_weights:
+            return self
+        config = self.config.headless()
+        state, note = of_network(self.state, config)
+        name, notes = safe_name(f"{self.name[:70]}-{config.task.name}"), (*self.notes, *note)
+        return replace(self, config=config, state=state, labels=None, palette=None, name=name, notes=notes)
+
     def with_labels(self, labels: Sequence[str] | Path) -> Checkpoint:
         """The same with other class names.
 
@@ -191,8 +203,12 @@ def load_checkpoint(
     notes = list(weights.notes)
     described, foreign, aside = read_description(weights.metadata, path)
     config, assumed = _configuration(config or described.model, dilations, weights.tensors, str(path))
-    state, casts = checked_state(weights.tensors, config, str(path))
-    notes += [*aside, *assumed, *casts]
+    tensors, left = of_network(weights.tensors, config)
+    state, casts = checked_state(tensors, config, str(path))
+    notes += [*aside, *assumed, *left, *casts]
+    if not config.head.has_weights:
+        weights = replace(weights, names=(), palettes=())
+        described = described.model_copy(update={"labels": None, "palette": None})
     prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
     if labels is None and described.labels is None:
         named, said = choose_names(weights.names, config.classes)
@@ -264,12 +280,24 @@ def _configuration(
         if dilations is None:
             assumed = ", ".join(str(dilation) for dilation in config.dilations)
             notes.append(f"dilations {assumed} are assumed, as in the paper: weights do not show them")
+    if config.head.has_weights and not any(name.startswith(HEAD) for name in tensors):
+        config = config.headless()
+        notes.append("there is no head: it is a backbone, whose four feature maps are exported")
     if dilations is None:
         return config, notes
     try:
         return ModelConfig.model_validate({**config.model_dump(), "dilations": tuple(dilations)}), notes
     except ValidationError as error:
         raise UsageError(f"dilations {tuple(dilations)}: {first_problem(error)}") from error
+
+
+def of_network(tensors: Mapping[str, Tensor], config: ModelConfig) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+    """The tensors without a head's and its norm's, where the network has none, and a note on them."""
+    if config.head.has_weights:
+        return tensors, ()
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith((HEAD, FINAL_NORM))}
+    left = len(tensors) - len(kept)
+    return kept, (f"{left} tensors of the head and its norm are left out",) if left else ()
 
 
 def safe_name(text: str) -> str:

@@ -22,7 +22,7 @@ from dmformer.tasks.head import Head
 from dmformer.tasks.registry import DEFAULT_HEAD, default_head, read_head, suited_head, task_of, with_head
 from dmformer.texts import first_problem
 
-STAGES = 4
+STAGES, HEADLESS = 4, "features"
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 Depth = Annotated[int, Field(ge=1, le=128)]
@@ -100,18 +100,23 @@ class ModelConfig(BaseModel):
         """What the head is for."""
         return task_of(self.head)
 
-    def output(self, size: tuple[int, int] | None, batch: int | None = None) -> TensorSpec:
-        """What the network gives.
+    @model_validator(mode="after")
+    def _head_fits(self) -> ModelConfig:
+        if (widths := getattr(self.head, "widths", self.widths)) != self.widths:
+            raise ValueError(f"the head takes maps of {widths} channels, the stages give {self.widths}")
+        return self
+
+    def outputs(self, size: tuple[int, int] | None, batch: int | None = None) -> tuple[TensorSpec, ...]:
+        """All that the network gives.
 
         Args:
             size: Height and width of the images; None leaves them open.
             batch: How many; None leaves that open.
         """
         if size is not None:
-            return self.task.output(size, batch)
-        small, large = (self.task.output((side, side), batch) for side in (TOTAL_STRIDE, 2 * TOTAL_STRIDE))
-        shape = tuple(one if one == other else None for one, other in zip(small.shape, large.shape, strict=True))
-        return small.model_copy(update={"shape": shape})
+            return self.task.outputs(size, batch)
+        small, large = (self.task.outputs((side, side), batch) for side in (TOTAL_STRIDE, 2 * TOTAL_STRIDE))
+        return tuple(_open_where(one, other) for one, other in zip(small, large, strict=True))
 
     @property
     def is_canonical(self) -> bool:
@@ -134,9 +139,19 @@ class ModelConfig(BaseModel):
         """
         return max(1, self.widths[stage] // self.gate_reduction)
 
+    def headless(self) -> ModelConfig:
+        """The configuration of the backbone alone, which gives its four feature maps."""
+        return self.model_copy(update={"head": suited_head(HEADLESS, self.widths, {})})
+
     def canonical(self) -> ModelConfig:
         """The configuration of the folded network: same shapes, no BatchNorm, no layer scale."""
         return self.model_copy(update={"norm": "none", "layer_scale": False})
+
+
+def _open_where(one: TensorSpec, other: TensorSpec) -> TensorSpec:
+    """An output with the sides open in which it differs from another."""
+    sides = zip(one.shape, other.shape, strict=True)
+    return one.model_copy(update={"shape": tuple(own if own == their else None for own, their in sides)})
 
 
 PRESETS: dict[str, ModelConfig] = {
@@ -155,7 +170,7 @@ def preset(name: str, classes: int | None = None, head: str = DEFAULT_HEAD) -> M
         name: ``tiny``, ``small`` or ``large``.
         classes: How many the head tells apart; None takes those of the data that the paper trains it on: 1000 of
             ImageNet, 150 of ADE20K.
-        head: ``linear`` for a class of an image, ``fpn`` or ``upernet`` for one of every pixel.
+        head: ``linear`` for a class of an image, ``fpn`` or ``upernet`` for one of every pixel, ``features`` for none.
 
     Returns:
         The configuration.

@@ -19,7 +19,7 @@ class HeadNetwork(nn.Module):
     """What stands on the backbone; made with the `ModelConfig`."""
 
     @abstractmethod
-    def forward(self, maps: Maps) -> Tensor:
+    def forward(self, maps: Maps) -> Tensor | Maps:
         """Maps the four feature maps to outputs ``[N, ...]``."""
 
     @property
@@ -59,6 +59,17 @@ class LinearClassifier(nn.Linear, HeadNetwork):
     @property
     def norm_readers(self) -> tuple[nn.Linear]:
         return (self,)
+
+
+class Features(HeadNetwork):
+    """The four feature maps as they are."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+
+    def forward(self, maps: Maps) -> Maps:
+        """Gives what it gets."""
+        return maps
 
 
 def make_head(config: ModelConfig) -> HeadNetwork:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dmformer.model.config import STAGES, ModelConfig
-from dmformer.model.heads import make_head
+from dmformer.model.heads import Maps, make_head
 from dmformer.model.layers import Block, make_norm
 
 
@@ -84,7 +84,12 @@ class DMFormer(nn.Module):
             maps.append(x)
         return maps[0], maps[1], maps[2], maps[3]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | Maps:
         """Maps images ``[N, in_channels, H, W]`` to what the head gives."""
         first, second, third, last = self.forward_features(x)
-        return cast(Tensor, self.head((first, second, third, self.norm(last))))
+        return cast("Tensor | Maps", self.head((first, second, third, self.norm(last))))
+
+    def answer(self, x: Tensor) -> Tensor:
+        """What `forward` gives in one tensor ``[N, ...]``; of several the values of each image in a row."""
+        given = self(x)
+        return given if isinstance(given, Tensor) else torch.cat([one.flatten(1) for one in given], 1)

@@ -116,7 +116,7 @@ def read_foreign(content: bytes, config: ModelConfig) -> Foreign:
     named = str([document[key] for key in _NAMES_OF_NETWORKS if document.get(key)])
     if named != "[]" and "dmformer" not in named.lower():
         return Foreign()
-    if document.get("num_classes", config.classes) != config.classes:
+    if config.classes and document.get("num_classes", config.classes) != config.classes:
         return Foreign()
     labels, given = _labels(document, config.classes), _images(document)
     try:

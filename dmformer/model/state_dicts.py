@@ -232,7 +232,7 @@ def mismatch(source: str, missing: list[str], surplus: list[str], misshapen: lis
     kinds = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
     lists = "; ".join(f"{kind} {_listed(names)}" for kind, names in kinds.items() if names)
     if not surplus and not misshapen and all(name.startswith(("head.", "norm.")) for name in missing):
-        hint = "This is a backbone without its classifier: give the weights of the whole model."
+        hint = "Its head is not whole: give the weights of the whole model, or the backbone's alone."
     else:
         hint = "Check that these are weights of a DMFormer, and that the configuration given with them is theirs."
     return CheckpointError(f"{source}: the weights do not fit the network: {lists}", hint)

@@ -26,7 +26,7 @@ def class_map_of(target: str, checkpoint: Checkpoint, options: ExportOptions) ->
         return None
     config, batch = checkpoint.config, None if options.dynamic else options.batch
     size = None if options.dynamic_size else checkpoint.preprocessing.size
-    map_ = config.task.class_map(config.output(size, batch))
+    map_ = config.task.class_map(config.outputs(size, batch)[0])
     if map_ is None:
         raise UsageError(f"--argmax does nothing for {config.task.name}", "leave it out")
     dtype = map_.spec.dtype if get_target(target).bytes_out else "int32"

@@ -115,11 +115,10 @@ def inspect(
 
         return OnnxDocument(**describe_onnx(options.path))
     from dmformer.pipeline.sources import resolve_checkpoint
-    from dmformer.pipeline.weights import check_task, choose_weights
+    from dmformer.pipeline.weights import choose_weights, for_task
 
     checkpoint = choose_weights(weights_of(options)) or resolve_checkpoint(None, options.task)
-    check_task(checkpoint, options.task)
-    return describe_checkpoint(checkpoint, options.size)
+    return describe_checkpoint(for_task(checkpoint, options.task), options.size)
 
 
 def weights_of(options: InspectOptions) -> WeightsOptions:

@@ -144,6 +144,7 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
     """The manifest as far as it is known before the build."""
     checkpoint, spec = prepared.checkpoint, prepared.checkpoint.preprocessing
     taken, map_ = input_of(spec, options), class_map_of(target, checkpoint, options)
+    first, *more = checkpoint.config.outputs(None if options.dynamic_size else spec.size, taken.shape[0])
     # A checkpoint that was handed over in memory cannot be named.
     named = replace(options.weights, task=None) != WeightsOptions() or demonstration_of(checkpoint.digest) is not None
     return Manifest(
@@ -158,7 +159,8 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         ),
         files={},
         input=taken,
-        output=checkpoint.config.output(None if options.dynamic_size else spec.size, taken.shape[0]),
+        output=first,
+        more_outputs=tuple(more),
         answer=map_.spec if map_ else None,
         preprocessing=spec,
         labels=checkpoint.labels,

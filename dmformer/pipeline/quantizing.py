@@ -21,6 +21,7 @@ from dmformer.manifest import Tolerance
 from dmformer.pipeline.calibrating import Calibration
 from dmformer.pipeline.options import Int8Options
 from dmformer.pipeline.trial import milliseconds, opened, outputs_of
+from dmformer.pipeline.verdict import accuracy_words
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.tasks.base import Outputs, Result, Task
@@ -161,4 +162,4 @@ class Int8Graphs:
         """Whether a graph holds the floor."""
         comparison = self._measure(images, graph).comparison("search images", "0" * 64)
         problems = failures(comparison, tolerance, self.task.headline)
-        return Verdict(not problems, "; ".join(problems) or f"agreement {comparison.agreement:.2%}")
+        return Verdict(not problems, "; ".join(problems) or accuracy_words(comparison, None))

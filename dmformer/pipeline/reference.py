@@ -21,7 +21,7 @@ from dmformer.golden import Golden
 from dmformer.preprocessing import Preprocessing, preprocess, preprocess_batch
 from dmformer.progress import Progress
 from dmformer.runtimes.engine import images_at_once
-from dmformer.tasks.base import Outputs, Result
+from dmformer.tasks.base import Outputs, Result, joined_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def make_golden(
 
 def most_golden(reference: DMFormer, preprocessing: Preprocessing) -> int:
     """How many golden samples a bundle has room for; at least one."""
-    values = prod(side or 1 for side in reference.config.output(preprocessing.size).shape)
+    values = prod(side or 1 for side in joined_shape(reference.config.outputs(preprocessing.size)))
     return max(1, GOLDEN_BYTES // (4 * values))
 
 
@@ -91,7 +91,7 @@ def infer(reference: DMFormer, tensors: NDArray[np.float32]) -> Outputs:
     import torch
 
     with torch.inference_mode():
-        outputs: Outputs = reference(torch.from_numpy(tensors)).numpy()
+        outputs: Outputs = reference.answer(torch.from_numpy(tensors)).numpy()
     if not np.isfinite(outputs).all():
         raise CheckpointError(
             "the reference's outputs are not finite: PyTorch overflows with these weights",

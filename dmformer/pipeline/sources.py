@@ -11,6 +11,7 @@ from dmformer.assets import Demonstration
 from dmformer.common_options import MASKS, MaskOptions
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import open_dataset
+from dmformer.pipeline.weights import for_task
 from dmformer.tasks.registry import FIRST_TASK, get_task
 from dmformer.texts import is_plain, listed
 
@@ -69,7 +70,7 @@ def open_sources(
     dataset, said = resolve_dataset(checkpoint, data, shown, masks)
     checkpoint.config.task.check_input(checkpoint.preprocessing)
     colours = (dataset.palette or ())[: checkpoint.config.classes] if dataset is not None else ()
-    if len(colours) == checkpoint.config.classes:  # a file's palette has more
+    if colours and len(colours) == checkpoint.config.classes:  # a file's palette has more
         checkpoint = replace(checkpoint, palette=checkpoint.palette or colours)
     if named := names_of_folders(checkpoint, dataset):
         checkpoint = replace(checkpoint, labels=named)
@@ -97,7 +98,9 @@ def resolve_checkpoint(weights: Checkpoint | Path | str | None, task: str | None
 
     if isinstance(weights, Checkpoint):
         return weights
-    return load_checkpoint(demonstration_for(task).weights() if weights is None else weights)
+    if weights is not None:
+        return load_checkpoint(weights)
+    return for_task(load_checkpoint(demonstration_for(task).weights()), task)
 
 
 def resolve_dataset(

@@ -81,11 +81,15 @@ def judge_int8(
     )
 
 
-def accuracy_words(comparison: Comparison, headline: Figure) -> str:
-    """How an engine compares with the reference, as ``top-1 -0.12 points, agreement 99.10%``."""
-    score = comparison.figures.get(headline.key)
-    lost = f"{headline.title} {0 - score.drop:+.2f} points, " if score is not None and score.drop is not None else ""
-    return f"{lost}agreement {comparison.agreement:.2%}" if comparison.agreement is not None else lost
+def accuracy_words(comparison: Comparison, headline: Figure | None) -> str:
+    """How an engine compares with the reference, as ``top-1 -0.12 points, agreement 99.10%``, else ``SQNR 31.0 dB``."""
+    said = []
+    if headline is not None and (score := comparison.figures.get(headline.key)) and score.drop is not None:
+        said.append(f"{headline.title} {0 - score.drop:+.2f} points")
+    if comparison.agreement is not None:
+        said.append(f"agreement {comparison.agreement:.2%}")
+    noise = comparison.sqnr_db
+    return ", ".join(said) or ("equal" if noise is None else f"SQNR {noise:.1f} dB")
 
 
 def in_words(

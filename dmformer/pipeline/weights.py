@@ -35,7 +35,7 @@ def weights_for(
         weights = None
     checkpoint = weights or choose_weights(options.weights)
     if checkpoint is not None:
-        check_task(checkpoint, options.weights.task)
+        checkpoint = for_task(checkpoint, options.weights.task)
     return with_preprocessing(checkpoint, options.preprocessing, options.size), options
 
 
@@ -77,10 +77,16 @@ def preset_config(name: str, options: WeightsOptions) -> ModelConfig:
     return preset(name, head=options.head or usual)
 
 
-def check_task(checkpoint: Checkpoint, task: str | None) -> None:
-    """Raises `UsageError` where weights are for another task than the one that was asked for."""
+def for_task(checkpoint: Checkpoint, task: str | None) -> Checkpoint:
+    """The weights for the task that was asked for, without their head where it has no use for one.
+
+    Raises:
+        UsageError: They are for another task.
+    """
     if task is None or isinstance(checkpoint.config.head, get_task(task).heads):
-        return
+        return checkpoint
+    if not any(head.has_weights for head in get_task(task).heads):
+        return checkpoint.headless()
     own = checkpoint.config.task.name
     raise UsageError(
         f"{checkpoint.name}: its head is {checkpoint.config.head.kind}, which is for {own}, not for {task}",

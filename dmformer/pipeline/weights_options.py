@@ -15,7 +15,7 @@ WEIGHTS = "Weights"
 
 TaskName = Annotated[
     str | None,
-    Option("--task", f"What the weights are for: {' or '.join(TASKS)}.", WEIGHTS, default="what their head says"),
+    Option("--task", f"What the weights are for: {', '.join(TASKS)}.", WEIGHTS, default="what their head says"),
 ]
 HeadKind = Annotated[
     str | None, Option("--head", "Of a preset: linear, fpn or upernet.", WEIGHTS, default="the task's usual one")

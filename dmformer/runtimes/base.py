@@ -25,7 +25,7 @@ from dmformer.targets import Target
 Array = NDArray[np.generic]
 Watch = Callable[[str, float], None]
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""From a batch to logits."""
+"""From a batch to outputs, those of several joined (`dmformer.tasks.base.joined`)."""
 OpenGraph = Callable[[bytes, bool], Call]
 """Opens an ONNX graph for a trial; whether it must be computed in full precision."""
 MAKERS = {"float32": "dmformer.preprocessing.preprocess_batch", "uint8": "dmformer.preprocessing.fit_batch"}

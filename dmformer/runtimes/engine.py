@@ -17,7 +17,7 @@ from dmformer.manifest import Manifest
 from dmformer.preprocessing import Preprocessing
 from dmformer.runtimes.base import Array, Session, SessionOptions
 from dmformer.runtimes.registry import open_bundle
-from dmformer.tasks.base import Result
+from dmformer.tasks.base import Result, joined
 
 OPEN_BATCH = 32
 """Images at once where neither the engine nor its session binds them: this project's choice."""
@@ -80,11 +80,12 @@ class Engine:
         size = self.batch_size
         parts = [self._run_part(images[start : start + size], only) for start in range(0, len(images), size)]
         given = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        nothing = np.empty((len(images), 0), np.float32)
-        outputs = np.asarray(given.pop(self.manifest.output.name, nothing), np.float32)
+        decisions = given.pop(self.manifest.answer.name).astype(np.int64) if self.manifest.answer else None
+        several = tuple(np.asarray(output, np.float32) for output in given.values())
+        outputs = joined(several) if several else np.empty((len(images), 0), np.float32)
         if not np.isfinite(outputs).all():
             raise EngineError(f"{self.name}: the engine gives values that are not finite", "export it with --fp32")
-        return Result(outputs, *(decisions.astype(np.int64) for decisions in given.values()))
+        return Result(outputs, decisions, several if len(several) > 1 else ())
 
     def _run_part(self, images: EngineInput, only: str | None) -> dict[str, Array]:
         fixed = self.session.images_at_once is None and self.manifest.input.shape[0]
@@ -97,7 +98,7 @@ class Engine:
                     f"{self.name}: the engine gives {given[spec.name].shape} for {len(batch)} images, "
                     f"the manifest says {spec.shape}"
                 )
-        return {name: output[: len(images)] for name, output in given.items()}
+        return {spec.name: given[spec.name][: len(images)] for spec in self.manifest.outputs if spec.name in given}
 
     def close(self) -> None:
         """Releases the session."""

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dmformer import telemetry
@@ -30,6 +29,7 @@ from dmformer.runtimes.base import (
 )
 from dmformer.runtimes.interface import Tensor, check_interface, check_operators
 from dmformer.runtimes.onnx_wire import operators
+from dmformer.tasks.base import joined
 
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CPUExecutionProvider"
@@ -110,7 +110,7 @@ def open_graph(graph: bytes, full_precision: bool) -> Call:
     """A graph opened for a trial, by `dmformer.runtimes.base.OpenGraph`: every precision here is full already."""
     session = telemetry.onnxruntime().InferenceSession(graph, session_options(0), providers=[PROVIDER])
     name = session.get_inputs()[0].name
-    return lambda batch: np.asarray(session.run(None, {name: batch})[0])
+    return lambda batch: joined(session.run(None, {name: batch}))
 
 
 def _tensors(nodes: list[Any]) -> list[Tensor]:

@@ -33,6 +33,7 @@ from dmformer.runtimes.base import (
     short_reason,
 )
 from dmformer.runtimes.interface import Tensor, check_interface, check_operators
+from dmformer.tasks.base import joined
 
 ENGINE_FILE = "model.xml"
 WEIGHTS_FILE = "model.bin"
@@ -141,7 +142,7 @@ def open_graph(graph: bytes, full_precision: bool) -> Call:
     config = latency_config(0) | ({PRECISION_HINT: "f32"} if full_precision else {})
     compiled = openvino.Core().compile_model(openvino.convert_model(io.BytesIO(graph)), "CPU", config)
     request = compiled.create_infer_request()
-    return lambda batch: np.asarray(request.infer([batch], share_inputs=True, share_outputs=False)[0])
+    return lambda batch: joined(request.infer([batch], share_inputs=True, share_outputs=False).to_tuple())
 
 
 @dataclass(frozen=True)

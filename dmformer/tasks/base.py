@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.head import Head
 
 Outputs = NDArray[np.float32]
-"""What an engine gives for N images: float32 ``[N, ...]``."""
+"""What an engine gives for N images: float32 ``[N, ...]``; of several outputs see `joined`."""
 Decisions = NDArray[np.int64]
 """What is decided from outputs: class indices ``[N]``, or ``[N, h, w]`` where every place has one."""
 Answer = Any
@@ -35,10 +36,25 @@ class Result:
     Attributes:
         outputs: float32 ``[N, ...]``.
         decisions: What the graph itself decided from them; None where it leaves that to whoever runs it.
+        several: Of an engine with several outputs each one ``[N, ...]``, which `outputs` joins.
     """
 
     outputs: Outputs
     decisions: Decisions | None = None
+    several: tuple[Outputs, ...] = ()
+
+
+def joined(outputs: Sequence[NDArray[Any]]) -> Outputs:
+    """One output as it is; of several ``[N, ...]`` the values of each image in a row, ``[N, values]``."""
+    arrays = [np.asarray(output, np.float32) for output in outputs]
+    return arrays[0] if len(arrays) == 1 else np.concatenate([array.reshape(len(array), -1) for array in arrays], 1)
+
+
+def joined_shape(specs: Sequence[TensorSpec]) -> tuple[int | None, ...]:
+    """The shape of what `joined` makes of outputs; of several their sides are known."""
+    batch, *sides = specs[0].shape
+    values = sum(prod(side or 0 for side in spec.shape[1:]) for spec in specs)
+    return (batch, *sides) if len(specs) == 1 else (batch, values)
 
 
 @dataclass(frozen=True)
@@ -138,7 +154,7 @@ class Task(ABC):
 
     Attributes:
         name: As manifests spell it.
-        figures: The first is the headline, whose loss ``--max-drop`` bounds.
+        figures: The first is the headline, whose loss ``--max-drop`` bounds; none where nothing is right or wrong.
         has_places: Whether decisions have places, so that a picture may be answered in parts and at its own size.
         heads: The heads that answer it; the first is usual.
         demonstration: What `dmformer.assets` shows it with, by its name there; empty where nothing does.
@@ -154,18 +170,26 @@ class Task(ABC):
         self.head = head
 
     @property
-    def headline(self) -> Figure:
+    def headline(self) -> Figure | None:
         """The figure that counts most."""
-        return self.figures[0]
+        return next(iter(self.figures), None)
 
     @abstractmethod
     def output(self, size: tuple[int, int], batch: int | None) -> TensorSpec:
-        """What an engine gives.
+        """What an engine gives, of several outputs the first.
 
         Args:
             size: Height and width of the input.
             batch: Images in a batch; None where it is open.
         """
+
+    def outputs(self, size: tuple[int, int], batch: int | None) -> tuple[TensorSpec, ...]:
+        """All that an engine gives; see `output`."""
+        return (self.output(size, batch),)
+
+    def parts(self, outputs: Outputs) -> tuple[Outputs, ...]:
+        """Outputs, as `joined` has them, in the parts that are each compared with PyTorch's by themselves."""
+        return (outputs,)
 
     @abstractmethod
     def target(self, sample: Sample, spec: Preprocessing) -> Any:
@@ -243,7 +267,7 @@ class Task(ABC):
         return f"outputs for {self.head.classes} classes"
 
     def decisions(self, outputs: Outputs) -> Decisions:
-        """What is decided from outputs: the largest of axis 1."""
+        """What is decided from outputs: the largest of axis 1. Of size 0 where nothing is."""
         largest: Decisions = outputs.argmax(axis=1)
         return largest
 

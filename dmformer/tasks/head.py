@@ -36,6 +36,7 @@ class Head(Strict):
         classes: How many classes it tells apart.
         network: Of the kind: ``"module:Class"`` of its torch module, made with the `ModelConfig`. It maps the four
             feature maps to outputs; see `dmformer.model.heads`.
+        has_weights: Of the kind: whether it has some of its own. One without stands on every backbone.
         resize: Of the kind: how images are resized where nobody says.
         side: Of the kind: the input's, where nobody says.
     """
@@ -43,6 +44,7 @@ class Head(Strict):
     kind: str
     classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     network: ClassVar[str]
+    has_weights: ClassVar[bool] = True
     resize: ClassVar[Literal["exact", "shorter", "letterbox"]] = "shorter"
     side: ClassVar[int] = 224
 

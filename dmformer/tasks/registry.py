@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TASKS = {
     "classification": "dmformer.tasks.classification:Classification",
     "segmentation": "dmformer.tasks.segmentation:SemanticSegmentation",
+    "features": "dmformer.tasks.features:FeatureMaps",
 }
 """Name -> ``"module:Class"``."""
 FIRST_TASK, DEFAULT_HEAD, CLASSES = "classification", "linear", "num_classes"

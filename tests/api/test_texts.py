@@ -32,6 +32,7 @@ MADE: dict[str, Callable[[Path, Path], Any]] = {
     "Predictor": lambda _weights, bundle: dmformer.Predictor(bundle),
     "Preprocessing": lambda weights, _bundle: dmformer.load_checkpoint(weights).preprocessing,
     "PreprocessingOptions": lambda _weights, _bundle: dmformer.PreprocessingOptions(),
+    "Features": lambda _weights, _bundle: dmformer.Features({"c2": np.zeros((8, 8, 8), np.float32)}),
     "Segmentation": lambda _weights, _bundle: dmformer.Segmentation(np.zeros((9, 9), np.uint8), ("a",), ((0, 0, 0),)),
     "Segmenter": lambda _weights, bundle: dmformer.Segmenter(bundle),
     "ToleranceOptions": lambda _weights, _bundle: dmformer.ToleranceOptions(),

@@ -110,13 +110,13 @@ def open_pytorch(candidate: Candidate, settings: BenchSettings) -> Subject:
             torch.set_num_threads(threads)
 
     enter_thread()
-    network: Any = checkpoint.build()
+    answer: Any = checkpoint.build().answer
     if candidate.kind == "pytorch-compile":
-        network = torch.compile(network)
+        answer = torch.compile(answer)
 
     def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            logits: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
+            logits: NDArray[np.float32] = answer(torch.from_numpy(batch)).numpy()
         return logits
 
     def run_images(images: Sequence[Pixels], spec: Preprocessing) -> Result:

@@ -30,6 +30,8 @@ def difference(flips: Flips) -> str:
     """How many answers differ, in a sentence."""
     if flips.decisions == flips.images:
         return f"{flips.count} of {flips.images} answers on {flips.data} differ from PyTorch's."
+    if not flips.decisions:
+        return f"Nothing is decided of the {flips.images} images of {flips.data}."
     share = flips.changed / flips.decisions
     return (
         f"{share:.2%} of the pixels on {flips.data} differ from PyTorch's, in {flips.count} of {flips.images} images. "

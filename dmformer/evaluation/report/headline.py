@@ -95,8 +95,10 @@ def right(accuracy: Accuracy | None) -> str:
         figure, score = accuracy.headline
         reference = f" (PyTorch {score.reference:.2f})" if score.reference is not None else ""
         said = f"{figure.title} {score.engine:.2f} {figure.unit}{reference}"
+    elif accuracy.agreement is not None:
+        said = f"agreement {accuracy.agreement:.2%}"
     else:
-        said = "accuracy not measured" if accuracy.agreement is None else f"agreement {accuracy.agreement:.2%}"
+        said = "accuracy not measured" if accuracy.sqnr_db is None else f"SQNR {accuracy.sqnr_db:.1f} dB"
     return f"{said} on {accuracy.images} images of {accuracy.data}"
 
 

@@ -133,7 +133,7 @@ def accuracy_row(name: str, record: Accuracy, figures: Sequence[Figure]) -> tupl
         verdict,
         *(number(value) for score in scores for value in ((score.engine, score.reference) if score else (None, None))),
         number(record.agreement, "{:.2%}"),
-        "equal" if record.sqnr_db is None and record.agreement is not None else number(record.sqnr_db, "{:.1f}"),
+        "equal" if record.sqnr_db is None and record.max_abs_error is not None else number(record.sqnr_db, "{:.1f}"),
         record.images,
         record.data,
     )

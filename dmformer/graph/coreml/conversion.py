@@ -148,7 +148,8 @@ def _answering(network: torch.nn.Module, canonical: DMFormer, recipe: Recipe) ->
     """The network with what it answers beside its output, and all that it gives as Core ML knows it."""
     import coremltools as ct
 
-    outputs = [ct.TensorType(name=canonical.config.output(recipe.preprocessing.size).name, dtype=np.float32)]
+    specs = canonical.config.outputs(recipe.preprocessing.size)
+    outputs = [ct.TensorType(name=spec.name, dtype=np.float32) for spec in specs]
     if recipe.labels is not None:
         network = WithProbabilities(network)
         outputs.append(ct.TensorType(name=PROBABILITIES, dtype=np.float32))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
+from dmformer.model.config import ModelConfig
 
 Product = Callable[[], NDArray[Any]]
 """Multiplies two matrices and gives the product; the array may be used again by the next call."""
@@ -77,3 +78,11 @@ def integer_factors(side: int) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
     generator = np.random.default_rng(0)
     left = generator.integers(0, 127, (side, side), dtype=np.uint8)
     return left, generator.integers(-63, 64, (side, side), dtype=np.int8)
+
+
+def output_nodes(config: ModelConfig) -> dict[str, str]:
+    """The node behind each output, with the output's name: a runtime may call it by that."""
+    names = [spec.name for spec in config.outputs(None)]
+    if config.head.has_weights:
+        return {"head": names[0]}
+    return {f"stages.{stage}.{depth - 1}.add.1": names[stage] for stage, depth in enumerate(config.depths)}

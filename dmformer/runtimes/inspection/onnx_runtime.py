@@ -52,9 +52,9 @@ class OnnxRuntimeInspector:
             known = node_outputs(model)
         except ValueError as error:
             raise EngineError(f"{bundle.path}: its ONNX file cannot be read ({error})") from error
-        output = bundle.manifest.output.name
+        outputs = {spec.name for spec in bundle.manifest.outputs}
         tensors = {node: known[node] for node in nodes if node in known}
-        session = _open(with_outputs(model, [t for t in tensors.values() if t != output]), session_options(0))
+        session = _open(with_outputs(model, [t for t in tensors.values() if t not in outputs]), session_options(0))
         name = session.get_inputs()[0].name
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:

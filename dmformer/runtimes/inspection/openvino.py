@@ -14,14 +14,13 @@ from dmformer.bundle import Bundle
 from dmformer.engine_input import from_tensors
 from dmformer.errors import EngineError
 from dmformer.runtimes.base import short_reason
-from dmformer.runtimes.inspection.base import LayerTime, Product, Tap, real_factors
+from dmformer.runtimes.inspection.base import LayerTime, Product, Tap, output_nodes, real_factors
 from dmformer.runtimes.interface import InterfaceError
 from dmformer.runtimes.openvino import AGAIN, PRECISION_HINT, latency_config, primitive_type, read_engine
 
 WARM_RUNS = 2
 BIAS_SUFFIX = "/WithoutBiases"
 QUANTIZER = ":0/dequantize"
-LAST_NODE = "head"
 
 
 class OpenVinoInspector:
@@ -41,17 +40,19 @@ class OpenVinoInspector:
     def tap(self, bundle: Bundle, nodes: Sequence[str]) -> Tap:
         model = _read(bundle)
         known = {operation.get_friendly_name(): operation for operation in model.get_ordered_ops()}
-        names = {node: name for node in nodes if (name := _name_of(node, known, bundle.manifest.output.name))}
-        added = [node for node, name in names.items() if name != bundle.manifest.output.name]
+        own, ends = [spec.name for spec in bundle.manifest.outputs], output_nodes(bundle.manifest.source.config)
+        names = {node: name for node in nodes if (name := _name_of(node, known, ends.get(node)))}
+        added = [node for node, name in names.items() if name not in own]
         model.add_outputs([known[names[node]].output(0) for node in added])
-        # The engine's own output, which is there already, comes first.
-        order = [*(node for node in names if node not in added), *added]
+        # The engine's own outputs, which are there already, come first.
+        places = {node: own.index(name) for node, name in names.items() if name in own}
+        places |= {node: len(own) + index for index, node in enumerate(added)}
         request = _compile(model, {**bundle.manifest.runtime.options, **latency_config(0)}).create_infer_request()
 
         def run(batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
             inputs = from_tensors(bundle.manifest, batch)
             values = request.infer([inputs], share_inputs=True, share_outputs=False).to_tuple()
-            return {node: np.asarray(values[len(values) - len(order) + i], np.float32) for i, node in enumerate(order)}
+            return {node: np.asarray(values[place], np.float32) for node, place in places.items()}
 
         return run
 
@@ -101,9 +102,9 @@ def _compile(model: Any, config: dict[str, str]) -> Any:
         raise EngineError(f"OpenVINO cannot look into this model ({text})") from error
 
 
-def _name_of(node: str, known: Container[str], output: str) -> str | None:
-    """OpenVINO's name for a node: the last one is called as its output, and some remain as their quantizers alone."""
-    candidates = (node, f"{node}{QUANTIZER}", *([output] if node == LAST_NODE else []))
+def _name_of(node: str, known: Container[str], output: str | None) -> str | None:
+    """OpenVINO's name for a node: one behind an output is called as that, and some remain as their quantizers alone."""
+    candidates = (node, f"{node}{QUANTIZER}", *([output] if output else []))
     return next((name for name in candidates if name in known), None)
 
 

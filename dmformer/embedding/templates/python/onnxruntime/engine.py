@@ -11,7 +11,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it reports home from its import on 
 import onnxruntime
 
 from machine import check_machine
-from parameters import ENGINE_FILE, INPUT, OUTPUT
+from outputs import joined
+from parameters import ENGINE_FILE, INPUT, OUTPUTS
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -29,4 +30,4 @@ class Engine:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """What the engine gives, [N, ...], for preprocessed images [N, ...]."""
-        return np.asarray(self._session.run([OUTPUT], {INPUT: batch})[0])
+        return joined(self._session.run(list(OUTPUTS), {INPUT: batch}))

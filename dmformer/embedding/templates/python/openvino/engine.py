@@ -11,7 +11,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # as if not installed: OpenV
 import openvino  # noqa: E402
 
 from machine import check_machine  # noqa: E402
-from parameters import ENGINE_FILE, OPTIONS, OUTPUT_INDEX  # noqa: E402
+from outputs import joined  # noqa: E402
+from parameters import ENGINE_FILE, OPTIONS, OUTPUTS  # noqa: E402
 
 
 class Engine:
@@ -28,4 +29,5 @@ class Engine:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """What the engine gives, [N, ...], for preprocessed images [N, ...]."""
-        return np.array(self._request.infer([batch], share_outputs=True)[OUTPUT_INDEX])
+        given = self._request.infer([batch], share_outputs=True)
+        return joined([given[place] for place in OUTPUTS.values()])
