@@ -37,11 +37,9 @@ from dmformer.model.state_dicts import (
     read_weights,
     sorted_bytes,
 )
+from dmformer.model.trainers import HEAD, without_head
 from dmformer.preprocessing import Preprocessing
 from dmformer.texts import brief, first_problem
-
-HEAD, FINAL_NORM = "head.", "norm."
-"""What the names of their tensors begin with."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class Checkpoint:
         if not self.config.head.has_weights:
             return self
         config = self.config.headless()
-        state, note = of_network(self.state, config)
+        state, note = without_head(self.state)
         name, notes = safe_name(f"{self.name[:70]}-{config.task.name}"), (*self.notes, *note)
         return replace(self, config=config, state=state, labels=None, palette=None, name=name, notes=notes)
 
@@ -203,7 +201,7 @@ def load_checkpoint(
     notes = list(weights.notes)
     described, foreign, aside = read_description(weights.metadata, path)
     config, assumed = _configuration(config or described.model, dilations, weights.tensors, str(path))
-    tensors, left = of_network(weights.tensors, config)
+    tensors, left = (weights.tensors, ()) if config.head.has_weights else without_head(weights.tensors)
     state, casts = checked_state(tensors, config, str(path))
     notes += [*aside, *assumed, *left, *casts]
     if not config.head.has_weights:
@@ -289,15 +287,6 @@ def _configuration(
         return ModelConfig.model_validate({**config.model_dump(), "dilations": tuple(dilations)}), notes
     except ValidationError as error:
         raise UsageError(f"dilations {tuple(dilations)}: {first_problem(error)}") from error
-
-
-def of_network(tensors: Mapping[str, Tensor], config: ModelConfig) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
-    """The tensors without a head's and its norm's, where the network has none, and a note on them."""
-    if config.head.has_weights:
-        return tensors, ()
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith((HEAD, FINAL_NORM))}
-    left = len(tensors) - len(kept)
-    return kept, (f"{left} tensors of the head and its norm are left out",) if left else ()
 
 
 def safe_name(text: str) -> str:

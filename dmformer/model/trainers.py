@@ -29,6 +29,8 @@ OUR_PARTS = {"neck.": "head.neck.", "decode_head.": "head."}
 """How mmsegmentation calls the parts of a head."""
 AUXILIARY = "auxiliary_head."
 """mmsegmentation's second head, which helps training alone."""
+HEAD, FINAL_NORM = "head.", "norm."
+"""What the names of a head's tensors begin with, and of the norm that is there for it."""
 MAX_NESTING = 4
 _AVERAGE = re.compile("ema|swa|averag|avg|teacher|shadow", re.IGNORECASE)
 
@@ -108,3 +110,10 @@ def without_auxiliary(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor],
     kept = {name: value for name, value in tensors.items() if not strip_prefixes(name).startswith(AUXILIARY)}
     ignored = len(tensors) - len(kept)
     return kept, (f"{ignored} tensors under 'auxiliary_head' are ignored: they serve training",) if ignored else ()
+
+
+def without_head(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The backbone's tensors, by the network's names, and a note on those of a head and of the norm before it."""
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith((HEAD, FINAL_NORM))}
+    left = len(tensors) - len(kept)
+    return kept, (f"{left} tensors of the head and its norm are left out",) if left else ()
