@@ -145,10 +145,10 @@ class Predictor:
 
     def _result(self, images: list[NDArray[np.uint8]]) -> Result:
         framing, manifest = self._framing, self.bundle.manifest
-        # Of windows the scores are averaged: a map that the graph decided would not do.
         if framing.one_by_one:
             with self._pool.lend(self._timeout) as engine:
-                return framing.result(images[0], engine.run_images)
+                # Of windows the scores are averaged: a map that the graph decided would not do.
+                return framing.result(images[0], engine.answer_images if framing.overlap is None else engine.run_images)
         batch = from_images(manifest, images)
         with self._pool.lend(self._timeout) as engine:
             return engine.answer(batch)

@@ -76,6 +76,10 @@ class Engine:
         answer = self.manifest.answer
         return self._result(images, answer.name if answer else None)
 
+    def answer_images(self, images: Sequence[NDArray[Any]], spec: Preprocessing) -> Result:
+        """`answer` for images that become its input by ``spec``."""
+        return self.answer(from_images(self.manifest, images, spec))
+
     def _result(self, images: EngineInput, only: str | None) -> Result:
         size = self.batch_size
         parts = [self._run_part(images[start : start + size], only) for start in range(0, len(images), size)]
