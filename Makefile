@@ -51,8 +51,9 @@ train: $(INSTALLED)  ## Train the embedded checkpoint again (about an hour on 2 
 	$(BIN)/python examples/train_fashion_mnist.py --data $(FASHION_MNIST) --output build/dmformer-tiny-fashion-mnist.pt
 	$(BIN)/python examples/make_assets.py --data $(FASHION_MNIST) --state build/dmformer-tiny-fashion-mnist.pt
 
-train-scenes: $(INSTALLED)  ## Train the embedded segmenter again (about an hour on 2 quiet cores)
-	$(BIN)/python examples/train_scenes.py --data $(FASHION_MNIST) --output demo/dmformer_demo/dmformer-tiny-scenes.safetensors
+train-scenes: $(INSTALLED)  ## Train the embedded segmenter again (about two hours on 2 quiet cores)
+	$(BIN)/python examples/train_scenes.py --data $(FASHION_MNIST) --output build/begun.safetensors
+	$(BIN)/python examples/train_scenes.py --data $(FASHION_MNIST) --start build/begun.safetensors --output demo/dmformer_demo/dmformer-tiny-scenes.safetensors
 
 figures: $(INSTALLED)  ## Print every figure of the README (about half an hour; NNCF's row where nncf is installed)
 	$(BIN)/dmformer export -t onnxruntime -t openvino --output build/figures --force

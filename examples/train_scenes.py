@@ -1,4 +1,4 @@
-"""Train the embedded segmenter: ``tiny`` with Semantic FPN on composed scenes, on a CPU, in about an hour.
+"""Train the embedded segmenter: ``tiny`` with Semantic FPN on composed scenes, on a CPU, in about two hours.
 
 Scenes are composed of Fashion-MNIST's training garments on the training photographs of ``demo/dmformer_demo``; those
 of the test are made of its test garments on other photographs (``dmformer_demo.scenes``). Training begins with the
