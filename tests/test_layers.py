@@ -211,7 +211,6 @@ STILL_SPELLED = {
     "graph/coreml/network.py": 1,
     "graph/coreml/plan.py": 6,
     "model/sidecar.py": 1,
-    "model/state_dicts.py": 1,
     "pipeline/option_groups.py": 2,
     "runtimes/coreml/neural_engine.py": 1,
     "runtimes/coreml/session.py": 1,

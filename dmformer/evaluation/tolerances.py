@@ -125,3 +125,14 @@ def _shares(comparison: Comparison, tolerance: Tolerance, headline: Figure | Non
     if headline and score is not None and most is not None and (score.drop or 0.0) > most + ROUNDING:
         drop = f"{headline.title} fell by {score.drop:.2f} points, allowed are {most:.2f}"
     return agreement, drop
+
+
+def accuracy_words(comparison: Comparison, headline: Figure | None) -> str:
+    """How an engine compares with the reference, as ``top-1 -0.12 points, agreement 99.10%``, else ``SQNR 31.0 dB``."""
+    said = []
+    if headline is not None and (score := comparison.figures.get(headline.key)) and score.drop is not None:
+        said.append(f"{headline.title} {0 - score.drop:+.2f} points")
+    if comparison.agreement is not None:
+        said.append(f"agreement {comparison.agreement:.2%}")
+    noise = comparison.sqnr_db
+    return ", ".join(said) or ("equal" if noise is None else f"SQNR {noise:.1f} dB")

@@ -24,7 +24,7 @@ from dmformer.fields import Palette
 from dmformer.files import write_output
 from dmformer.model.class_names import choose_names, choose_palette
 from dmformer.model.config import ModelConfig
-from dmformer.model.description import Description, infer_config, read_description
+from dmformer.model.description import Description, infer_config, of_backbone, read_description
 from dmformer.model.inputs import assumption, choose_preprocessing
 from dmformer.model.legend import checked_palette, choose_labels
 from dmformer.model.network import DMFormer
@@ -124,11 +124,8 @@ class Checkpoint:
         return replace(self, preprocessing=spec, notes=notes, assumed=left)
 
     def headless(self) -> Checkpoint:
-        """The backbone alone, whose four feature maps are what is asked for; the same where it has no head."""
-        if not self.config.head.has_weights:
-            return self
-        config = self.config.headless()
-        state, note = without_head(self.state)
+        """The backbone alone, for its four feature maps."""
+        config, (state, note) = self.config.headless(), without_head(self.state)
         name, notes = safe_name(f"{self.name[:70]}-{config.task.name}"), (*self.notes, *note)
         return replace(self, config=config, state=state, labels=None, palette=None, name=name, notes=notes)
 
@@ -198,15 +195,12 @@ def load_checkpoint(
     """
     path = assets.checkpoint() if path is None else Path(path)
     weights = read_weights(path)
-    notes = list(weights.notes)
     described, foreign, aside = read_description(weights.metadata, path)
     config, assumed = _configuration(config or described.model, dilations, weights.tensors, str(path))
-    tensors, left = (weights.tensors, ()) if config.head.has_weights else without_head(weights.tensors)
-    state, casts = checked_state(tensors, config, str(path))
-    notes += [*aside, *assumed, *left, *casts]
     if not config.head.has_weights:
-        weights = replace(weights, names=(), palettes=())
-        described = described.model_copy(update={"labels": None, "palette": None})
+        weights, described = of_backbone(weights, described)
+    state, casts = checked_state(weights.tensors, config, str(path))
+    notes = [*weights.notes, *aside, *assumed, *casts]
     prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
     if labels is None and described.labels is None:
         named, said = choose_names(weights.names, config.classes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,7 +18,8 @@ from dmformer.errors import CheckpointError, UsageError
 from dmformer.fields import Palette
 from dmformer.model.config import STAGES, ModelConfig
 from dmformer.model.sidecar import MAX_JSON_BYTES, SIDECAR, is_ours, read_sidecar
-from dmformer.model.state_dicts import mismatch
+from dmformer.model.state_dicts import RawWeights, mismatch
+from dmformer.model.trainers import without_head
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
 from dmformer.tasks.registry import infer_head
@@ -72,6 +74,13 @@ def read_description(metadata: str | None, path: Path) -> tuple[Description, byt
     if content is not None and is_ours(content):
         return _parsed(content, str(path.parent / SIDECAR)), None, ()
     return Description(), content, ()
+
+
+def of_backbone(weights: RawWeights, described: Description) -> tuple[RawWeights, Description]:
+    """The same without a head, its norm, and what is said of its classes."""
+    kept, note = without_head(weights.tensors)
+    left = replace(weights, tensors=kept, names=(), palettes=(), notes=(*weights.notes, *note))
+    return left, described.model_copy(update={"labels": None, "palette": None})
 
 
 def _bounded_bytes(path: Path) -> bytes:

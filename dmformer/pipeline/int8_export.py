@@ -15,11 +15,12 @@ from dmformer.calibration.plan import PrecisionPlan, plan_from_groups, save_plan
 from dmformer.data.dataset import iterate_batches
 from dmformer.errors import UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
+from dmformer.evaluation.tolerances import accuracy_words
 from dmformer.manifest import Proof, Tolerance
 from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, Int8Graphs, SearchImages
-from dmformer.pipeline.verdict import accuracy_words, judge_int8
+from dmformer.pipeline.verdict import judge_int8
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.staging import Staging, staged

@@ -15,13 +15,12 @@ from dmformer.calibration.int8 import Quantizer, quantizer
 from dmformer.calibration.plan import PrecisionPlan, default_plan, load_plan
 from dmformer.calibration.sensitivity import Sensitivity, Verdict, measure_sensitivity, search_plan, units_of
 from dmformer.evaluation.metrics import Measured
-from dmformer.evaluation.tolerances import failures
+from dmformer.evaluation.tolerances import accuracy_words, failures
 from dmformer.graph.qdq.sites import groups_of
 from dmformer.manifest import Tolerance
 from dmformer.pipeline.calibrating import Calibration
 from dmformer.pipeline.options import Int8Options
 from dmformer.pipeline.trial import milliseconds, opened, outputs_of
-from dmformer.pipeline.verdict import accuracy_words
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
 from dmformer.tasks.base import Outputs, Result, Task

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.graph.half import compress_weights
-from dmformer.manifest import Comparison
 from dmformer.pipeline.trial import milliseconds, opened
 from dmformer.records import few_int8
 from dmformer.targets import get_target
-from dmformer.tasks.base import Figure
 
 if TYPE_CHECKING:
     import onnx
@@ -79,17 +77,6 @@ def judge_int8(
         line=in_words(target, times, sizes, accuracy, worth, few_int8(quantized.groups)),
         worth_it=worth,
     )
-
-
-def accuracy_words(comparison: Comparison, headline: Figure | None) -> str:
-    """How an engine compares with the reference, as ``top-1 -0.12 points, agreement 99.10%``, else ``SQNR 31.0 dB``."""
-    said = []
-    if headline is not None and (score := comparison.figures.get(headline.key)) and score.drop is not None:
-        said.append(f"{headline.title} {0 - score.drop:+.2f} points")
-    if comparison.agreement is not None:
-        said.append(f"agreement {comparison.agreement:.2%}")
-    noise = comparison.sqnr_db
-    return ", ".join(said) or ("equal" if noise is None else f"SQNR {noise:.1f} dB")
 
 
 def in_words(

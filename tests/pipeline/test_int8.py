@@ -93,7 +93,8 @@ def assert_channels_are_told_from_errors(bundle: Bundle, weights: Path) -> None:
     found = errors_of(bundle, weights, None)
     inner = {layer.node: layer.sqnr_db for layer in found.layers if layer.sqnr_db is not None}
     assert {"stem.conv3", "stages.0.0.dma.relu", "stages.3.0.ffn.conv2", "head"} <= set(inner)
-    assert min(inner.values()) > 15, inner
+    # Channels left as they are rescaled are at 0 dB. On a CPU without dot products weights have 7 bits: 6 dB less.
+    assert min(inner.values()) > 12, inner
 
 
 def test_the_same_inputs_reuse_the_ranges_and_other_images_do_not(weights: Path, images: Path, tmp_path: Path) -> None:
