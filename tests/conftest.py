@@ -58,10 +58,12 @@ def _one_torch_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _conversions() -> Iterator[None]:
-    """Exports of this process take the graph of a network that was converted before: see `tests.conversions`."""
+def _conversions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports take the graph of a network that was converted before, be it by another worker: `tests.conversions`."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dmformer.graph.onnx_model.onnx_from_torch", remembered())
+        patch.setattr("dmformer.graph.onnx_model.onnx_from_torch", remembered(shared / "conversions"))
         yield
 
 

@@ -1,4 +1,4 @@
-"""PyTorch's conversion to ONNX, once in a process for each network and shape: it is most of an export's time.
+"""PyTorch's conversion to ONNX, once in a run of the tests for each network and shape: it is most of an export's time.
 
 The same network has the same graph (tests/graph/test_determinism.py converts anew), and everything after the conversion
 runs each time.
@@ -7,8 +7,10 @@ runs each time.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import onnx
 import onnx_ir as ir
@@ -19,15 +21,19 @@ from dmformer.model.network import DMFormer
 Convert = Callable[[DMFormer, GraphOptions], ir.Model]
 
 
-def remembered(convert: Convert = onnx_from_torch) -> Convert:
-    """A conversion that keeps what it made, and gives a copy of it to who asks for the same again."""
-    made: dict[tuple[str, GraphOptions], bytes] = {}
+def remembered(folder: Path, convert: Convert = onnx_from_torch) -> Convert:
+    """A conversion that keeps what it made in a folder, which processes may share, and gives a copy of it again."""
+    folder.mkdir(exist_ok=True)
 
     def converted(model: DMFormer, options: GraphOptions) -> ir.Model:
-        key = digest(model), replace(options, simplify=True)  # The simplifier comes later.
-        if key not in made:
-            made[key] = ir.to_proto(convert(model, options)).SerializeToString()
-        return ir.from_proto(onnx.load_model_from_string(made[key]))
+        said = f"{digest(model)} {replace(options, simplify=True)}"  # The simplifier comes later.
+        kept = folder / hashlib.sha256(said.encode()).hexdigest()
+        if not kept.exists():
+            content = ir.to_proto(convert(model, options)).SerializeToString()
+            whole = folder / f"{kept.name}.{os.getpid()}"
+            whole.write_bytes(content)
+            whole.rename(kept)
+        return ir.from_proto(onnx.load_model_from_string(kept.read_bytes()))
 
     return converted
 
