@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install system demo test lint types types-tensorrt unit docs schema train train-scenes figures campaign release-check clean
+.PHONY: help install system demo test lint types types-tensorrt unit pages docs schema train train-scenes figures campaign release-check clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,7 +42,10 @@ types-tensorrt: $(INSTALLED)  ## Check the NVIDIA rooms against the types of Ten
 	$(BIN)/python docs/check_tensorrt_types.py
 
 unit: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist worksteal -m "not page"
+
+pages: $(INSTALLED)  ## Run every command of the long pages of the documentation (before a release)
+	$(BIN)/pytest -n 2 --dist worksteal -m page
 
 schema: $(INSTALLED)  ## Write docs/manifest.schema.json again
 	$(BIN)/python docs/make_schema.py
@@ -64,7 +67,7 @@ campaign: $(INSTALLED)  ## Hostile inputs and kills, through the command line (a
 	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks.kills
 
-release-check:  ## Build both distributions as a release does, and try them on every Python from 3.10 to 3.13 that is here
+release-check: pages  ## Build both distributions as a release does, and try them on every Python from 3.10 to 3.13 that is here
 	.ci/release build
 	@for version in 3.10 3.11 3.12 3.13; do \
 	  if python$$version --version > /dev/null 2>&1; then .ci/release test python$$version || exit 1; \

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.graph.coreml.plan import INT8, sizes_of
@@ -15,6 +16,7 @@ from tests.support import ROOT, random_images
 PAGE = ROOT / "docs" / "coreml.md"
 
 
+@pytest.mark.page
 def test_every_command_runs(weights: Path, labelled: Path, tmp_path: Path) -> None:
     shutil.copy(weights, tmp_path / "best.safetensors")
     shutil.copy(labelled, tmp_path / "val.npz")

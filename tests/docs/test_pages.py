@@ -37,6 +37,8 @@ SHORT = {
 }
 """What is added to a command, or to an option, so that it takes little time."""
 PAGES = [str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]]
+IN_EVERY_RUN = {"README.md", "docs/getting-started.md"}
+"""The others are run by ``make pages``."""
 WITH_BLOCKS = [page for page in PAGES if any(block.reason is None for block in blocks_of(ROOT / page))]
 
 
@@ -84,7 +86,14 @@ def run_block(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
                 assert code == 0, (command, stderr)
 
 
-@pytest.mark.parametrize("page", [page for page in WITH_BLOCKS if page not in ELSEWHERE])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[] if page in IN_EVERY_RUN else pytest.mark.page)
+        for page in WITH_BLOCKS
+        if page not in ELSEWHERE
+    ],
+)
 def test_every_block_of_the_page_runs(
     page: str, desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ int main(int, char** words) {
 """
 
 
+@pytest.mark.page
 @needs_compiler
 def test_every_command_and_example_of_the_page_works(tmp_path: Path) -> None:
     for name, kind in (("CMakeLists.txt", "cmake"), ("main.cpp", "cpp")):

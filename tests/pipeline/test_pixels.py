@@ -179,6 +179,7 @@ def test_an_input_that_contradicts_itself_is_no_manifest(copied: Path, change: d
         Bundle.load(copied)
 
 
+@pytest.mark.page
 def test_every_command_of_the_page_works(tmp_path: Path) -> None:
     done = run_page(ROOT / "docs" / "embed-preprocessing.md", tmp_path)
     assert done.returncode == 0, done.stdout
