@@ -70,7 +70,7 @@ def parameters(bundle: Bundle) -> str:
     manifest = bundle.manifest
     spec = manifest.preprocessing
     read = reading(manifest)
-    taken = (manifest.answer,) if manifest.answer else manifest.outputs
+    taken = (manifest.answer,) if manifest.answer else manifest.compared
     values: dict[str, Any] = {
         "ENGINE_FILE": f"engine/{engine_file(bundle)}",
         "INPUT": manifest.input.name,

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 
 import numpy as np
 
-from engine import Engine
-from images import ImageError, load_image
-from inference import run_all
+from files import run_files
 from parameters import LABELS
-from preprocessing import preprocess
 
 
 def main() -> int:
@@ -23,21 +19,14 @@ def main() -> int:
     parser.add_argument("images", nargs="+")
     parser.add_argument("--top", type=int, default=3, help="classes for each image")
     asked = parser.parse_args()
-    engine = Engine()
-    for path in asked.images:
-        try:
-            tensor = preprocess(load_image(path))
-        except (ImageError, ValueError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        started = time.perf_counter()
-        logits = run_all(engine, tensor[np.newaxis])[0]
-        elapsed_ms = (time.perf_counter() - started) * 1e3
+
+    def show(path: str, _: np.ndarray, logits: np.ndarray, elapsed_ms: float) -> None:
         print(f"{path}  ({elapsed_ms:.1f} ms)")
         probabilities = softmax(logits)
         for index in np.argsort(-probabilities)[: asked.top]:
             print(f"  {probabilities[index]:7.2%}  {LABELS[index]}")
-    return 0
+
+    return run_files(asked.images, show)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

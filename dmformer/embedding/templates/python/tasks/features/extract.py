@@ -8,16 +8,12 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
-from engine import Engine
-from images import ImageError, load_image
-from inference import run_all
+from files import run_files
 from parameters import SHAPES
-from preprocessing import preprocess
 
 
 def main() -> int:
@@ -25,24 +21,18 @@ def main() -> int:
     parser.add_argument("images", nargs="+")
     parser.add_argument("--output", type=Path, help="folder for the maps, one .npz for each image")
     arguments = parser.parse_args()
-    engine = Engine()
-    for path in arguments.images:
-        try:
-            tensor = preprocess(load_image(path))
-        except (ImageError, ValueError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        started = time.perf_counter()
-        maps = maps_of(run_all(engine, tensor[np.newaxis])[0])
-        elapsed_ms = (time.perf_counter() - started) * 1e3
+
+    def show(path: str, _: np.ndarray, row: np.ndarray, elapsed_ms: float) -> None:
         print(f"{path}  ({elapsed_ms:.1f} ms)")
+        maps = maps_of(row)
         for name, values in maps.items():
             shape = "x".join(map(str, values.shape))
             print(f"  {name}  {shape:>12}  mean {values.mean():+.3f}  std {values.std():.3f}")
         if arguments.output is not None:
             arguments.output.mkdir(parents=True, exist_ok=True)
             np.savez(arguments.output / f"{Path(path).name}.npz", **maps)
-    return 0
+
+    return run_files(arguments.images, show)
 
 
 def maps_of(row: np.ndarray) -> dict[str, np.ndarray]:

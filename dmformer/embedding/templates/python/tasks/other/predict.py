@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
-from engine import Engine
-from images import ImageError, load_image
-from inference import run_all
-from preprocessing import preprocess
+from files import run_files
 
 
 def main() -> int:
@@ -23,22 +19,15 @@ def main() -> int:
     parser.add_argument("images", nargs="+")
     parser.add_argument("--output", type=Path, help="folder for the outputs, one .npy for each image")
     arguments = parser.parse_args()
-    engine = Engine()
-    for path in arguments.images:
-        try:
-            tensor = preprocess(load_image(path))
-        except (ImageError, ValueError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        started = time.perf_counter()
-        outputs = run_all(engine, tensor[np.newaxis])[0]
-        elapsed_ms = (time.perf_counter() - started) * 1e3
+
+    def show(path: str, _: np.ndarray, outputs: np.ndarray, elapsed_ms: float) -> None:
         shape = "x".join(map(str, outputs.shape))
         print(f"{path}  ({elapsed_ms:.1f} ms)  {shape}, {outputs.min():.4g} to {outputs.max():.4g}")
         if arguments.output is not None:
             arguments.output.mkdir(parents=True, exist_ok=True)
             np.save(arguments.output / f"{Path(path).name}.npy", outputs)
-    return 0
+
+    return run_files(arguments.images, show)
 
 
 if __name__ == "__main__":

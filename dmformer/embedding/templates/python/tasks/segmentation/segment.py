@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from engine import Engine
-from images import ImageError, load_image
-from inference import run_all
+from files import run_files
 from parameters import LABELS, LOGIT, PALETTE, RESIZE, SIZE, STRIDE
-from preprocessing import preprocess
 
 ROWS = 16
 """Of a picture that are decided together: scores of all its pixels would take its memory many times."""
@@ -29,22 +25,15 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="folder for pictures: NAME.overlay.png, and NAME.classes.png")
     parser.add_argument("--opacity", type=float, default=0.5, help="of the colours over the picture")
     asked = parser.parse_args()
-    engine = Engine()
-    for path in asked.images:
-        try:
-            image = load_image(path)
-            tensor = preprocess(image)
-        except (ImageError, ValueError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        started = time.perf_counter()
-        classes = classes_of(run_all(engine, tensor[np.newaxis])[0], image.shape[:2])
-        print(f"{path}  ({(time.perf_counter() - started) * 1e3:.1f} ms)")
+
+    def show(path: str, image: np.ndarray, classes: np.ndarray, elapsed_ms: float) -> None:
+        print(f"{path}  ({elapsed_ms:.1f} ms)")
         for name, share in shares_of(classes).items():
             print(f"  {share:7.2%}  {name}")
         if asked.output is not None:
             save(asked.output, Path(path).name, with_legend(overlay(image, classes, asked.opacity), classes), classes)
-    return 0
+
+    return run_files(asked.images, show, lambda given, image: classes_of(given, image.shape[:2]))
 
 
 def save(folder: Path, name: str, picture: Image.Image, classes: np.ndarray) -> None:
