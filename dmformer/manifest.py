@@ -165,7 +165,7 @@ class Manifest(Strict):
     @model_validator(mode="after")
     def _labels_are_the_classes(self) -> Manifest:
         classes = self.source.config.classes
-        size, outputs = None if self.open_size else self.preprocessing.size, (self.output, *self.more_outputs)
+        size, outputs = None if self.open_size else self.preprocessing.size, self.compared
         expected = self.source.config.outputs(size, self.output.shape[0])
         if [one.shape for one in outputs] != [one.shape for one in expected]:
             shapes = ", ".join(str(one.shape) for one in outputs)
@@ -193,7 +193,7 @@ class Manifest(Strict):
         spec, pixels = self.preprocessing, self.takes_pixels
         if (self.input.layout == "NHWC") != pixels:
             raise ValueError(f"the input is {self.input.dtype} in {self.input.layout}: pixels, and only they, are NHWC")
-        if self.input.dtype == "float16" or any(one.dtype != "float32" for one in (self.output, *self.more_outputs)):
+        if self.input.dtype == "float16" or any(one.dtype != "float32" for one in self.compared):
             raise ValueError(f"no engine takes {self.input.dtype} and gives {self.output.dtype}")
         check_elements(self.input.shape)
         size = (None, None) if self.open_size else spec.size
@@ -213,9 +213,14 @@ class Manifest(Strict):
         return self.source.config.task
 
     @property
+    def compared(self) -> tuple[TensorSpec, ...]:
+        """The outputs that are compared with PyTorch's."""
+        return (self.output, *self.more_outputs)
+
+    @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """All that the engine gives."""
-        return (self.output, *self.more_outputs, *(() if self.answer is None else (self.answer,)))
+        return self.compared if self.answer is None else (*self.compared, self.answer)
 
     @property
     def legend(self) -> Legend:

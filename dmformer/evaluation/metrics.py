@@ -26,6 +26,11 @@ class Part:
     error: float = 0.0
     scale: float = 0.0
 
+    @property
+    def relative_noise(self) -> float:
+        """Energy of the difference over that of the reference; SQNR in dB is ``-10 log10`` of it."""
+        return self.noise / max(self.signal, TINY)
+
     def add(self, reference: Outputs, outputs: Outputs) -> None:
         # In float64: of two large finite outputs the difference may be none in float32.
         exact = reference.astype(np.float64)
@@ -77,8 +82,12 @@ class Measured:
 
     @property
     def relative_noise(self) -> float:
-        """The worst part's energy of the difference over that of the reference; SQNR in dB is ``-10 log10`` of it."""
-        return max((part.noise / max(part.signal, TINY) for part in self._parts), default=0.0)
+        """The worst part's."""
+        return self._noisiest.relative_noise
+
+    @property
+    def _noisiest(self) -> Part:
+        return max(self._parts, key=lambda part: part.relative_noise, default=Part())
 
     def comparison(self, data: str, data_sha256: str) -> Comparison:
         """All of it as a record.
@@ -89,7 +98,7 @@ class Measured:
         """
         compared = self._compared > 0
         theirs = self._reference.figures()
-        noisiest = max(self._parts, key=lambda part: part.noise / max(part.signal, TINY), default=Part())
+        noisiest = self._noisiest
         furthest = max(self._parts, key=lambda part: part.error / max(1.0, part.scale), default=Part())
         scores = {key: Score(engine=own, reference=theirs.get(key)) for key, own in self.engine.figures().items()}
         return Comparison(

@@ -92,7 +92,7 @@ def by_output(manifest: Manifest, comparison: Comparison) -> list[str]:
     """The SQNR of each of several outputs, in words."""
     if not comparison.sqnr_db_by_output:
         return []
-    each = zip(manifest.outputs, comparison.sqnr_db_by_output, strict=True)
+    each = zip(manifest.compared, comparison.sqnr_db_by_output, strict=True)
     said = ", ".join(f"{spec.name} {'equal' if noise is None else f'{noise:.1f}'}" for spec, noise in each)
     return [f"{comparison.data}: SQNR by output in dB: {said}"]
 

@@ -18,13 +18,12 @@ from dmformer.fields import TensorSpec
 from dmformer.geometry import TOTAL_STRIDE
 from dmformer.preprocessing import MAX_SIDE
 from dmformer.tasks.base import Task
-from dmformer.tasks.head import Head
+from dmformer.tasks.head import Channels, Head
 from dmformer.tasks.registry import DEFAULT_HEAD, default_head, read_head, suited_head, task_of, with_head
 from dmformer.texts import first_problem
 
 STAGES, HEADLESS = 4, "features"
 
-Width = Annotated[int, Field(ge=1, le=8192)]
 Depth = Annotated[int, Field(ge=1, le=128)]
 Kernel = Annotated[int, Field(ge=1, le=31)]
 Dilation = Annotated[int, Field(ge=1, le=16)]
@@ -62,14 +61,14 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    widths: Annotated[tuple[Width, ...], Field(min_length=STAGES, max_length=STAGES)]
+    widths: Annotated[tuple[Channels, ...], Field(min_length=STAGES, max_length=STAGES)]
     depths: Annotated[tuple[Depth, ...], Field(min_length=STAGES, max_length=STAGES)]
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
     ffn_ratios: Annotated[tuple[Ratio, ...], Field(min_length=STAGES, max_length=STAGES)] = (8, 8, 4, 4)
     gate_reduction: Annotated[int, Field(ge=1, le=1024)] = 2
     kernels: Annotated[tuple[Kernel, ...], Field(min_length=1, max_length=8)] = (3, 5, 7)
     dilations: Annotated[tuple[Dilation, ...], Field(min_length=1, max_length=8)] = (1, 2, 3)
-    stem_width: Width = 32
+    stem_width: Channels = 32
     in_channels: Annotated[int, Field(ge=1, le=64)] = 3
     head: Annotated[SerializeAsAny[Head], BeforeValidator(read_head)] = Field(default_factory=default_head)
     norm: Literal["batch", "none"] = "batch"
@@ -102,8 +101,7 @@ class ModelConfig(BaseModel):
 
     @model_validator(mode="after")
     def _head_fits(self) -> ModelConfig:
-        if (widths := getattr(self.head, "widths", self.widths)) != self.widths:
-            raise ValueError(f"the head takes maps of {widths} channels, the stages give {self.widths}")
+        self.head.check(self.widths)
         return self
 
     def outputs(self, size: tuple[int, int] | None, batch: int | None = None) -> tuple[TensorSpec, ...]:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from dmformer.data.dataset import Dataset, Sample
 from dmformer.fields import TensorSpec
 from dmformer.geometry import Size
 from dmformer.preprocessing import Preprocessing
 from dmformer.tasks.base import Decisions, Figure, Legend, Outputs, Result, Tally, Task
-from dmformer.tasks.head import Head
+from dmformer.tasks.head import Channels, Head
 from dmformer.texts import brief
 
 MAPS = {"c2": 4, "c3": 8, "c4": 16, "c5": 32}
 """Strides by name, as Feature Pyramid Networks (Lin et al., arXiv 1612.03144, section 3) call maps of them."""
-
-Channels = Annotated[int, Field(ge=1, le=8192)]
 
 
 class FeaturesHead(Head):
@@ -36,6 +33,10 @@ class FeaturesHead(Head):
     widths: tuple[Channels, Channels, Channels, Channels]
     network: ClassVar[str] = "dmformer.model.heads:Features"
     has_weights: ClassVar[bool] = False
+
+    def check(self, widths: Sequence[int]) -> None:
+        if self.widths != tuple(widths):
+            raise ValueError(f"the head takes maps of {self.widths} channels, the stages give {tuple(widths)}")
 
     @classmethod
     def suited(cls, widths: Sequence[int], said: Mapping[str, Any]) -> Head:

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from dmformer.fields import Strict
 
+Channels = Annotated[int, Field(ge=1, le=8192)]
+
 
 @dataclass(frozen=True)
 class HeadLayer:
@@ -51,6 +53,10 @@ class Head(Strict):
     def layers(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[HeadLayer, ...]:
         """What it computes for one image of a size; empty where nobody has said."""
         return ()
+
+    def check(self, widths: Sequence[int]) -> None:
+        """Raises `ValueError` where it cannot stand on maps of these channels."""
+        return
 
     @classmethod
     def suited(cls, widths: Sequence[int], said: Mapping[str, Any]) -> Head:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from dmformer.tasks.head import Head, HeadLayer
+from dmformer.tasks.head import Channels, Head, HeadLayer
 
 MAX_PLANES = 4096
 """More classes than any set of masks has; the mask of a pixel is an int16."""
@@ -19,7 +19,6 @@ SCALES = (1, 2, 3, 6)
 NARROW = 256
 """A last stage of fewer channels is narrow."""
 
-Channels = Annotated[int, Field(ge=1, le=8192)]
 Scale = Annotated[int, Field(ge=1, le=64)]
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import dmformer
 from dmformer.bundle import Bundle
@@ -118,11 +120,7 @@ def without(checkpoint: Checkpoint, *parts: str) -> dict[str, torch.Tensor]:
 
 def as_safetensors(checkpoint: Checkpoint, folder: Path) -> Path:
     """With the configuration of the whole classifier in its header, as a trainer that saves a backbone leaves it."""
-    from safetensors.torch import save_file
-
     save_checkpoint(checkpoint, folder / "whole.safetensors")
-    from safetensors import safe_open
-
     with safe_open(folder / "whole.safetensors", "pt") as file:
         said = file.metadata()
     save_file(without(checkpoint, "head."), folder / "backbone.safetensors", said)
