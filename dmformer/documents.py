@@ -25,6 +25,11 @@ class Document(Strict):
         """Whether all that was asked for held: what a gate goes by."""
         return True
 
+    @property
+    def answered(self) -> bool:
+        """Whether everybody who was asked could answer."""
+        return True
+
     def to_json(self) -> str:
         """The text of the document, indented, ending in a newline."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), indent=2) + "\n"

@@ -12,6 +12,7 @@ The tree::
     ├── OutputError              the result cannot be written where it was asked for
     ├── MissingBackendError      a library that is not installed, with the command that installs it
     ├── BusyError                every session of a predictor was in use for as long as one may wait
+    ├── DeviceError              another machine cannot be reached, was lost, or cannot do it
     ├── RejectedError            the one-call API made a bundle that fell below its tolerance
     └── EngineError              a runtime refused, crashed or computed something else
         ├── ExportError          the ONNX graph could not be made, or is not equal to the model
@@ -81,6 +82,10 @@ class MissingBackendError(DmformerError):
 
 class BusyError(DmformerError):
     """Every session of a pool was in use for as long as one may wait; a server says so and lives on."""
+
+
+class DeviceError(DmformerError):
+    """Another machine cannot be reached, the connection to it was lost, or it cannot do what it was asked."""
 
 
 class RejectedError(DmformerError):

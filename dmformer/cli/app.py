@@ -21,6 +21,7 @@ from dmformer.cli.cache import CACHE
 from dmformer.cli.calibrate import CALIBRATE
 from dmformer.cli.compare import COMPARE
 from dmformer.cli.declare import Command
+from dmformer.cli.device import DEVICE, GROUP_HELP
 from dmformer.cli.doctor import DOCTOR
 from dmformer.cli.embed import EMBED
 from dmformer.cli.exit_codes import FAULT, READER_LEFT, STOPPED, TERMINATED, WRONG_INPUT
@@ -39,7 +40,7 @@ P = ParamSpec("P")
 PICTURES = {"images"}
 """Arguments whose files are opened by dmformer itself, under whatever name a camera gave them."""
 COMMANDS = (
-    EXPORT, BUILD, VERIFY, PREDICT, EMBED, BENCH, COMPARE, REPORT, INSPECT, CALIBRATE, CACHE, DOCTOR,
+    EXPORT, BUILD, VERIFY, PREDICT, EMBED, BENCH, COMPARE, REPORT, INSPECT, CALIBRATE, CACHE, *DEVICE, DOCTOR,
 )  # fmt: skip
 """In the order of the help."""
 PLAIN = {"dumb", "unknown"}
@@ -54,6 +55,7 @@ app = typer.Typer(
     context_settings=HELP,
     epilog="Start with [bold]dmformer doctor[/bold], then [bold]dmformer export --target openvino[/bold].",
 )
+GROUPS = {"device": typer.Typer(no_args_is_help=True, rich_markup_mode="rich", context_settings=HELP, help=GROUP_HELP)}
 
 
 def _version(wanted: bool) -> None:
@@ -163,6 +165,9 @@ class Helpful(TyperCommand):
             # Its kind stands in another module in each version of Typer.
             name = getattr(error, "option_name", None)
             arguments = [str(one.name) for one in self.params if one.param_type_name == "argument"]
+            if name == "--on":
+                names = ", ".join(one.name for one in COMMANDS if one.travels)
+                vars(error).update(message=f"--on goes with {names}: {ctx.info_name} runs here", possibilities=None)
             if name in {f"--{word}" for one in arguments for word in (one, one.removesuffix("s"))}:
                 said = f"No such option: {name}: leave it out and give its value alone"
                 vars(error).update(message=said, possibilities=None)
@@ -170,9 +175,13 @@ class Helpful(TyperCommand):
 
 
 def add(command: Command) -> None:
-    """Makes a command of what is declared."""
-    app.command(command.name, cls=Helpful, context_settings=HELP, epilog=command.epilog)(guarded(command.function()))
+    """Makes a command of what is declared, in a group where its name says so."""
+    group, _, name = command.name.rpartition(" ")
+    place = GROUPS[group] if group else app
+    place.command(name, cls=Helpful, context_settings=HELP, epilog=command.epilog)(guarded(command.function()))
 
 
 for each in COMMANDS:
     add(each)
+for title, part in GROUPS.items():
+    app.add_typer(part, name=title)

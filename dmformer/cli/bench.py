@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dmformer.cli.bench_tables import show
-from dmformer.cli.declare import Command
+from dmformer.cli.bench_tables import show, show_devices
+from dmformer.cli.declare import Command, Travels
 from dmformer.pipeline.requests import BenchOptions
 
 BENCH = Command(
@@ -21,7 +21,14 @@ BENCH = Command(
         ("dmformer bench BUNDLE --against none --threads 1", "on a device without torch"),
         ("dmformer bench BUNDLE --streams 4 --duration 10", "throughput"),
         ("dmformer bench BUNDLE --boundary file --image street.jpg --fps 30", "a camera, from file to answer"),
+        ("dmformer bench build/* --on jetson --on user@board", "on other machines, over SSH"),
         ("dmformer bench build/* -o bench.json && dmformer report report.html bench.json", "a page for the customer"),
     ),
     keep="dmformer.pipeline.measurement:keep",
+    travels=Travels(
+        stays=("output", "force"),
+        measures=True,
+        prepare="dmformer.pipeline.measurement:for_device",
+        show=show_devices,
+    ),
 )

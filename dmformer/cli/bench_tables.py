@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dmformer.cli.output import escaped
@@ -38,6 +39,27 @@ def show(document: Document) -> None:
     print_lines(tuple(f"{names[r.name]}: {note}" for r in document.results for note in r.notes), "[yellow]![/yellow]")
     print_lines(document.warnings, "[yellow]![/yellow]")
     print_lines(document.notes, "[dim]•[/dim]")
+
+
+def show_devices(documents: Mapping[str, Document]) -> None:
+    """One table of all devices, a column for each, and what is to be known of them."""
+    from dmformer.cli.output import console, table
+    from dmformer.evaluation.latency.devices import rows_of_devices
+
+    out = console()
+    first = next(iter(documents.values()))
+    out.print(f"\n[bold]{escaped(first.settings.scenario)}[/bold]: {escaped(first.settings.boundary_text)}")
+    for name, document in documents.items():
+        machine = document.environment
+        out.print(f"[bold]{escaped(name)}[/bold]: {escaped(machine.cpu)}, {machine.cores:d} cores")
+    grid = table("Side by side", "Candidate", "", *(f">{escaped(name)}" for name in documents))
+    for candidate, figure, cells in rows_of_devices(documents):
+        grid.add_row(escaped(candidate), figure, *map(escaped, cells))
+    out.print(grid)
+    for name, document in documents.items():
+        said = [*document.warnings, *document.notes]
+        said += [f"{result.name}: {note}" for result in document.results for note in result.notes]
+        print_lines(tuple(f"{name}: {line}" for line in said), "[yellow]![/yellow]")
 
 
 def named(names: dict[str, str], title: str | None, *columns: str) -> Table:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import typer
 
-from dmformer.cli.declare import Command
+from dmformer.cli.declare import Command, Travels
 from dmformer.pipeline.requests import BuildOptions
 
 if TYPE_CHECKING:
@@ -26,6 +27,17 @@ def show(document: BuildDocument) -> None:
         print_summaries([document.model_dump()])
 
 
+def show_devices(documents: Mapping[str, BuildDocument]) -> None:
+    """One table of all devices."""
+    from dmformer.cli.output import print_summaries
+
+    verified = {name: one for name, one in documents.items() if one.verified is not None}
+    print_summaries([one.model_dump() for one in verified.values()], list(verified))
+    for one in documents.values():
+        if one.verified is None:
+            show(one)
+
+
 BUILD = Command(
     "build",
     BuildOptions,
@@ -38,6 +50,10 @@ BUILD = Command(
     (
         ("dmformer build BUNDLE", "on the Jetson: builds the engine and verifies it against PyTorch's answers"),
         ("dmformer build BUNDLE --workspace 2 --opt-level 1", "with little memory, or little time"),
+        ("dmformer build BUNDLE --on jetson", "there, over SSH; the bundle comes back"),
         ("dmformer build BUNDLE --trtexec 10.3", "only print NVIDIA's own command for that version"),
+    ),
+    travels=Travels(
+        made=("output",), measures=True, prepare="dmformer.pipeline.building:for_device", show=show_devices
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import MISSING, dataclass
 from inspect import Parameter, Signature
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_origi
 
 import typer
 
-from dmformer.cli.exit_codes import BELOW_TOLERANCE
+from dmformer.cli.exit_codes import BELOW_TOLERANCE, WRONG_INPUT
 from dmformer.errors import UsageError
 from dmformer.options import Leaf, filled, leaves, values
 from dmformer.targets import load
@@ -31,6 +31,16 @@ CONFIG = Annotated[
         metavar="PATH",
     ),
 ]
+ON = Annotated[
+    list[str],
+    typer.Option(
+        "--on",
+        help="Run it on a device: user@host, a name of `dmformer device`, tag:NAME or all. Several run at once.",
+        show_default=False,
+        metavar="DEVICE",
+        rich_help_panel="Another machine",
+    ),
+]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.", metavar="")]
 
 
@@ -41,6 +51,27 @@ METAVARS: dict[Any, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "
 def as_given(given: Given, request: Any) -> Any:
     """Of a command all options of which are always read, and of which nothing else follows."""
     return request
+
+
+@dataclass(frozen=True)
+class Travels:
+    """How a command runs on another machine: see `dmformer.pipeline.travelling.Errand`.
+
+    Attributes:
+        made: Names of options whose files are made there and brought here.
+        stays: Names of options that are read here.
+        measures: Nothing else may be measured there meanwhile.
+        prepare: A function, as ``module:name``, that gives the request that is sent, and refuses what cannot be.
+        by: A function, as ``module:name``, of the request, the devices and what watches them, that does all of it.
+        show: Shows the documents of several devices, by their names; None shows one after another.
+    """
+
+    made: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    measures: bool = False
+    prepare: str | None = None
+    by: str | None = None
+    show: Callable[[Mapping[str, Any]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +92,7 @@ class Command:
             ``module:name`` of a function of the request and the document.
         talks: Whether people's text is shown beside a JSON document too.
         written: Whether a run can be written down: ``--config``.
+        travels: How it runs on another machine (``--on``); None where it does not.
     """
 
     name: str
@@ -73,6 +105,7 @@ class Command:
     keep: str | None = None
     talks: bool = True
     written: bool = False
+    travels: Travels | None = None
 
     @property
     def epilog(self) -> str | None:
@@ -84,7 +117,9 @@ class Command:
         """What Typer makes a command of: one parameter for each option. Gives the exit code."""
         options = leaves(self.request)
 
-        def call(context: typer.Context, json: bool, config: Path | None = None, **typed: Any) -> int:
+        def call(
+            context: typer.Context, json: bool, config: Path | None = None, on: Sequence[str] = (), **typed: Any
+        ) -> int:
             given = {leaf: checked(leaf, typed[word(leaf)]) for leaf in options if is_typed(context, leaf)}
             written: dict[Leaf, Any] = {}
             if config is not None:
@@ -92,11 +127,18 @@ class Command:
 
                 written = read_run(config, options, given)
             request: Any = filled(self.request, values(written) | values(given))
-            return self.deliver(self.settle((*written, *given), request), json)
+            request = self.settle((*written, *given), request)
+            if on:
+                from dmformer.cli.on import deliver_on
+
+                return deliver_on(self, request, on, json)
+            return self.deliver(request, json)
 
         parameters = [Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context), *map(parameter, options)]
         if self.written:
             parameters.append(Parameter("config", Parameter.KEYWORD_ONLY, default=None, annotation=CONFIG))
+        if self.travels is not None:
+            parameters.append(Parameter("on", Parameter.KEYWORD_ONLY, default=[], annotation=ON))
         parameters.append(Parameter("json", Parameter.KEYWORD_ONLY, default=False, annotation=JSON))
         call.__doc__ = self.help
         call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
@@ -107,15 +149,20 @@ class Command:
         """Runs a request and shows what came of it; the exit code."""
         from dmformer.terminal import Shown
 
-        document: Document = load(self.run)(request, Shown())
+        return self.told(request, load(self.run)(request, Shown()), json, self.show)
+
+    def told(self, request: Any, document: Document, json: bool, show: Callable[[Any], None]) -> int:
+        """Shows a document, and keeps it where that was asked for; the exit code."""
         if self.talks or not json:
             # The document has stdout for itself.
             with redirect_stdout(sys.stderr if json else sys.stdout):
-                self.show(document)
+                show(document)
         if json:
             sys.stdout.write(document.to_json())
         if self.keep is not None:
             load(self.keep)(request, document)
+        if not document.answered:
+            return WRONG_INPUT
         return 0 if document.within_tolerance else BELOW_TOLERANCE
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dmformer.cli.declare import Command
+from dmformer.cli.declare import Command, Travels
 from dmformer.pipeline.requests import DoctorOptions
 
 if TYPE_CHECKING:
@@ -70,4 +70,5 @@ DOCTOR = Command(
     show,
     "Tell what this machine can build and run, and how to install what is missing.",
     talks=False,
+    travels=Travels(),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dmformer.cli.declare import Command, Given
+from dmformer.cli.declare import Command, Given, Travels
 from dmformer.common_options import IMAGES
 from dmformer.options import refuse_without
 from dmformer.pipeline.options import INT8
@@ -157,4 +157,5 @@ INSPECT = Command(
     ),
     settle=settled,
     talks=False,
+    travels=Travels(made=("picture",)),
 )

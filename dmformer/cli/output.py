@@ -12,6 +12,8 @@ from dmformer.texts import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from dmformer.pipeline.fleet import Failure
+
 BRACKET = re.compile(r"(\\*)\[(?=([a-z#/@][^[]*?\])?)")
 """A bracket, the backslashes before it, and what makes a mark of it (rich/markup.py)."""
 
@@ -53,18 +55,45 @@ def number(value: float | None, pattern: str = "{:.2f}") -> str:
     return "-" if value is None else pattern.format(value)
 
 
-def print_summaries(records: Sequence[dict[str, Any]]) -> None:
-    """The table of finished bundles, and one line for each that failed."""
+def print_failures(name: str, failures: Sequence[Failure]) -> None:
+    """Why a device could not answer."""
+    for failure in failures:
+        said = failure.message if failure.message.startswith(name) else f"{name}: {failure.message}"
+        console().print(f"[red]✗[/red] {escaped(said)}")
+        if failure.hint:
+            console().print(f"  how to mend it: {escaped(failure.hint)}")
+
+
+def print_summaries(records: Sequence[dict[str, Any]], devices: Sequence[str] = ()) -> None:
+    """The table of finished bundles, and one line for each that failed.
+
+    Args:
+        records: See `dmformer.summary.summarize`.
+        devices: Where each was verified, where that was elsewhere.
+    """
     from dmformer.tasks.registry import figures_of
 
     headline = next((figure for record in records for figure in figures_of(record["task"])), None)
     title = f">{headline.title}" if headline else ">accuracy"
-    grid = table(None, "", "engine", ">size", title, ">PyTorch", ">agreement", ">SQNR dB", ">max error")
-    for record in records:
+    on = [escaped(name) for name in devices] or [""] * len(records)
+    grid = table(
+        None,
+        "",
+        *(["device"] if devices else []),
+        "engine",
+        ">size",
+        title,
+        ">PyTorch",
+        ">agreement",
+        ">SQNR dB",
+        ">max error",
+    )
+    for name, record in zip(on, records, strict=True):
         score = record["figures"].get(headline.key, {}) if headline else {}
         equal = record["sqnr_db"] is None and record["max_abs_error"] is not None
         grid.add_row(
             "[green]✓[/green]" if record["verified"] else "[red]✗[/red]",
+            *([name] if devices else []),
             escaped(f"{record['target']} {record['named']}"),
             size_text(record["engine_bytes"]),
             number(score.get("engine")),
@@ -75,11 +104,11 @@ def print_summaries(records: Sequence[dict[str, Any]]) -> None:
         )
     out = console()
     out.print(grid)
-    for record in records:
+    for name, record in zip(on, records, strict=True):
         ran = "its twin in ONNX Runtime" if record["verified_by"] == "twin" else record["executes"]
         verb = "was judged by" if record["verified_by"] == "twin" else "executes"
         facts = f"{record['target']} {verb} {ran}; {record['images']} images of {record['data']}"
-        out.print(f"  {escaped(facts)}\n    -> [bold]{escaped(record['path'])}[/bold]")
+        out.print(f"  {name + ': ' if name else ''}{escaped(facts)}\n    -> [bold]{escaped(record['path'])}[/bold]")
         for failure in record["failures"]:
             out.print(f"    [red]✗[/red] {escaped(failure)}")
         for note in record["notes"]:

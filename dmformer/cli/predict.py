@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dmformer.cli.declare import Command
+from dmformer.cli.declare import Command, Travels
 from dmformer.pipeline.requests import PredictOptions
 
 if TYPE_CHECKING:
@@ -39,4 +39,5 @@ PREDICT = Command(
         ("dmformer predict BUNDLE street.jpg --overlay street.png", "of a segmenter, drawn"),
     ),
     talks=False,
+    travels=Travels(made=("overlay",), prepare="dmformer.pipeline.predicting:for_device"),
 )

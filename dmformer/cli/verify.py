@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dmformer.cli.declare import Command
+from dmformer.cli.declare import Command, Travels
 from dmformer.pipeline.requests import VerifyOptions
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ def show(document: VerifyDocument) -> None:
     print_summaries([document.model_dump()])
     if document.per_layer is not None:
         show_layers(document.per_layer)
+
+
+def show_devices(documents: Mapping[str, VerifyDocument]) -> None:
+    """One table of all devices."""
+    from dmformer.cli.output import print_summaries
+
+    print_summaries([document.model_dump() for document in documents.values()], list(documents))
 
 
 def show_layers(document: PerLayer) -> None:
@@ -58,5 +66,7 @@ VERIFY = Command(
         ("dmformer verify BUNDLE --data val/ --weights best.pt", "against PyTorch on your images"),
         ("dmformer verify BUNDLE --per-layer", "which layer group loses the accuracy"),
         ("dmformer verify BUNDLE --min-agreement 0.99 --json", "a gate for CI: exit code 1 below it"),
+        ("dmformer verify BUNDLE --on user@board", "on another machine, over SSH"),
     ),
+    travels=Travels(show=show_devices),
 )

@@ -9,6 +9,7 @@ from typing import Literal
 
 from dmformer.bundle import Bundle
 from dmformer.documents import Summarized, schema
+from dmformer.errors import UsageError
 from dmformer.evaluation.layers.engine import engine_line
 from dmformer.evaluation.verify import exported_tolerance, verify
 from dmformer.manifest import Proof
@@ -16,8 +17,24 @@ from dmformer.pipeline.requests import BuildOptions
 from dmformer.progress import Progress, Silent
 from dmformer.runtimes.tensorrt.bundles import command_line, plan_in, rebuild, tensorrt_family
 from dmformer.runtimes.tensorrt.plan import BuildPlan, make_plan
-from dmformer.staging import staged
+from dmformer.staging import check_destination, staged
 from dmformer.summary import summarize
+
+
+def for_device(options: BuildOptions) -> BuildOptions:
+    """What another machine builds: a bundle for here, in the place of the old one where no other is named.
+
+    Raises:
+        UsageError: A file of timings was named: they are another machine's.
+        OutputError: The bundle could not be written here.
+    """
+    if options.engine.timing_cache is not None:
+        raise UsageError("--timing-cache does not go to another machine", "leave it out: each keeps its own")
+    place = options.output or options.bundle
+    sent = replace(options, output=place, force=options.force or options.output is None)
+    if options.trtexec is None:
+        check_destination(place, sent.force)
+    return sent
 
 
 class BuildDocument(Summarized):

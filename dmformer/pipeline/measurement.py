@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
 from dmformer.bundle import Bundle, sha256_of
+from dmformer.documents import Document as Answer
 from dmformer.errors import CheckpointError, MissingBackendError, UsageError
 from dmformer.evaluation.latency.bench import bench as measure
 from dmformer.evaluation.latency.candidates import (
@@ -24,7 +26,7 @@ from dmformer.pipeline.sources import demonstration_of
 from dmformer.preprocessing import load_image
 from dmformer.progress import Progress, Silent
 
-FAMILY = "dmformer.bench/"
+FAMILIES = ("dmformer.bench/", "dmformer.fleet/")
 """How the schemas of measurements begin."""
 Against = Literal["auto", "pytorch", "pytorch-compile", "none"]
 
@@ -40,9 +42,7 @@ def bench(options: BenchOptions, progress: Progress | None = None) -> Document:
     if options.against == "none" and options.weights is not None:
         raise UsageError("--weights does nothing without --against pytorch", "add it, or leave --weights out")
     settings = options.settings
-    if options.output is not None:
-        inputs = [*options.bundles, *(Path(path) for path in (options.weights, settings.image) if path)]
-        check_output(options.output, document_of(FAMILY), options.force, inputs)
+    check_kept(options)
     if settings.image is not None:
         load_image(Path(settings.image))
     paths, strangers = bundles_among(list(options.bundles))
@@ -53,14 +53,40 @@ def bench(options: BenchOptions, progress: Progress | None = None) -> Document:
     return document.model_copy(update={"notes": (*strangers, *left_out, *document.notes)})
 
 
-def keep(options: BenchOptions, document: Document) -> None:
+def check_kept(options: BenchOptions) -> None:
+    """Fails before anything is measured where the document could not be kept.
+
+    Raises:
+        OutputError: Says why.
+    """
+    if options.output is not None:
+        inputs = [*options.bundles, *(Path(path) for path in (options.weights, options.settings.image) if path)]
+        check_output(options.output, is_kept, options.force, inputs)
+
+
+def for_device(options: BenchOptions) -> BenchOptions:
+    """What is measured on another machine: the bundles among what was named.
+
+    Raises:
+        OutputError: See `check_kept`.
+    """
+    check_kept(options)
+    return replace(options, bundles=tuple(bundles_among(list(options.bundles))[0]))
+
+
+def is_kept(content: bytes) -> bool:
+    """Whether a file holds a measurement, of one machine or of several."""
+    return any(document_of(family)(content) for family in FAMILIES)
+
+
+def keep(options: BenchOptions, document: Answer) -> None:
     """Writes a measurement where that was asked for.
 
     Raises:
         OutputError: It cannot be written.
     """
     if options.output is not None:
-        write_output(options.output, document.to_json().encode(), document_of(FAMILY), options.force)
+        write_output(options.output, document.to_json().encode(), is_kept, options.force)
 
 
 def choose_candidates(

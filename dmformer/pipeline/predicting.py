@@ -77,6 +77,16 @@ def predict(options: PredictOptions, progress: Progress | None = None) -> Predic
     )
 
 
+def for_device(options: PredictOptions) -> PredictOptions:
+    """What is asked of another machine.
+
+    Raises:
+        DmformerError: See `overlay_files`.
+    """
+    overlay_files(options)
+    return options
+
+
 def overlay_files(options: PredictOptions) -> tuple[Path, ...]:
     """Where the drawn answers go, one for each image; none where they were not asked for.
 

@@ -242,10 +242,16 @@ class Result(Strict):
 
 
 class Document(Answer):
-    """One measurement of several candidates, taken side by side."""
+    """One measurement of several candidates, taken side by side.
+
+    Attributes:
+        taken_at: By the clock of the machine that measured.
+        device: What the user calls that machine; None where it was the one that was asked.
+    """
 
     schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/2$")] = SCHEMA
     taken_at: Text
+    device: Text | None = None
     command: Command
     settings: RecordedSettings
     environment: Environment

@@ -1,0 +1,1 @@
+"""Other machines: commands run there as if they were here. See `dmformer.devices.device`."""
