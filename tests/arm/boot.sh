@@ -31,7 +31,7 @@ mount --bind "$home" "$root/home/arm"
 mount --bind "$tmp" "$root/tmp"
 # What is cached stays as it was made.
 mount -o remount,bind,ro "$root"
-echo arm >/proc/sys/kernel/hostname
+hostname arm
 
 echo "$pid"
 # Processes whose parents are gone are nobody's to wait for: ignored, they vanish as they end.

@@ -122,7 +122,7 @@ class ArmDevice:
 
 @contextlib.contextmanager
 def arm_device(parts: Path) -> Iterator[ArmDevice]:
-    """A machine, for as long as the context is open; nothing of it stays, not even where this process is killed.
+    """A machine, for as long as the context is open. Where this process is killed, all of the machine ends too.
 
     Args:
         parts: A directory of cached parts; the first use takes half a minute and 100 MB from a mirror of Debian.
