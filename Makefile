@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install system demo test lint types types-tensorrt unit pages docs schema train train-scenes figures campaign release-check clean
+.PHONY: help install system demo test lint types types-tensorrt unit pages arm docs schema train train-scenes figures campaign release-check clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,10 +42,14 @@ types-tensorrt: $(INSTALLED)  ## Check the NVIDIA rooms against the types of Ten
 	$(BIN)/python docs/check_tensorrt_types.py
 
 unit: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal -m "not page"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not page and not arm"
 
 pages: $(INSTALLED)  ## Run every command of the long pages of the documentation (before a release)
 	$(BIN)/pytest -n 2 --dist worksteal -m page
+
+arm: $(INSTALLED)  ## Run dmformer on an emulated Arm machine behind sshd (Debian; makes it in build/arm)
+	.ci/arm-packages
+	$(BIN)/pytest -m arm tests/arm
 
 schema: $(INSTALLED)  ## Write docs/manifest.schema.json again
 	$(BIN)/python docs/make_schema.py
