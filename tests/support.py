@@ -37,6 +37,7 @@ from dmformer.framing import Framing
 from dmformer.golden import GOLDEN_FILE, Golden
 from dmformer.manifest import Comparison, Proof
 from dmformer.model.config import ModelConfig
+from dmformer.pipeline.fleet import FleetDocument
 from dmformer.pipeline.option_groups import ToleranceOptions
 from dmformer.progress import Silent
 from dmformer.runtimes.base import Session, SessionOptions
@@ -186,9 +187,13 @@ def invoke(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[
     with pytest.raises(SystemExit) as caught:
         app([str(argument) for argument in arguments], prog_name="dmformer")
     found = capsys.readouterr()
-    assert not unknown_options(found.err, str(arguments[0])), found.err
+    # A command of a group has two words.
+    name = next((one.name for one in COMMANDS if [*map(str, arguments[:2])] == one.name.split()), str(arguments[0]))
+    assert not unknown_options(found.err, name), found.err
     if "--json" in arguments and found.out:
-        answer: TypeAdapter[Any] = TypeAdapter(answer_of(str(arguments[0])))
+        answer: TypeAdapter[Any] = TypeAdapter(
+            answer_of(name) | FleetDocument if "--on" in arguments else answer_of(name)
+        )
         assert answer.validate_json(found.out).to_json() == found.out
     return int(caught.value.code or 0), found.out, found.err
 
@@ -205,7 +210,11 @@ def options_of() -> dict[str, frozenset[str]]:
     """The options of every command."""
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
-    commands = group.commands.items()
+    commands = [
+        (" ".join(filter(None, (title, name))), command)
+        for title, one in group.commands.items()
+        for name, command in (one.commands.items() if isinstance(one, TyperGroup) else [("", one)])
+    ]
     return {
         name: frozenset(one for each in command.params for one in (*each.opts, *each.secondary_opts)) | {"--help"}
         for name, command in commands
@@ -217,8 +226,8 @@ def unknown_options(text: str, command: str | None = None) -> list[str]:
     found = list[str]()
     for line in text.splitlines():
         hint = line.partition("how to mend it: ")[2].replace("dmformer --verbose", "")
-        named = {command, *re.findall(r"\w+", hint)} if command else set(options_of())
-        known = frozenset[str]().union(*(options for name, options in options_of().items() if name in named))
+        named = {*command.split(), *re.findall(r"\w+", hint)} if command else set(options_of())
+        known = frozenset[str]().union(*(options for name, options in options_of().items() if {*name.split()} <= named))
         found += [one for one in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", hint) if one not in known]
     return found
 

@@ -119,8 +119,10 @@ class _Luggage:
         return type(value)(place) if isinstance(value, Path) else place
 
     def _there(self, value: Path) -> Path:
-        # A directory that is here is one there too.
-        place = self.job if value.is_dir() and not (value / MANIFEST_FILE).is_file() else f"{self.job}/{value.name}"
+        place = f"{self.job}/{value.name}"
+        if value.is_dir() and not (value / MANIFEST_FILE).is_file():
+            # A directory that is here is one there too.
+            self.device.run(["/bin/mkdir", place])
         self._made.append((place, value))
         self._names[place] = str(value)
         return Path(place)

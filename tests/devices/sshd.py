@@ -51,12 +51,14 @@ class Served:
 
     def processes(self) -> list[str]:
         """What runs as that user, but the server itself and what it has for a connection."""
-        listed = subprocess.run(["ps", "-o", "args=", "-u", self.user], capture_output=True, text=True, check=False)
-        return [line for line in listed.stdout.splitlines() if "sshd" not in line and line.strip()]
+        listed = subprocess.run(
+            ["ps", "-ww", "-o", "args=", "-u", self.user], capture_output=True, text=True, check=False
+        )
+        return [line for line in listed.stdout.splitlines() if line.strip() and not line.startswith(("sshd:", SSHD))]
 
     def cut(self) -> None:
         """Ends every connection from its side, at once, and nothing else."""
-        subprocess.run(["pkill", "-9", "-u", self.user, "-f", "^sshd: "], check=False)
+        subprocess.run(["pkill", "-9", "-u", self.user, "-f", f"^sshd: {self.user}"], check=False)
 
 
 def lacking(shell: str = "sh") -> str | None:
