@@ -227,7 +227,9 @@ def unknown_options(text: str, command: str | None = None) -> list[str]:
     for line in text.splitlines():
         hint = line.partition("how to mend it: ")[2].replace("dmformer --verbose", "")
         named = {*command.split(), *re.findall(r"\w+", hint)} if command else set(options_of())
-        known = frozenset[str]().union(*(options for name, options in options_of().items() if {*name.split()} <= named))
+        known = frozenset[str]().union(
+            *(options for name, options in options_of().items() if not command or {*name.split()} <= named)
+        )
         found += [one for one in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", hint) if one not in known]
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dmformer.cli.bench_tables import show, show_devices
-from dmformer.cli.declare import Command, Travels
+from dmformer.cli.declare import Command
+from dmformer.cli.on import Travels
 from dmformer.pipeline.requests import BenchOptions
 
 BENCH = Command(

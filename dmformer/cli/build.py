@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dmformer.cli.declare import Command, Travels
+from dmformer.cli.declare import Command
+from dmformer.cli.on import Travels
 from dmformer.pipeline.requests import BuildOptions
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import MISSING, dataclass
 from inspect import Parameter, Signature
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_origi
 import typer
 
 from dmformer.cli.exit_codes import BELOW_TOLERANCE, WRONG_INPUT
+from dmformer.cli.on import ON, Travels, deliver_on
 from dmformer.errors import UsageError
 from dmformer.options import Leaf, filled, leaves, values
 from dmformer.targets import load
@@ -31,16 +32,6 @@ CONFIG = Annotated[
         metavar="PATH",
     ),
 ]
-ON = Annotated[
-    list[str],
-    typer.Option(
-        "--on",
-        help="Run it on a device: user@host, a name of `dmformer device`, tag:NAME or all. Several run at once.",
-        show_default=False,
-        metavar="DEVICE",
-        rich_help_panel="Another machine",
-    ),
-]
 JSON = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.", metavar="")]
 
 
@@ -51,27 +42,6 @@ METAVARS: dict[Any, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "
 def as_given(given: Given, request: Any) -> Any:
     """Of a command all options of which are always read, and of which nothing else follows."""
     return request
-
-
-@dataclass(frozen=True)
-class Travels:
-    """How a command runs on another machine: see `dmformer.pipeline.travelling.Errand`.
-
-    Attributes:
-        made: Names of options whose files are made there and brought here.
-        stays: Names of options that are read here.
-        measures: Nothing else may be measured there meanwhile.
-        prepare: A function, as ``module:name``, that gives the request that is sent, and refuses what cannot be.
-        by: A function, as ``module:name``, of the request, the devices and what watches them, that does all of it.
-        show: Shows the documents of several devices, by their names; None shows one after another.
-    """
-
-    made: tuple[str, ...] = ()
-    stays: tuple[str, ...] = ()
-    measures: bool = False
-    prepare: str | None = None
-    by: str | None = None
-    show: Callable[[Mapping[str, Any]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,8 +99,6 @@ class Command:
             request: Any = filled(self.request, values(written) | values(given))
             request = self.settle((*written, *given), request)
             if on:
-                from dmformer.cli.on import deliver_on
-
                 return deliver_on(self, request, on, json)
             return self.deliver(request, json)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dmformer.cli.declare import Command, Travels
+from dmformer.cli.declare import Command
+from dmformer.cli.on import Travels
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.settling import settled
 

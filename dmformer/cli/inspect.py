@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dmformer.cli.declare import Command, Given, Travels
+from dmformer.cli.declare import Command, Given
+from dmformer.cli.on import Travels
 from dmformer.common_options import IMAGES
 from dmformer.options import refuse_without
 from dmformer.pipeline.options import INT8

@@ -2,19 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
 
 from dmformer.targets import load
 
 if TYPE_CHECKING:
-    from dmformer.cli.declare import Command
     from dmformer.devices.device import Device
     from dmformer.documents import Document
     from dmformer.errors import DmformerError
     from dmformer.pipeline.fleet import FleetDocument
     from dmformer.progress import Progress
+
+
+ON = Annotated[
+    list[str],
+    typer.Option(
+        "--on",
+        help="Run it on a device: user@host, a name of `dmformer device`, tag:NAME or all. Several run at once.",
+        show_default=False,
+        metavar="DEVICE",
+        rich_help_panel="Another machine",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Travels:
+    """How a command runs on another machine: see `dmformer.pipeline.travelling.Errand`.
+
+    Attributes:
+        made: Names of options whose files are made there and brought here.
+        stays: Names of options that are read here.
+        measures: Nothing else may be measured there meanwhile.
+        prepare: A function, as ``module:name``, that gives the request that is sent, and refuses what cannot be.
+        by: A function, as ``module:name``, of the request, the devices and what watches them, that does all of it.
+        show: Shows the documents of several devices, by their names; None shows one after another.
+    """
+
+    made: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    measures: bool = False
+    prepare: str | None = None
+    by: str | None = None
+    show: Callable[[Mapping[str, Any]], None] | None = None
+
+
+class Command(Protocol):
+    """What is needed of a `dmformer.cli.declare.Command`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def run(self) -> str: ...
+
+    @property
+    def show(self) -> Callable[[Any], None]: ...
+
+    @property
+    def travels(self) -> Travels | None: ...
+
+    def told(self, request: Any, document: Document, json: bool, show: Callable[[Any], None]) -> int: ...
 
 
 def deliver_on(command: Command, request: Any, words: Sequence[str], json: bool) -> int:

@@ -75,26 +75,14 @@ def print_summaries(records: Sequence[dict[str, Any]], devices: Sequence[str] = 
 
     headline = next((figure for record in records for figure in figures_of(record["task"])), None)
     title = f">{headline.title}" if headline else ">accuracy"
-    on = [escaped(name) for name in devices] or [""] * len(records)
-    grid = table(
-        None,
-        "",
-        *(["device"] if devices else []),
-        "engine",
-        ">size",
-        title,
-        ">PyTorch",
-        ">agreement",
-        ">SQNR dB",
-        ">max error",
-    )
+    on = [f"{name}: " for name in devices] or [""] * len(records)
+    grid = table(None, "", "engine", ">size", title, ">PyTorch", ">agreement", ">SQNR dB", ">max error")
     for name, record in zip(on, records, strict=True):
         score = record["figures"].get(headline.key, {}) if headline else {}
         equal = record["sqnr_db"] is None and record["max_abs_error"] is not None
         grid.add_row(
             "[green]✓[/green]" if record["verified"] else "[red]✗[/red]",
-            *([name] if devices else []),
-            escaped(f"{record['target']} {record['named']}"),
+            escaped(f"{name}{record['target']} {record['named']}"),
             size_text(record["engine_bytes"]),
             number(score.get("engine")),
             number(score.get("reference")),
@@ -108,7 +96,7 @@ def print_summaries(records: Sequence[dict[str, Any]], devices: Sequence[str] = 
         ran = "its twin in ONNX Runtime" if record["verified_by"] == "twin" else record["executes"]
         verb = "was judged by" if record["verified_by"] == "twin" else "executes"
         facts = f"{record['target']} {verb} {ran}; {record['images']} images of {record['data']}"
-        out.print(f"  {name + ': ' if name else ''}{escaped(facts)}\n    -> [bold]{escaped(record['path'])}[/bold]")
+        out.print(f"  {escaped(name + facts)}\n    -> [bold]{escaped(record['path'])}[/bold]")
         for failure in record["failures"]:
             out.print(f"    [red]✗[/red] {escaped(failure)}")
         for note in record["notes"]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dmformer.cli.declare import Command, Travels
+from dmformer.cli.declare import Command
+from dmformer.cli.on import Travels
 from dmformer.pipeline.requests import PredictOptions
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dmformer.cli.declare import Command, Travels
+from dmformer.cli.declare import Command
+from dmformer.cli.on import Travels
 from dmformer.pipeline.requests import VerifyOptions
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmformer import assets
 from dmformer.devices.content import content_of
 from dmformer.devices.device import Device, Ended
 from dmformer.devices.facts import OLDEST_PYTHON, Facts, Installed
@@ -101,11 +100,11 @@ def check_python(name: str, facts: Facts) -> None:
 
 
 def own_wheels(into: Path) -> dict[str, Path]:
-    """Dmformer as it is here, its demonstration where that is installed, and pip."""
-    wheels = {"dmformer": wheel_of("dmformer", "dmformer", into), "pip": wheel_of("pip", "pip", into)}
-    if assets.installed():
-        wheels["demo"] = wheel_of("dmformer-demo", "dmformer_demo", into)
-    return wheels
+    """This program as it is here, and pip.
+
+    Without its demonstration: 10,000 images take a small board ten minutes, and golden samples travel in every bundle.
+    """
+    return {"dmformer": wheel_of("dmformer", "dmformer", into), "pip": wheel_of("pip", "pip", into)}
 
 
 def described(wheels: dict[str, Path], targets: Sequence[str], facts: Facts) -> Installed:
@@ -142,19 +141,17 @@ class _Runner:
 def install(run: _Runner, wheels: dict[str, Path], targets: Sequence[str], carry: bool, progress: Progress) -> str:
     """Installs dmformer and the libraries: from an index where the device reaches one, else from wheels from here."""
     extras = ",".join(sorted({EXTRAS[target] for target in targets}))
-    own = [name for name in run.wheels if name != "pip"]
-    there = [run.wheels[name] + (f"[{extras}]" if name == "dmformer" else "") for name in own]
+    wanted = f"{run.wheels['dmformer']}[{extras}]"
     if not carry:
         progress.say(f"{run.device.name}: installing {extras} there")
-        if not run.pip(*PATIENCE, *there).code:
+        if not run.pip(*PATIENCE, wanted).code:
             return "index"
         progress.say(f"{run.device.name}: its pip reaches no index; carrying the wheels from here")
-    here = [str(wheels[name]) + (f"[{extras}]" if name == "dmformer" else "") for name in own]
     with scratch_directory() as folder:
-        download(here, run.device.facts, folder)
+        download([f"{wheels['dmformer']}[{extras}]"], run.device.facts, folder)
         place, _ = run.device.put(content_of(folder))
     run.carried.append(place.rpartition("/")[0])
-    ended = run.pip("--no-index", "--find-links", place, *there)
+    ended = run.pip("--no-index", "--find-links", place, wanted)
     if ended.code:
         raise DeviceError(f"{run.device.name}: installing failed there: {ended.tail}")
     return "carried"

@@ -56,7 +56,7 @@ class DeviceState(Strict):
 class DevicesDocument(Document):
     """Devices by their names, and the file that they are written down in."""
 
-    schema_: Literal["dmformer.devices/1"] = schema("dmformer.devices/1")
+    schema_: Literal["dmformer.device/1"] = schema("dmformer.device/1")
     file: str
     devices: dict[str, DeviceState]
 

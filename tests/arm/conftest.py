@@ -1,4 +1,4 @@
-"""One emulated Arm machine for all tests of this room, and dmformer in it."""
+"""One emulated Arm machine for all tests of this room."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.arm.carried import put, wheels_of
 from tests.arm.device import ArmDevice, arm_device
 from tests.arm.root import UnsuitableError
 from tests.support import ROOT
 
 PARTS = ROOT / "build" / "arm"
-INSTALL = """
-python3 -m venv --without-pip env
-pip=$(echo carried/wheels/pip-*.whl)/pip
-env/bin/python "$pip" install --quiet --no-index --no-cache-dir --root-user-action=ignore \\
-  --find-links carried/wheels --find-links carried/own-wheels 'dmformer[onnxruntime]'
-"""
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +35,3 @@ def arm(request: pytest.FixtureRequest, parts: Path) -> Iterator[ArmDevice]:
         yield device
     finally:
         started.__exit__(*sys.exc_info())
-
-
-@pytest.fixture(scope="session")
-def dmformer(arm: ArmDevice, parts: Path) -> str:
-    """The command there, in an environment made of carried wheels alone."""
-    for wheels in wheels_of(parts):
-        put(arm, wheels, "carried")
-    arm.run(f"set -e\n{INSTALL}", timeout=1200)
-    return "env/bin/dmformer"

@@ -11,8 +11,17 @@ import pytest
 
 from tests.support import ROOT, options_of, unknown_options
 
-OTHER_PROGRAMS = ("embedding", "jetson.py", "trtexec.py", "host.py", "charts.py", "sections.py")
-"""Files that hold options of CMake, tegrastats, trtexec and nvidia-smi, and variables of style sheets."""
+OTHER_PROGRAMS = (
+    "embedding",
+    "jetson.py",
+    "trtexec.py",
+    "host.py",
+    "charts.py",
+    "sections.py",
+    "wheels.py",
+    "environment.py",
+)
+"""Files that hold options of CMake, tegrastats, trtexec, nvidia-smi and pip, and variables of style sheets."""
 COMMAND_LINE = re.compile(r"dmformer ([a-z]+) ((?:[A-Z.]+ )*)(--[^`;()]*)")
 
 

@@ -62,7 +62,7 @@ def test_predict_answers_as_here_and_brings_the_picture(segmented: Segmented, od
     here = command(*words, odd / "here.png")[0]
     assert there.replace("there.png", "here.png") == here
     shown = [np.asarray(Image.open(odd / name)) for name in ("there.png", "here.png")]
-    assert np.array_equal(*shown)
+    assert np.array_equal(shown[0], shown[1])
     (odd / "drawn").mkdir()
     command("predict", segmented(), *images, "--overlay", odd / "drawn", "--on", "board")
     assert len(list((odd / "drawn").iterdir())) == 2

@@ -60,7 +60,7 @@ def test_devices_are_read_and_chosen(file: Path) -> None:
         ("[device.a]\nhost = 'a'\npassword = 'hunter2'", "device a holds a password"),
         ("[device.a]\nhost = 'a'\nport = 0", "device a: port"),
         ("[device.a]\nhost = '-oProxyCommand=x'", "device a: host"),
-        ("[device.a]\nhost = 'a'\npython = 'a\\u0007'", "device a: python"),
+        ('[device.a]\nhost = "a"\npython = "a\\u0007"', "device a: python"),
         ("[device.a]\nhost = 'a'\ntags = ['a b']", "device a: tags"),
         ("[device.all]\nhost = 'a'", "a device cannot be called 'all'"),
         ("[device.'-x']\nhost = 'a'", "a device cannot be called '-x'"),
