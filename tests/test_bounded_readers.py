@@ -24,7 +24,7 @@ from dmformer.calibration.cache import Cache, cache_key
 from dmformer.calibration.plan import PrecisionPlan, load_plan
 from dmformer.calibration.ranges import load_ranges
 from dmformer.errors import DmformerError
-from dmformer.evaluation.latency.document import read_document
+from dmformer.evaluation.latency.kept import read_document
 from dmformer.graph import summary
 from dmformer.graph.summary import describe_onnx
 from dmformer.model.description import read_labels

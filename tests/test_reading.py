@@ -11,7 +11,7 @@ import pytest
 from dmformer.calibration.plan import load_plan
 from dmformer.calibration.ranges import load_ranges
 from dmformer.errors import DataError
-from dmformer.evaluation.latency.document import read_document
+from dmformer.evaluation.latency.kept import read_document
 from dmformer.reading import read_bounded
 
 READERS: list[Callable[[Path], object]] = [load_plan, load_ranges, read_document]

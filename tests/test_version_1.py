@@ -10,7 +10,7 @@ import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import BundleError
-from dmformer.evaluation.latency.document import read_document
+from dmformer.evaluation.latency.kept import read_document
 from dmformer.evaluation.verify import verify
 from dmformer.manifest import FIRST_SCHEMA, SCHEMA
 from tests.support import ROOT, invoke

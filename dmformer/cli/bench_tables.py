@@ -30,15 +30,16 @@ def show(document: Document) -> None:
         f"threads: {escaped(str(settings.threads or 'the runtime chooses'))}; "
         f"{settings.launches:d} launches of {settings.rounds:d} slices in turn"
     )
-    for grid in (latency_table(document), speed_table(document), start_table(document)):
-        out.print(grid)
+    for grid in (latency_table(document), speed_table(document), start_table(document), power_table(document)):
+        if grid is not None:
+            out.print(grid)
     for result in document.results:
         if result.layers:
             out.print(parts_table(result.name, result.layers))
     names = short_names(document.results)
     print_lines(tuple(f"{names[r.name]}: {note}" for r in document.results for note in r.notes), "[yellow]![/yellow]")
     print_lines(document.warnings, "[yellow]![/yellow]")
-    print_lines(document.notes, "[dim]•[/dim]")
+    print_lines((*document.notes, *strain_lines(document)), "[dim]•[/dim]")
 
 
 def show_devices(documents: Mapping[str, Document]) -> None:
@@ -52,9 +53,10 @@ def show_devices(documents: Mapping[str, Document]) -> None:
     for name, document in documents.items():
         machine = document.environment
         out.print(f"[bold]{escaped(name)}[/bold]: {escaped(machine.cpu)}, {machine.cores:d} cores")
-    grid = table("Side by side", "Candidate", "", *(f">{escaped(name)}" for name in documents))
+    columns = [f">{escaped(name)}" for name in documents]
+    grid = table("Side by side", "Candidate", "", *columns)
     for candidate, figure, cells in rows_of_devices(documents):
-        grid.add_row(escaped(candidate), figure, *map(escaped, cells))
+        grid.add_row(escaped(candidate), escaped(figure), *map(escaped, cells))
     out.print(grid)
     for name, document in documents.items():
         said = [*document.warnings, *document.notes]
@@ -120,6 +122,37 @@ def start_table(document: Document) -> object:
             size_text(result.engine_bytes) if result.engine_bytes else "-",
         )
     return grid
+
+
+def power_table(document: Document) -> object | None:
+    """Power and energy, where a sensor tells of them."""
+    names = short_names(document.results)
+    measured = [result for result in document.results if result.power]
+    if not measured:
+        return None
+    columns = (">W min", ">median", ">max", ">mJ a call, min", ">median", ">max")
+    grid = named(names, "Power and energy, by a sensor on board", "Candidate", *columns)
+    for result in measured:
+        if result.power:
+            cells = (*result.power.watts, *result.power.energy_mj)
+            grid.add_row(escaped(names[result.name]), *map(digits, cells))
+    return grid
+
+
+def strain_lines(document: Document) -> tuple[str, ...]:
+    """The sensors, and what is not readable."""
+    said = []
+    power = next((result.power for result in document.results if result.power), None)
+    if power is not None:
+        rate = f"{power.rate_hz:.0f} readings a second" if power.rate_hz else "a counter of energy"
+        idle = "" if power.idle_w is None else f"; {power.idle_w:.1f} W before anything ran, which is not subtracted"
+        said.append(f"power: {power.sensor}, {rate}, during the slices only{idle}")
+    elif document.no_power is not None:
+        said.append(f"power is not readable, because {document.no_power}")
+    if (heat := document.temperature) is not None:
+        degrees = f"{heat.before:.0f} degrees Celsius before, {heat.highest:.0f} at most, {heat.after:.0f} after"
+        said.append(f"hottest sensor: {degrees}")
+    return tuple(said)
 
 
 def parts_table(name: str, layers: Layers) -> object:

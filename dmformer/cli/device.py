@@ -14,7 +14,7 @@ from dmformer.pipeline.device_requests import (
 )
 
 if TYPE_CHECKING:
-    from dmformer.pipeline.devices import DevicesDocument
+    from dmformer.pipeline.devices import DevicesDocument, State
 
 GROUP_HELP = "Other machines for --on: write them down, look at them, set them up, clear them."
 COLOURS = {"ready": "green", "failed": "red", "not set up": "yellow", "outdated": "yellow"}
@@ -31,15 +31,18 @@ def show(document: DevicesDocument) -> None:
         return
     grid = table(None, "device", "address", "state", "machine", "Python", "targets", "tags")
     for name, one in document.devices.items():
-        colour = COLOURS.get(one.state)
-        state = f"[{colour}]{one.state}[/{colour}]" if colour else one.state
         targets, tags = ", ".join(one.targets), ", ".join(one.tags)
         cells = (one.machine or "", one.python or "", targets, tags)
-        grid.add_row(escaped(name), escaped(one.address), state, *map(escaped, cells))
+        grid.add_row(escaped(name), escaped(one.address), _state(one.state), *map(escaped, cells))
     out.print(grid)
     for name, one in document.devices.items():
         for note in one.notes:
             out.print(f"  [bold]{escaped(name)}[/bold]: {escaped(note)}")
+
+
+def _state(state: State) -> str:
+    colour = COLOURS.get(state)
+    return f"[{colour}]{state}[/{colour}]" if colour else state
 
 
 DEVICE = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmformer.evaluation.latency.comparison import CompareDocument, compare_documents
-from dmformer.evaluation.latency.document import read_document
+from dmformer.evaluation.latency.kept import read_document
 from dmformer.pipeline.requests import CompareOptions
 from dmformer.progress import Progress
 

@@ -9,7 +9,8 @@ from dmformer.errors import UsageError
 from dmformer.evaluation.flips import find_flips
 from dmformer.evaluation.latency.bench import accuracy
 from dmformer.evaluation.latency.candidates import bundles_among, runnable
-from dmformer.evaluation.latency.document import Document, read_document
+from dmformer.evaluation.latency.document import Document
+from dmformer.evaluation.latency.kept import read_documents
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.report.material import Examined, Material
 from dmformer.framing import framing_of
@@ -24,7 +25,7 @@ def gather(options: ReportOptions, progress: Progress) -> Material:
 
     Raises:
         UsageError: Nothing was named, or something that does not exist.
-        DmformerError: See `read_document` and `Bundle.load`.
+        DmformerError: See `read_documents` and `Bundle.load`.
     """
     missing = next((path for path in options.inputs if not path.exists()), None)
     if missing is not None:
@@ -33,7 +34,7 @@ def gather(options: ReportOptions, progress: Progress) -> Material:
         raise UsageError(
             "there is nothing to report", "dmformer bench build/* -o bench.json, then name bench.json here"
         )
-    documents = tuple(read_document(path) for path in options.inputs if not path.is_dir())
+    documents = tuple(one for path in options.inputs if not path.is_dir() for one in read_documents(path))
     paths, left_out = bundles_among([path for path in options.inputs if path.is_dir()])
     bundles, unable = runnable([Bundle.load(path) for path in paths])
     for line in (*left_out, *unable):

@@ -18,7 +18,8 @@ from dmformer.bundle import Bundle
 from dmformer.errors import EngineCrashError, EngineError, MissingBackendError, UsageError
 from dmformer.evaluation.latency.bench import bench
 from dmformer.evaluation.latency.candidates import Candidate, candidates_of, runnable
-from dmformer.evaluation.latency.document import Document, read_document
+from dmformer.evaluation.latency.document import Document
+from dmformer.evaluation.latency.kept import read_document
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.worker import start_worker
 from tests.conftest import Exported

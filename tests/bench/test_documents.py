@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dmformer.errors import DataError
-from dmformer.evaluation.latency.document import Document, read_document
+from dmformer.evaluation.latency.document import Document
+from dmformer.evaluation.latency.kept import read_document
 from tests.documents import make_accuracy, make_document, make_layers, make_result
 from tests.support import ROOT
 

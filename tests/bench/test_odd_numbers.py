@@ -14,7 +14,8 @@ from dmformer.cli import bench_tables
 from dmformer.cli import compare as compare_command
 from dmformer.errors import DataError, OutputError
 from dmformer.evaluation.latency.comparison import compare_documents
-from dmformer.evaluation.latency.document import Document, read_document
+from dmformer.evaluation.latency.document import Document
+from dmformer.evaluation.latency.kept import read_document
 from dmformer.evaluation.report.material import Material
 from dmformer.evaluation.report.page import page
 from dmformer.evaluation.report.plain import comma_separated, markdown

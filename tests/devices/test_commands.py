@@ -13,7 +13,7 @@ from PIL import Image
 from dmformer.bundle import Bundle
 from dmformer.cli.app import COMMANDS
 from dmformer.devices.resource import Resource
-from dmformer.evaluation.latency.document import read_document
+from dmformer.evaluation.latency.kept import read_document
 from dmformer.options import leaves
 from tests.conftest import Exported, Segmented
 from tests.devices.conftest import Written

@@ -29,6 +29,7 @@ from dmformer.evaluation.latency.document import (
 from dmformer.evaluation.latency.doubts import all_warnings, thread_doubts
 from dmformer.evaluation.latency.schedule import Launch, Records, take
 from dmformer.evaluation.latency.settings import BOUNDARIES, BenchSettings
+from dmformer.evaluation.latency.strain import power_of, temperature_of
 from dmformer.evaluation.latency.worker import start_worker
 from dmformer.evaluation.layers.roofline import placed
 from dmformer.progress import Progress, Silent
@@ -84,6 +85,8 @@ def bench(
         environment=environment(),
         results=tuple(results),
         peaks=tuple(peaks),
+        temperature=temperature_of(records.readings),
+        no_power=records.meter.why,
         warnings=(*thread_doubts(candidates, settings), *all_warnings(records, results)),
         notes=tuple(notes),
     )
@@ -126,6 +129,7 @@ def result(
         batch=candidate.batch,
         **latencies(launches, candidate.batch, settings),
         **beginnings(launches),
+        power=power_of(launches, records.meter),
         engine_bytes=engine_bytes(bundle) if is_bundle else None,
         reference=reference.name if reference else None,
         speedup=ratio[0] if ratio else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ STAT = Path("/proc/stat")
 CPUINFO = Path("/proc/cpuinfo")
 CPUS = Path("/sys/devices/system/cpu")
 THERMAL = Path("/sys/class/thermal")
+SYSTEM = Path("/sys")
+THROTTLES = (
+    "devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count",
+    "class/hwmon/hwmon*/oc*_event_cnt",
+)
 
 FREQUENCY_MOVED = 0.05
 WARMER_BY = 10.0
@@ -33,6 +39,7 @@ class Reading:
         mhz: Mean clock of the cores.
         celsius: The hottest sensor.
         load: Load average of the last minute.
+        hot: How often heat, or too little voltage, has slowed the machine down; see `slowed_by_heat`.
     """
 
     at_s: float
@@ -42,13 +49,14 @@ class Reading:
     mhz: float | None
     celsius: float | None
     load: float | None
+    hot: int | None = None
 
 
 def read() -> Reading:
     """The machine now."""
     busy, stolen = _core_seconds()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Reading(time.perf_counter(), busy, stolen, times_throttled(), _mhz(), _celsius(), load)
+    return Reading(time.perf_counter(), busy, stolen, times_throttled(), _mhz(), _celsius(), load, slowed_by_heat())
 
 
 def warnings(readings: list[Reading], own_cpu_s: float, cores: int) -> list[str]:
@@ -65,6 +73,7 @@ def warnings(readings: list[Reading], own_cpu_s: float, cores: int) -> list[str]
         _stolen(first, last, cores),
         _throttling(first, last),
         _clocks([reading.mhz for reading in readings if reading.mhz]),
+        _slowed(first, last),
         _heat([reading.celsius for reading in readings if reading.celsius]),
         "the machine runs on its battery" if power_source() == "battery" else None,
     ]
@@ -109,6 +118,25 @@ def _heat(values: list[float]) -> str | None:
     if len(values) < 2 or max(values) - values[0] <= WARMER_BY:
         return None
     return f"the machine grew warmer, from {values[0]:.0f} to {max(values):.0f} degrees Celsius"
+
+
+def _slowed(first: Reading, last: Reading) -> str | None:
+    if first.hot is None or last.hot is None or last.hot == first.hot:
+        return None
+    return "heat or too little voltage slowed the machine down meanwhile"
+
+
+def slowed_by_heat(root: Path = SYSTEM) -> int | None:
+    """A number that grows, or changes, when the machine slows itself down; None where it does not tell.
+
+    x86 counts per core and package, a Jetson over-current events, a Raspberry Pi sets bits when it happens.
+    """
+    counts = [_number(path) for pattern in THROTTLES for path in sorted(root.glob(pattern))]
+    bits = root / "devices/platform/soc/soc:firmware/get_throttled"
+    with contextlib.suppress(OSError, ValueError):
+        counts.append(int(bits.read_text(), 16))
+    known = [int(count) for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def _core_seconds() -> tuple[float | None, float | None]:

@@ -10,6 +10,8 @@ FIGURES: dict[str, Callable[[Result], float | None]] = {
     "p50 ms": lambda result: result.p50_ms,
     "p99 ms": lambda result: result.p99_ms,
     "images/s": lambda result: result.throughput_ips,
+    "W": lambda result: result.power.watts[1] if result.power else None,
+    "mJ a call": lambda result: result.power.energy_mj[1] if result.power else None,
 }
 """What is told of each; what no device has is left out."""
 

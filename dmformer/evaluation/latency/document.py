@@ -6,25 +6,21 @@ Pydantic models, because `compare` and `report` read it from files that anybody 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from dmformer.documents import Document as Answer
 from dmformer.environment import Count, Environment, Ratio, Text
-from dmformer.errors import DataError
 from dmformer.evaluation.latency.accuracy import Accuracy
 from dmformer.evaluation.latency.settings import Boundary
+from dmformer.evaluation.power.records import PowerDraw, Temperature
 from dmformer.fields import Share, Strict
-from dmformer.reading import read_json
-from dmformer.tasks import version_1
-from dmformer.texts import first_problem, plain
+from dmformer.texts import plain
 
-SCHEMA, FIRST_SCHEMA = "dmformer.bench/2", "dmformer.bench/1"
+SCHEMA = "dmformer.bench/2"
 EVALUATOR, NO_DEVICE = "evaluator", "not a device"
 """Provider of sessions that only evaluate a program, as the Core ML one off a Mac, and what is said of them."""
-MAX_BYTES = 64 << 20
 
 MAX_COMMAND = 1 << 16
 """Characters: it may name hundreds of bundles."""
@@ -183,6 +179,7 @@ class Result(Strict):
             evaluator ran the engine.
         slices_ms: Median of each slice, by launch.
         late_frames: Paced frames that were not done when the next one came, 0 to 1.
+        power: None where no sensor can be read, or none of its readings fell into a slice.
     """
 
     name: Text
@@ -227,6 +224,7 @@ class Result(Strict):
     parameters: Count | None = None
     macs: Count | None = None
     classes: Count | None = None
+    power: PowerDraw | None = None
 
     @property
     def evaluated(self) -> bool:
@@ -247,6 +245,8 @@ class Document(Answer):
     Attributes:
         taken_at: By the clock of the machine that measured.
         device: What the user calls that machine; None where it was the one that was asked.
+        temperature: None where the machine does not tell.
+        no_power: Why its power is not readable; None where it is.
     """
 
     schema_: Annotated[str, Field(alias="schema", pattern=r"^dmformer\.bench/2$")] = SCHEMA
@@ -257,30 +257,7 @@ class Document(Answer):
     environment: Environment
     results: Annotated[tuple[Result, ...], Field(min_length=1, max_length=256)]
     peaks: tuple[Peaks, ...] = ()
+    temperature: Temperature | None = None
+    no_power: Text | None = None
     warnings: tuple[Text, ...] = ()
     notes: tuple[Text, ...] = ()
-
-
-def read_document(path: Path | str) -> Document:
-    """Reads what ``dmformer bench --json`` or ``--output`` wrote.
-
-    Raises:
-        DataError: Not such a file, of another schema, or with a field that is missing, unknown or out of range.
-    """
-    path = Path(path)
-    again = "make it with: dmformer bench BUNDLE... --output bench.json"
-    try:
-        document = read_json(path, MAX_BYTES)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})", again) from error
-    except ValueError as error:
-        raise DataError(f"{path}: is not JSON", again) from error
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if schema == FIRST_SCHEMA:
-        document = version_1.measurement_of(document) | {"schema": SCHEMA}
-    elif schema != SCHEMA:
-        raise DataError(f"{path}: its schema is {ascii(schema)[:80]}, this version reads {SCHEMA!r}", again)
-    try:
-        return Document.model_validate(document)
-    except ValidationError as error:
-        raise DataError(f"{path}: {first_problem(error)}", again) from error

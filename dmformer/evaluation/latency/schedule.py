@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from dmformer.evaluation.latency.candidates import Candidate
 from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.evaluation.latency.statistics import Times
 from dmformer.evaluation.latency.worker import start_worker
+from dmformer.evaluation.power.find import find_sensor
+from dmformer.evaluation.power.meter import Meter
+from dmformer.evaluation.power.sensor import Draw
 from dmformer.processes import Process
 from dmformer.progress import Progress
 
@@ -30,12 +34,14 @@ class Launch:
         opened: The answer to ``open``; ``warmed`` that to ``warm``.
         slices: The answers to ``slice``, one for each round.
         ended: The answer to ``end``.
+        draws: What was drawn during each slice; None where no sensor can be read.
     """
 
     opened: dict[str, Any]
     warmed: dict[str, Any]
     slices: list[dict[str, Any]] = field(default_factory=list)
     ended: dict[str, Any] = field(default_factory=dict)
+    draws: list[Draw | None] = field(default_factory=list)
 
     def times_ms(self) -> list[Times]:
         """Milliseconds of each call, by slice."""
@@ -44,10 +50,19 @@ class Launch:
 
 @dataclass
 class Records:
-    """Everything that was measured: the launches of each candidate in order, and what moved meanwhile."""
+    """Everything that was measured.
+
+    Attributes:
+        launches: Of each candidate, in order.
+        warnings: What moved during each launch.
+        readings: The machine before, between and after the rounds.
+        meter: What measured the power.
+    """
 
     launches: dict[str, list[Launch]]
     warnings: list[list[str]] = field(default_factory=list)
+    readings: list[conditions.Reading] = field(default_factory=list)
+    meter: Meter = field(default_factory=lambda: Meter("nobody looked"))
 
 
 def take(candidates: list[Candidate], settings: BenchSettings, cores: int, progress: Progress) -> Records:
@@ -61,11 +76,14 @@ def take(candidates: list[Candidate], settings: BenchSettings, cores: int, progr
     order = random.Random(settings.seed)  # noqa: S311 - shuffles an order
     total = settings.launches * settings.rounds
     steps = iter(progress.track(range(total), f"measuring {len(candidates)} candidates in turn", total))
-    for _ in range(settings.launches):
-        launched, warnings = launch(candidates, settings, order, cores, steps)
-        for name, record in launched.items():
-            records.launches[name].append(record)
-        records.warnings.append(warnings)
+    with Meter(find_sensor()) as records.meter:
+        for _ in range(settings.launches):
+            launched, readings = launch(candidates, settings, order, steps, records.meter)
+            for name, record in launched.items():
+                records.launches[name].append(record)
+            own = sum(one.ended["cpu_s"] - one.warmed["cpu_s"] for one in launched.values())
+            records.warnings.append(conditions.warnings(readings, own, cores))
+            records.readings += readings
     next(steps, None)
     return records
 
@@ -74,9 +92,9 @@ def launch(
     candidates: list[Candidate],
     settings: BenchSettings,
     order: random.Random,
-    cores: int,
     steps: Iterator[int],
-) -> tuple[dict[str, Launch], list[str]]:
+    meter: Meter,
+) -> tuple[dict[str, Launch], list[conditions.Reading]]:
     """One fresh process for each candidate, and ``settings.rounds`` slices of each, a step of the progress for each."""
     with ExitStack() as stack:
         workers = {c.name: stack.enter_context(start_worker(c, settings)) for c in candidates}
@@ -86,12 +104,13 @@ def launch(
         for _ in itertools.islice(steps, settings.rounds):
             # A fixed order would let each candidate suffer from the same predecessor's caches.
             for name in order.sample(sorted(workers), len(workers)):
-                launches[name].slices.append(workers[name].ask("slice"))
+                taken, draw = meter.during(partial(workers[name].ask, "slice"))
+                launches[name].slices.append(taken)
+                launches[name].draws.append(draw)
             readings.append(conditions.read())
         for name, worker in workers.items():
             launches[name].ended = worker.ask("end")
-    own = sum(launch.ended["cpu_s"] - launch.warmed["cpu_s"] for launch in launches.values())
-    return launches, conditions.warnings(readings, own, cores)
+    return launches, readings
 
 
 def start(worker: Process) -> Launch:

@@ -57,6 +57,11 @@ class Material:
     documents: tuple[Document, ...]
     examined: tuple[Examined, ...] = field(default=())
 
+    def machines(self) -> list[str]:
+        """What each measurement is called where there are several: its device, or its number."""
+        names = [document.device or str(index) for index, document in enumerate(self.documents, 1)]
+        return [name if names.count(name) == 1 else f"{name}, {index}" for index, name in enumerate(names, 1)]
+
     def results(self) -> list[Result]:
         """All candidates of all measurements."""
         return [result for document in self.documents for result in document.results]

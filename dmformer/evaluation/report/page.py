@@ -60,21 +60,24 @@ def body(material: Material) -> Html:
 
 def chapters_of(material: Material) -> list[tuple[str, str, Html]]:
     """Anchor, title and content of each section."""
-    several = len(material.documents) > 1
+    names = material.machines()
+    several = len(names) > 1
     parts: list[tuple[str, str, Html]] = []
+    if several:
+        parts.append(("devices", "Side by side", sections.devices(dict(zip(names, material.documents, strict=True)))))
     for index, document in enumerate(material.documents, 1):
-        behind = f" ({index})" if several else ""
+        behind = f" ({names[index - 1]})" if several else ""
         parts.append((f"latency-{index}", f"Latency{behind}", sections.latency(document, f"m{index}")))
     parts.append(("accuracy", "Accuracy", sections.accuracy(material)))
     for index, document in enumerate(material.documents, 1):
-        behind = f" ({index})" if several else ""
+        behind = f" ({names[index - 1]})" if several else ""
         parts.append((f"parts-{index}", f"What really executed{behind}", sections.breakdown(document, f"b{index}")))
     if material.examined:
         changed = joined(answers.changes(bundle) for bundle in material.examined)
         parts.append(("changes", "Changed answers", changed))
     for index, document in enumerate(material.documents, 1):
-        behind = f" ({index})" if several else ""
-        parts.append((f"environment-{index}", f"Environment{behind}", sections.environment(document.environment)))
+        behind = f" ({names[index - 1]})" if several else ""
+        parts.append((f"environment-{index}", f"Environment{behind}", sections.environment(document)))
     parts.append(("again", "How to reproduce", reproduce(list(material.documents))))
     return parts
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
+from dmformer.evaluation.latency.devices import rows_of_devices
 from dmformer.evaluation.report.markup import number
 from dmformer.evaluation.report.material import Examined, Material, figures_among
 
@@ -19,10 +20,16 @@ FIELDS = (
 def markdown(material: Material) -> str:
     """Tables of latency, accuracy and parts, and the environment."""
     parts = [f"# {_cell(material.title)}"]
+    names = material.machines()
+    if len(names) > 1:
+        beside = dict(zip(names, material.documents, strict=True))
+        side_by_side = [(name, figure, *cells) for name, figure, cells in rows_of_devices(beside)]
+        parts.append(_table(("Candidate", "", *names), side_by_side))
     for document in material.documents:
         machine = document.environment
+        device = f"{_cell(document.device)}: " if document.device else ""
         parts.append(
-            f"{_cell(document.settings.scenario)}: {_cell(document.settings.boundary_text)}.  \n"
+            f"{_cell(document.settings.scenario)}: {_cell(document.settings.boundary_text)}.  \n{device}"
             f"{_cell(machine.cpu)}, {machine.cores} cores, {_cell(machine.os)}, {_cell(document.taken_at)}"
         )
         parts += [f"> {_cell(line)}" for line in document.warnings]

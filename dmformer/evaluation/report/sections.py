@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from dmformer.environment import Environment
 from dmformer.evaluation.latency.accuracy import Accuracy
+from dmformer.evaluation.latency.devices import rows_of_devices
 from dmformer.evaluation.latency.document import Document, Layers, Peaks, Result
 from dmformer.evaluation.layers.parts import PARTS
 from dmformer.evaluation.report import charts
@@ -41,7 +41,15 @@ def latency(document: Document, name: str) -> Html:
                 "How many times as fast", charts.speedup_chart(f"{name}-speedup", results), f"Reference: {reference}."
             )
         )
-    return joined([*parts, tag("div", *figures, class_="figures"), start_table(results)])
+    return joined([*parts, tag("div", *figures, class_="figures"), start_table(results), power_table(results)])
+
+
+def devices(documents: Mapping[str, Document]) -> Html:
+    """The same candidates in every measurement, a column for each."""
+    rows = [(name, figure, *cells) for name, figure, cells in rows_of_devices(documents)]
+    machines = [f"{name}: {one.environment.cpu}, {one.environment.os}" for name, one in documents.items()]
+    caption = "A column for each measurement: medians"
+    return table(caption, ("Candidate", "", *documents), rows, texts=(1,)) + items(machines)
 
 
 def how(document: Document) -> str:
@@ -93,6 +101,24 @@ def start_table(results: list[Result]) -> Html:
         for result in results
     ]
     return table("Starting, memory and size", START_COLUMNS, rows, texts=(7,))
+
+
+def power_table(results: list[Result]) -> Html | str:
+    """Power and energy, where a sensor on board told of them."""
+    rows = [
+        (
+            result.name,
+            *(f"{watts:.2f}" for watts in result.power.watts),
+            *(f"{energy:.2f}" for energy in result.power.energy_mj),
+            number(result.power.idle_w, "{:.2f}"),
+            result.power.sensor + (f", {result.power.rate_hz:.0f}/s" if result.power.rate_hz else ""),
+        )
+        for result in results
+        if result.power
+    ]
+    caption = "Power and energy of one call during the slices, by a sensor on board; idle is not subtracted"
+    head = ("Candidate", "W min", "median", "max", "mJ min", "median", "max", "W idle", "sensor")
+    return table(caption, head, rows, texts=(8,)) if rows else ""
 
 
 def accuracy(material: Material) -> Html:
@@ -200,8 +226,9 @@ def parts_table(name: str, layers: Layers) -> Html:
     return tag("details", tag("summary", f"{name}: every part"), table(caption, head, rows, texts=(3, 5)))
 
 
-def environment(machine: Environment) -> Html:
+def environment(document: Document) -> Html:
     """The machine and its libraries."""
+    machine, heat = document.environment, document.temperature
     frequency = (
         f"{machine.frequency_mhz[0]:.0f} to {machine.frequency_mhz[1]:.0f} MHz" if machine.frequency_mhz else None
     )
@@ -217,6 +244,8 @@ def environment(machine: Environment) -> Html:
             ("system", machine.os),
             ("runs in", machine.virtual),
             ("power", machine.power),
+            ("temperature", heat and f"{heat.before:.0f} to {heat.highest:.0f} °C, {heat.after:.0f} °C at the end"),
+            ("power draw", document.no_power and f"not readable, because {document.no_power}"),
             ("CPU limit", f"{machine.cpu_limit:g} cores" if machine.cpu_limit else None),
             ("thread variables", ", ".join(f"{name}={value}" for name, value in machine.thread_variables.items())),
             ("memory limit", f"{machine.memory_limit_bytes / gib:.1f} GiB" if machine.memory_limit_bytes else None),

@@ -1,0 +1,35 @@
+"""What a measurement took out of the machine: power, energy and warmth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmformer.evaluation.latency.conditions import Reading
+from dmformer.evaluation.latency.schedule import Launch
+from dmformer.evaluation.power.meter import Meter, Spread, energy_per_call
+from dmformer.evaluation.power.records import PowerDraw, Temperature
+
+
+def power_of(launches: Sequence[Launch], meter: Meter) -> PowerDraw | None:
+    """Power and energy of one candidate; None where there is no reading of them."""
+    taken = [pair for launch in launches for pair in zip(launch.slices, launch.draws, strict=True)]
+    draws = [(draw, one["wall_ns"] / 1e9 / len(one["calls_ns"])) for one, draw in taken if draw is not None]
+    watts = Spread.of([reading for draw, _ in draws for reading in draw.watts])
+    joules = Spread.of([energy for draw, call in draws if (energy := energy_per_call(draw, call)) is not None])
+    if meter.sensor is None or watts is None or joules is None:
+        return None
+    idle = Spread.of(meter.idle.watts) if meter.idle else None
+    return PowerDraw(
+        sensor=meter.sensor.name,
+        rate_hz=meter.sensor.rate_hz,
+        readings=sum(len(draw.watts) for draw, _ in draws),
+        watts=(watts.low, watts.middle, watts.high),
+        energy_mj=(joules.low * 1e3, joules.middle * 1e3, joules.high * 1e3),
+        idle_w=idle.middle if idle else None,
+    )
+
+
+def temperature_of(readings: Sequence[Reading]) -> Temperature | None:
+    """The hottest sensor over a measurement."""
+    known = [reading.celsius for reading in readings if reading.celsius is not None]
+    return Temperature(before=known[0], highest=max(known), after=known[-1]) if known else None

@@ -1,0 +1,1 @@
+"""Power draw beside latency, by the sensors that a machine has on board: see `dmformer.evaluation.power.find`."""

@@ -1,0 +1,79 @@
+"""Measures what is drawn while slices run, in the process that waits for them: the measured one is not disturbed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeVar
+
+from dmformer.evaluation.power.sensor import Draw, Sensor
+
+T = TypeVar("T")
+IDLE_S = 1.0
+"""How long the machine is watched before anything starts."""
+
+
+class Meter:
+    """A context manager around a measurement.
+
+    Args:
+        sensor: What it reads, or why there is nothing to read.
+    """
+
+    def __init__(self, sensor: Sensor | str) -> None:
+        self._sensor = None if isinstance(sensor, str) else sensor
+        self.why = sensor if isinstance(sensor, str) else None
+        self.idle: Draw | None = None
+
+    @property
+    def sensor(self) -> Sensor | None:
+        """What it reads."""
+        return self._sensor
+
+    def during(self, work: Callable[[], T]) -> tuple[T, Draw | None]:
+        """Does something; what came of it, and what was drawn meanwhile."""
+        if self._sensor is None:
+            return work(), None
+        self._sensor.start()
+        try:
+            done = work()
+        finally:
+            draw = self._sensor.stop()
+        return done, draw
+
+    def __enter__(self) -> Meter:
+        self.idle = self.during(lambda: time.sleep(IDLE_S))[1] if self._sensor is not None else None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._sensor is not None:
+            self._sensor.close()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Smallest, middle and largest."""
+
+    low: float
+    middle: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread | None:
+        """That of some values; None where there are none."""
+        return cls(min(values), statistics.median(values), max(values)) if values else None
+
+
+def energy_per_call(draw: Draw, call_s: float) -> float | None:
+    """Joules of one call, of what was drawn while such calls ran one after another.
+
+    Args:
+        draw: During a slice.
+        call_s: Seconds of wall time for each call in it.
+    """
+    return statistics.fmean(draw.watts) * call_s if draw.watts else None
