@@ -47,8 +47,7 @@ unit: $(INSTALLED)
 pages: $(INSTALLED)  ## Run every command of the long pages of the documentation (before a release)
 	$(BIN)/pytest -n 2 --dist worksteal -m page
 
-arm: $(INSTALLED)  ## Run dmformer on an emulated Arm machine behind sshd (Debian; makes it in build/arm)
-	.ci/arm-packages
+arm: $(INSTALLED) system  ## Run dmformer on an emulated Arm machine behind sshd (Debian; makes it in build/arm)
 	$(BIN)/pytest -m arm tests/arm
 
 schema: $(INSTALLED)  ## Write docs/manifest.schema.json again

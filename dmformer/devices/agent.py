@@ -37,6 +37,7 @@ class Agent(Link):
     def __init__(self, directory: str) -> None:
         super().__init__()
         self.root = Path(os.path.abspath(Path(directory).expanduser()))  # noqa: PTH100 - links stay what they are
+        self.own = [self.root / "jobs", self.root / "store", self.root]
         self.locks: list[int] = []
         self.has_turn = False
 
@@ -59,10 +60,10 @@ class Agent(Link):
     def fresh(self, name: str) -> Path:
         """An empty directory below one of that name, locked, and gone again unless it is renamed."""
         parent = self.root / name
-        parent.mkdir(0o700, parents=True, exist_ok=True)
-        sweep_dead(parent)
         while True:
+            parent.mkdir(0o700, parents=True, exist_ok=True)
             with self.working, contextlib.suppress(BlockingIOError, FileNotFoundError):
+                sweep_dead(parent)
                 path = Path(tempfile.mkdtemp(prefix=".", suffix=PARTIAL, dir=parent))
                 self.unfinished.append(path)
                 # Between the two another may have taken it for a dead one's.
@@ -123,13 +124,13 @@ class Agent(Link):
 
     def run(self, message: dict[str, Any]) -> dict[str, Any]:
         """Starts a program and passes on what it says."""
-        self.root.mkdir(0o700, parents=True, exist_ok=True)
         if message["exclusive"]:
             self.take_turn()
         environment = dict(os.environ, **message["environment"])
         streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        words, where = message["words"], str(self.root)
-        child = subprocess.Popen(words, env=environment, cwd=where, start_new_session=True, **streams)  # noqa: S603
+        child = subprocess.Popen(  # noqa: S603 - what the user who logged in may run
+            message["words"], env=environment, cwd="/", start_new_session=True, **streams
+        )
         self.child = child
         outputs = ((child.stdout, "out"), (child.stderr, "err"))
         pumps = [threading.Thread(target=self.pump, args=output, daemon=True) for output in outputs]
@@ -192,8 +193,6 @@ class Agent(Link):
     def remove(self, message: dict[str, Any]) -> dict[str, Any]:
         """Removes everything that was ever put here."""
         there = self.root.is_dir()
-        if there:
-            self.take_turn()
         shutil.rmtree(self.root, ignore_errors=True)
         if os.path.lexists(self.root):
             raise RefusedError(f"{self.root}: something in it cannot be removed")

@@ -43,6 +43,8 @@ class Link:
         self.heard, self.writing, self.working = time.monotonic(), threading.Lock(), threading.Lock()
         self.child: subprocess.Popen[bytes] | None = None
         self.unfinished: list[Path] = []
+        self.own: list[Path] = []
+        """Directories that go where nothing is in them."""
 
     def start(self, mark: str) -> None:
         """Greets with the mark that was sent first, behind what a login shell said, and listens from now on."""
@@ -98,6 +100,9 @@ class Link:
             self.working.acquire(timeout=GRACE_S)
             for path in self.unfinished:
                 shutil.rmtree(path, ignore_errors=True)
+            for path in self.own:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
         finally:
             os._exit(1)
 

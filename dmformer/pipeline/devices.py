@@ -125,6 +125,8 @@ def setup(options: DeviceSetupOptions, progress: Progress | None = None) -> Devi
     watch = progress or Silent()
 
     def work(name: str, resource: Resource, device: Device) -> DeviceState:
+        if device.is_here:
+            raise UsageError("this machine needs no setup", "--on local runs what runs here")
         done = set_up(device, options.targets, options.carry, watch)
         notes = ["nothing to do: it is set up already"] if not done.changed else [f"wheels: {done.source}"]
         if "tensorrt" in options.targets and done.changed:

@@ -114,12 +114,14 @@ class _Luggage:
     def _sent(self, value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(self._sent(one) for one in value)
-        place, _ = self.device.put(content_of(Path(value)))
+        place = str(Path(value).absolute())
+        if not self.device.is_here:
+            place, _ = self.device.put(content_of(Path(value)))
         self._names[place] = str(value)
-        return type(value)(place) if isinstance(value, Path) else place
+        return type(value)(place)
 
     def _there(self, value: Path) -> Path:
-        place = f"{self.job}/{value.name}"
+        place = f"{self.job}/{value.absolute().name}"
         if value.is_dir() and not (value / MANIFEST_FILE).is_file():
             # A directory that is here is one there too.
             self.device.run(["/bin/mkdir", place])

@@ -12,15 +12,9 @@ import pytest
 from tests.support import ROOT, options_of, unknown_options
 
 OTHER_PROGRAMS = (
-    "embedding",
-    "jetson.py",
-    "trtexec.py",
-    "host.py",
-    "charts.py",
-    "sections.py",
-    "wheels.py",
-    "environment.py",
-)
+    "embedding", "jetson.py", "trtexec.py", "host.py", "charts.py", "sections.py", "wheels.py", "environment.py",
+    "rails.py",
+)  # fmt: skip
 """Files that hold options of CMake, tegrastats, trtexec, nvidia-smi and pip, and variables of style sheets."""
 COMMAND_LINE = re.compile(r"dmformer ([a-z]+) ((?:[A-Z.]+ )*)(--[^`;()]*)")
 

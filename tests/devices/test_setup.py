@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dmformer.devices import agent, environment, link
+from dmformer.devices.content import content_of
 from dmformer.devices.device import Device, driver_of
 from dmformer.devices.environment import SYSTEM, set_up
 from dmformer.devices.facts import Facts
@@ -50,8 +51,10 @@ def test_a_second_setup_does_nothing_and_leaves_nothing(ready: Served, written: 
 def test_what_is_removed_leaves_no_trace(written: Written, command: Command, tmp_path: Path) -> None:
     with served() as one:
         before = sorted(one.home.rglob("*"))
+        (tmp_path / "file").write_text("content")
         with Device(driver_of("board", one.resource)) as device:
-            device.run(["/bin/sh", "-c", "mkdir store; echo x > store/file"])
+            device.put(content_of(tmp_path / "file"))
+        assert sorted(one.home.rglob("*")) != before
         written(board=one.resource)
         _, err = command("device", "remove", "board")
         assert "is gone" in err

@@ -37,7 +37,7 @@ SHORT = {
 }
 """What is added to a command, or to an option, so that it takes little time."""
 PAGES = [str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]]
-IN_EVERY_RUN = {"README.md", "docs/getting-started.md"}
+IN_EVERY_RUN = {"README.md"}
 """The others are run by ``make pages``."""
 WITH_BLOCKS = [page for page in PAGES if any(block.reason is None for block in blocks_of(ROOT / page))]
 
