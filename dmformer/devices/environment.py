@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dmformer.devices.content import content_of
+from dmformer.devices.defaults import EXTRAS
 from dmformer.devices.device import Device, Ended
 from dmformer.devices.facts import OLDEST_PYTHON, Facts, Installed
 from dmformer.devices.wheels import download, source_digest, wheel_of
@@ -17,10 +18,6 @@ from dmformer.progress import Progress
 from dmformer.scratch import scratch_directory
 from dmformer.version import __version__
 
-TARGETS = ("onnxruntime", "openvino")
-"""Whose libraries are installed where none are named: those that every Linux has wheels of."""
-EXTRAS = {"onnx": "onnxruntime", "onnxruntime": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt"}
-"""What is installed for a target, of the extras of dmformer that need no torch."""
 PATIENCE = ("--retries", "1", "--timeout", "10")
 WRITE = "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"
 SYSTEM = """

@@ -8,12 +8,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from dmformer.devices.defaults import DIRECTORY
 from dmformer.errors import UsageError
 from dmformer.fields import Strict
 from dmformer.texts import is_plain
 
-DIRECTORY = "~/.dmformer-device"
-"""Everything that is ever written on a device is below, unless it says otherwise."""
 WORDS = re.compile(r"(?:(?P<user>[^@:/\s]+)@)(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^@:/\[\]\s]+)(?::(?P<port>\d{1,5}))?")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from dmformer.devices.environment import TARGETS
-from dmformer.devices.resource import DIRECTORY
+from dmformer.devices.defaults import DIRECTORY, TARGETS
 from dmformer.options import Option
 
 Devices = Annotated[tuple[str, ...], Option("devices", "Names, user@host, tag:NAME or all.")]
@@ -68,7 +67,9 @@ class DeviceSetupOptions:
     """
 
     devices: Devices
-    targets: Annotated[tuple[str, ...], Option("--target -t", "Whose libraries are installed.")] = TARGETS
+    targets: Annotated[
+        tuple[str, ...], Option("--target -t", "Whose libraries are installed.", default=", ".join(TARGETS))
+    ] = TARGETS
     carry: Annotated[bool, Option("--carry", "Bring every wheel from here, as where it has no network.")] = False
 
 

@@ -9,8 +9,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from dmformer.devices import inventory
+from dmformer.devices.defaults import EXTRAS
 from dmformer.devices.device import Device, driver_of
-from dmformer.devices.environment import EXTRAS, check_python, set_up
+from dmformer.devices.environment import check_python, set_up
 from dmformer.devices.facts import SKEW_S
 from dmformer.devices.resource import Resource, parse_address
 from dmformer.devices.wheels import source_digest

@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from dmformer import chatter, errors
 from dmformer.bundle import Bundle
 from dmformer.devices.content import content_of
+from dmformer.devices.defaults import EXTRAS
 from dmformer.devices.device import Device, Ended
-from dmformer.devices.environment import EXTRAS
 from dmformer.devices.wheels import source_digest
 from dmformer.documents import Document
 from dmformer.errors import DeviceError

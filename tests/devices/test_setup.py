@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dmformer.devices import agent, environment, link
+from dmformer.devices import agent, defaults, link
 from dmformer.devices.content import content_of
 from dmformer.devices.device import Device, driver_of
 from dmformer.devices.environment import SYSTEM, set_up
@@ -146,4 +146,4 @@ def test_targets_that_no_device_can_have_are_refused(written: Written, capsys: p
     written(board=Resource(host="nowhere.invalid"))
     code, _, err = invoke(capsys, "device", "setup", "board", "--target", "coreml")
     assert code == 2
-    assert "choose from: " + ", ".join(environment.EXTRAS) in err
+    assert "choose from: " + ", ".join(defaults.EXTRAS) in err
