@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -103,7 +105,8 @@ def cuts(bundle: Path, count: int) -> None:
     random.seed(16)
     request = BenchOptions((bundle,), against="none", settings=BenchSettings(duration_s=0.5, launches=2))
     errand = Errand("dmformer.pipeline.measurement:bench", request, measures=True)
-    clear = finished = left = slow = 0
+    told: Counter[str] = Counter()
+    finished = left = slow = 0
     with loopback() as one:
         for _ in range(count):
             timer = threading.Timer(random.uniform(0.05, 3.0), one.cut)
@@ -116,7 +119,7 @@ def cuts(bundle: Path, count: int) -> None:
                     travel(device, errand, Silent())
                 finished += 1
             except DeviceError as error:
-                clear += "\n" not in error.message and "connection was lost" in error.message
+                told[re.sub(r"\S*loopback[^:]*: |\S+@\S+", "", error.message)] += "\n" not in error.message
             timer.join()
             large.unlink()
             deadline = time.monotonic() + 10
@@ -125,7 +128,9 @@ def cuts(bundle: Path, count: int) -> None:
             slow += bool([line for line in one.processes() if "python" in line])
             left += len(list(one.home.rglob("*.partial")))
     cut = count - finished
-    print(f"{count} tries: {cut} were cut in the middle, {clear} of them told in one clear line")
+    print(f"{count} tries: {cut} were cut in the middle, {told.total()} of them told in one line:")
+    for line, times in told.most_common():
+        print(f"{times:5d}  {line}")
     print(f"processes left after 10 s: in {slow} tries; unfinished files left: {left}")
 
 

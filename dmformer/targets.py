@@ -53,6 +53,8 @@ class Target:
             `dmformer.graph.class_map`; None where the engine is not made from the ONNX graph.
         bytes_out: Whether its engines give bytes; else their maps of classes are int32.
         embedded_as: The target whose sources run its engines in an embedded project; empty stands for its own.
+        extra: The extra of dmformer that brings its library to a device, without torch; empty where none does.
+        from_system: The package of its library that a device's own system may bring instead, as JetPack does.
         passes_options: Whether they are given to the library as they stand; else they are notes of the build.
     """
 
@@ -82,6 +84,8 @@ class Target:
     class_map: str | None = None
     bytes_out: bool = True
     embedded_as: str = ""
+    extra: str = ""
+    from_system: str = ""
 
     @property
     def versioned(self) -> tuple[str, ...]:
@@ -160,6 +164,7 @@ ONNX_RUNTIME: dict[str, Any] = {
     "follows_isa": True,
     "float_kinds": ("stem.conv1", "dma.gate", "dma.mul", "residual", "head.sum"),
     "integers_of_cpu": True,
+    "extra": "onnxruntime",
 }
 ROWS = (
     Target(name="onnx", embedded_as="onnxruntime", **ONNX_RUNTIME),
@@ -179,6 +184,7 @@ ROWS = (
         tried_in="OpenVINO",
         tries_half=True,
         class_map="dmformer.graph.class_map:maximum",
+        extra="openvino",
         options={"INFERENCE_PRECISION_HINT": "f32|bf16|f16"},
         passes_options=True,
     ),
@@ -189,6 +195,8 @@ ROWS = (
         library="tensorrt",
         install="pip install tensorrt (on a Jetson: sudo apt install python3-libnvinfer)",
         profiler="TensorRT profiler",
+        extra="tensorrt",
+        from_system="tensorrt",
         **NVIDIA,
     ),
     Target(

@@ -13,7 +13,7 @@ import dmformer.bundle
 import dmformer.calibration.cache
 import dmformer.calibration.plan
 import dmformer.calibration.ranges
-import dmformer.evaluation.latency.document
+import dmformer.evaluation.latency.kept
 import dmformer.model.description
 import dmformer.runtimes.mlprogram.package
 import dmformer.runtimes.tensorrt.layers
@@ -48,7 +48,7 @@ READERS: dict[str, tuple[ModuleType, str, Callable[[Path], object]]] = {
     ),
     "plan.json": (dmformer.calibration.plan, "MAX_BYTES", load_plan),
     "ranges.json": (dmformer.calibration.ranges, "MAX_BYTES", load_ranges),
-    "bench.json": (dmformer.evaluation.latency.document, "MAX_BYTES", read_document),
+    "bench.json": (dmformer.evaluation.latency.kept, "MAX_BYTES", read_document),
     "labels.txt": (dmformer.model.description, "MAX_JSON_BYTES", read_labels),
     "model.onnx": (summary, "MAX_ONNX_BYTES", describe_onnx),
     "Manifest.json": (

@@ -25,6 +25,8 @@ from dmformer.devices.link import GRACE_S, POLL_S, Link, RefusedError
 
 CHUNK = 1 << 18
 PARTIAL = ".partial"
+OWN = ("environment", "store", "jobs", "cache")
+"""Everything that is ever made in an agent's directory."""
 
 
 class Agent(Link):
@@ -191,11 +193,16 @@ class Agent(Link):
         return {"path": str(target)}
 
     def remove(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Removes everything that was ever put here."""
-        there = self.root.is_dir()
-        shutil.rmtree(self.root, ignore_errors=True)
-        if os.path.lexists(self.root):
-            raise RefusedError(f"{self.root}: something in it cannot be removed")
+        """Removes what was ever put here; the directory itself only where nothing else is in it."""
+        there = False
+        for name in OWN:
+            path = self.root / name
+            there |= path.is_dir()
+            shutil.rmtree(path, ignore_errors=True)
+            if os.path.lexists(path):
+                raise RefusedError(f"{path}: something in it cannot be removed")
+        with contextlib.suppress(OSError):
+            self.root.rmdir()
         return {"removed": there, "path": str(self.root)}
 
     def serve(self) -> None:

@@ -7,6 +7,7 @@ done with it is the same for all.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from dmformer.devices.facts import Facts
 from dmformer.devices.local import Local
 from dmformer.devices.resource import Resource
 from dmformer.devices.wire import Wire
-from dmformer.errors import DeviceError
+from dmformer.errors import DeviceError, MissingBackendError
 from dmformer.progress import Progress, Silent
 from dmformer.texts import first_problem, one_line
 
@@ -50,7 +51,13 @@ class Driver(Protocol):
 
 
 def driver_of(name: str, resource: Resource, accept_new: bool = False) -> Driver:
-    """The driver of a device."""
+    """The driver of a device.
+
+    Raises:
+        MissingBackendError: There is no ssh here that could.
+    """
+    if os.name == "nt":
+        raise MissingBackendError("Windows' OpenSSH cannot share a connection (ControlMaster)", "run dmformer in WSL")
     if resource.host is None:
         return Local(name, resource)
     from dmformer.devices.ssh import Ssh

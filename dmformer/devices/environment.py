@@ -16,6 +16,7 @@ from dmformer.devices.wheels import download, source_digest, wheel_of
 from dmformer.errors import DeviceError
 from dmformer.progress import Progress
 from dmformer.scratch import scratch_directory
+from dmformer.targets import TARGETS
 from dmformer.version import __version__
 
 PATIENCE = ("--retries", "1", "--timeout", "10")
@@ -23,14 +24,14 @@ WRITE = "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"
 SYSTEM = """
 import glob, os, sys
 site = next(path for path in sys.path if path.endswith("site-packages"))
-found = sorted(glob.glob("/usr/lib/python3*/dist-packages/tensorrt*"))
+found = sorted(glob.glob("/usr/lib/python3*/dist-packages/" + sys.argv[1] + "*"))
 mine = [path for path in found if os.path.isdir(path)]
 for path in mine:
     link = os.path.join(site, os.path.basename(path))
     os.path.lexists(link) or os.symlink(path, link)
 print(mine[0] if mine else "")
 """
-"""Lets the environment see the TensorRT that a Jetson's system brings, and nothing else of the system."""
+"""Lets the environment see a package that the device's system brings, and nothing else of the system."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Setup:
         installed: What the environment was made of.
         changed: Whether anything was done: a second time nothing is.
         source: ``index`` or ``carried``, where the wheels came from; None where nothing was done.
-        system: Of the system's own TensorRT that was found: its directory.
+        system: Directories of libraries that its system brings and that were found.
     """
 
     installed: Installed
     changed: bool
     source: str | None = None
-    system: str | None = None
+    system: tuple[str, ...] = ()
 
 
 def set_up(device: Device, targets: Sequence[str], carry: bool, progress: Progress) -> Setup:
@@ -55,7 +56,7 @@ def set_up(device: Device, targets: Sequence[str], carry: bool, progress: Progre
 
     Args:
         device: Where.
-        targets: Whose libraries are installed.
+        targets: Whose libraries are installed, beside those that are there.
         carry: Bring every wheel from here, also where the device has a network.
         progress: Watches.
 
@@ -64,18 +65,21 @@ def set_up(device: Device, targets: Sequence[str], carry: bool, progress: Progre
         MissingBackendError: This machine has no pip.
     """
     check_python(device.name, device.facts)
+    there = device.facts.environment
+    targets = sorted({*targets, *(target for target in (there.targets if there else ()) if target in EXTRAS)})
     with scratch_directory() as scratch:
         wheels = own_wheels(scratch)
         wanted = described(wheels, targets, device.facts)
-        if device.facts.environment is not None and device.facts.environment.key == wanted.key:
-            return Setup(device.facts.environment, changed=False)
+        if there is not None and there.key == wanted.key:
+            run = _Runner(device, f"{device.facts.directory}/environment")
+            return Setup(there, False, None, libraries_of_system(run, targets))
         place = device.job()
         run = _Runner(device, place)
         run.check("making an environment", [device.facts.executable, "-m", "venv", "--without-pip", place])
         folder, _ = device.put(content_of(scratch))
         run.wheels = {name: f"{folder}/{path.name}" for name, path in wheels.items()}
         source = install(run, wheels, targets, carry, progress)
-        system = device_tensorrt(run) if "tensorrt" in targets else None
+        system = libraries_of_system(run, targets)
         run.check("writing", [run.python, "-c", WRITE, f"{place}/about.json"], wanted.model_dump_json())
         run.check("cleaning up", ["/bin/rm", "-rf", *run.carried, folder.rpartition("/")[0]])
         device.adopt(place)
@@ -126,7 +130,7 @@ class _Runner:
         """Runs something that must work out."""
         ended = self.device.run(words, text, doing=doing)
         if ended.code:
-            hint = "apt install python3-venv" if "venv" in ended.tail else None
+            hint = "apt install python3-venv" if "No module named" in ended.tail else None
             raise DeviceError(f"{self.device.name}: {doing} failed there: {ended.tail}", hint)
 
     def pip(self, *arguments: str) -> Ended:
@@ -154,8 +158,11 @@ def install(run: _Runner, wheels: dict[str, Path], targets: Sequence[str], carry
     return "carried"
 
 
-def device_tensorrt(run: _Runner) -> str | None:
-    """Where the system's own TensorRT is, which the environment sees from now on; None where there is none."""
-    lines: list[bytes] = []
-    run.device.run([run.python, "-I", "-c", SYSTEM], heard=lambda stream, line: lines.append(line))
-    return b"".join(lines).decode(errors="replace").strip() or None
+def libraries_of_system(run: _Runner, targets: Sequence[str]) -> tuple[str, ...]:
+    """Where the system's own packages of the targets are, which the environment sees from now on."""
+    found: list[str] = []
+    for package in filter(None, (TARGETS[target].from_system for target in targets)):
+        lines: list[bytes] = []
+        run.device.run([run.python, "-I", "-c", SYSTEM, package], heard=lambda _, line, to=lines: to.append(line))
+        found.append(b"".join(lines).decode(errors="replace").strip())
+    return tuple(filter(None, found))

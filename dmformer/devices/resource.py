@@ -57,6 +57,12 @@ class Resource(Strict):
         host = f"{self.user}@{self.host}" if self.user else self.host
         return f"{host}:{self.port}" if self.port else host
 
+    @property
+    def login(self) -> str:
+        """What is typed behind ``ssh``."""
+        port = f"-p {self.port} " if self.port else ""
+        return f"{port}{self.user}@{self.host}" if self.user else f"{port}{self.host}"
+
 
 def parse_address(text: str) -> Resource | None:
     """A device from ``user@host`` or ``user@host:port``; None where it is no address but a name.

@@ -76,11 +76,6 @@ class Ssh:
         """Starts the agent through the open connection, or through one of its own where that is gone."""
         return [*self._ssh(), "-T", "--", self._host, LOGIN]
 
-    def disconnect(self) -> None:
-        """Closes the connection that stays open."""
-        command = [*self._ssh(), "-O", "exit", "--", self._host]
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603
-
     def why(self, code: int | None, said: str) -> DeviceError | None:
         """What ssh means by what it said, where it is ssh that failed."""
         if code != 255:
@@ -91,7 +86,7 @@ class Ssh:
                 return DeviceError(f"{where}: {what}", hint.format(host=self._known_as, name=self.name, **self._files))
         lines = [line for line in said.splitlines() if line.strip()]
         return DeviceError(
-            f"{where}: {one_line(lines[-1]) if lines else 'ssh gave up'}", f"try: ssh {self.resource.address}"
+            f"{where}: {one_line(lines[-1]) if lines else 'ssh gave up'}", f"try: ssh {self.resource.login}"
         )
 
     @property
@@ -105,7 +100,11 @@ class Ssh:
 
     @property
     def _files(self) -> dict[str, str]:
-        return {"identity": self.resource.identity or "~/.ssh/id_ed25519", "address": self.resource.address}
+        return {
+            "identity": self.resource.identity or "~/.ssh/id_ed25519",
+            "address": self.resource.address,
+            "login": self.resource.login,
+        }
 
     def _ssh(self) -> list[str]:
         one = self.resource
@@ -135,12 +134,12 @@ REASONS = (
     (
         r"HOST IDENTIFICATION HAS CHANGED|host key for .* has changed",
         "its host key has changed: it is another machine, or was set up anew, or somebody is in between",
-        "find out which; if it was set up anew: ssh-keygen -R '{host}', then connect once with: ssh {address}",
+        "find out which; if it was set up anew: ssh-keygen -R '{host}', then connect once with: ssh {login}",
     ),
     (
         r"Host key verification failed|No .* host key is known",
         "its host key is not known here yet",
-        "connect once with: ssh {address}; or add it with: dmformer device add NAME {address} --accept-new",
+        "connect once with: ssh {login}; or add it with: dmformer device add NAME {address} --accept-new",
     ),
     (
         r"UNPROTECTED PRIVATE KEY|bad permissions",
@@ -150,7 +149,7 @@ REASONS = (
     (
         r"Permission denied|Too many authentication failures",
         "it does not let us in: the key or the password is wrong",
-        "try: ssh {address}; put your key there with: ssh-copy-id {address}",
+        "try: ssh {login}; put your key there with: ssh-copy-id {login}",
     ),
     (
         r"Could not resolve hostname",
@@ -160,7 +159,7 @@ REASONS = (
     (
         r"timed out|Operation timed out|not responding",
         "it does not answer",
-        "is it on, and in this network? try: ssh {address}",
+        "is it on, and in this network? try: ssh {login}",
     ),
     (
         r"Connection refused",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from dmformer.devices.defaults import DIRECTORY, TARGETS
+from dmformer.devices.defaults import DIRECTORY, USUAL
 from dmformer.options import Option
 
 Devices = Annotated[tuple[str, ...], Option("devices", "Names, user@host, tag:NAME or all.")]
@@ -68,8 +68,8 @@ class DeviceSetupOptions:
 
     devices: Devices
     targets: Annotated[
-        tuple[str, ...], Option("--target -t", "Whose libraries are installed.", default=", ".join(TARGETS))
-    ] = TARGETS
+        tuple[str, ...], Option("--target -t", "Whose libraries are installed.", default=", ".join(USUAL))
+    ] = USUAL
     carry: Annotated[bool, Option("--carry", "Bring every wheel from here, as where it has no network.")] = False
 
 

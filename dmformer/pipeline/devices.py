@@ -26,6 +26,7 @@ from dmformer.pipeline.device_requests import (
     DeviceSetupOptions,
 )
 from dmformer.progress import Progress, Silent
+from dmformer.targets import TARGETS
 from dmformer.texts import first_problem
 
 State = Literal["known", "ready", "not set up", "outdated", "removed", "failed"]
@@ -130,8 +131,8 @@ def setup(options: DeviceSetupOptions, progress: Progress | None = None) -> Devi
             raise UsageError("this machine needs no setup", "--on local runs what runs here")
         done = set_up(device, options.targets, options.carry, watch)
         notes = ["nothing to do: it is set up already"] if not done.changed else [f"wheels: {done.source}"]
-        if "tensorrt" in options.targets and done.changed:
-            notes.append(f"TensorRT of its system: {done.system or 'not found'}")
+        if any(TARGETS[target].from_system for target in done.installed.targets):
+            notes.append(f"libraries of its system: {', '.join(done.system) or 'not found'}")
         installed = {"dmformer": done.installed.version, "targets": done.installed.targets}
         facts = {"python": device.facts.version, "machine": device.facts.machine, "notes": tuple(notes)}
         return _known(resource).model_copy(update={"state": "ready", **installed, **facts})

@@ -54,8 +54,8 @@ def prove(device: Device, bundles: list[Path], options: ExportOptions, progress:
     """
     proofs, measured, failures = list[dict[str, Any]](), list[Path](), list[Failure]()
     for bundle in bundles:
-        errand, place = errand_of(device.name, bundle, options)
         try:
+            errand, place = errand_of(device.name, bundle, options)
             proofs.append(travel(device, errand, progress).model_dump(mode="json", by_alias=True))
             measured.append(place)
         except DeviceError:

@@ -30,7 +30,8 @@ from dmformer.targets import TARGETS, load
 from dmformer.texts import first_problem, plain_document
 
 SERVICE = "dmformer.devices.there"
-MAX_DOCUMENT = 1 << 26
+PICTURES = (".png", ".svg", ".pdf")
+MAX_DOCUMENT, MOST_STEPS = 1 << 26, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Errand:
 
     def among_several(self, name: str) -> Errand:
         """The same, with a device's name in those of the files that are made: several would be made in one place."""
-        said = {leaf: value for leaf, value in _paths(self.request) if leaf.name in self.made}
-        renamed = {leaf.place: value.with_name(f"{value.stem}-{name}{value.suffix}") for leaf, value in said.items()}
+        made = {leaf.place: value for leaf, value in _paths(self.request) if leaf.name in self.made}
+        renamed = {place: _with_name(value, name) for place, value in made.items()}
         return replace(self, request=changed(self.request, renamed))
 
 
@@ -70,8 +71,8 @@ def travel(device: Device, errand: Errand, progress: Progress) -> Any:
     kind = type(luggage.request)
     options = TypeAdapter(kind).dump_python(luggage.request, mode="json")
     text = json.dumps({"run": errand.run, "request": f"{kind.__module__}:{kind.__qualname__}", "options": options})
-    # Whatever libraries leave among temporary files or in a cache is gone with the job.
-    where = {"TMPDIR": luggage.job, "XDG_CACHE_HOME": luggage.job}
+    # What libraries leave among temporary files is gone with the job; a builder's timings serve the next build.
+    where = {"TMPDIR": luggage.job, "XDG_CACHE_HOME": f"{device.facts.directory}/cache"}
     words, doing = [python, "-I", "-m", SERVICE], "measuring" if errand.measures else "working"
     ended = device.run(words, text, spoken.heard, where, errand.measures, doing)
     document = validated(device.name, errand.run, _answer(device.name, spoken, ended, luggage))
@@ -94,6 +95,13 @@ def python_of(device: Device, progress: Progress) -> str:
     if installed.source != source_digest():
         progress.say(f"dmformer {installed.version} there is not the one here: dmformer device setup {device.name}")
     return f"{device.facts.directory}/environment/bin/python"
+
+
+def _with_name(path: Path, name: str) -> Path:
+    """A path with a device's name behind its own; what looks like a suffix may be a part of a bundle's name."""
+    if path.suffix.lower() in PICTURES:
+        return path.with_name(f"{path.stem}-{name}{path.suffix}")
+    return path.with_name(f"{path.name}-{name}")
 
 
 class _Luggage:
@@ -182,18 +190,24 @@ class _Spoken:
     def __init__(self, progress: Progress) -> None:
         self._progress, self.document, self.error = progress, None, dict[str, Any]()
         self._bar: Iterator[int] | None = None
+        self._at, self._begun = 0, b""
 
     def heard(self, stream: str, line: bytes) -> None:
+        if stream == "out":
+            # A long line comes in pieces.
+            self._begun += line if len(self._begun) <= MAX_DOCUMENT else b""
+            if not line.endswith(b"\n"):
+                return
+            line, self._begun = self._begun, b""
         message = self._message(line) if stream == "out" else {}
         if not message:
             chatter.LOGGER.debug("%s", line.decode(errors="replace").rstrip())
         elif "say" in message:
             self._progress.say(str(message["say"])[:1000])
         elif "track" in message:
-            total = message["total"] if isinstance(message.get("total"), int) else 1
+            total = min(message["total"], MOST_STEPS) if isinstance(message.get("total"), int) else 1
             self._bar = iter(self._progress.track(range(total + 1), str(message["track"])[:80], total))
-            next(self._bar, None)
-            self._at = 0
+            self._at = next(self._bar, 0)
         elif "at" in message and self._bar is not None:
             self._move(message["at"])
         self.document = message.get("document", self.document)
@@ -207,9 +221,8 @@ class _Spoken:
                 pass
             self._bar = None
             return
-        while bar is not None and self._at < at:
+        while bar is not None and self._at < at and next(bar, None) is not None:
             self._at += 1
-            next(bar, None)
 
     @staticmethod
     def _message(line: bytes) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from dmformer.cli.app import COMMANDS
 from dmformer.devices.resource import Resource
 from dmformer.evaluation.latency.kept import read_document
 from dmformer.options import leaves
+from dmformer.pipeline.requests import PredictOptions
+from dmformer.pipeline.travelling import Errand
 from tests.conftest import Exported, Segmented
 from tests.devices.conftest import Written
 from tests.devices.sshd import Served
@@ -66,6 +68,13 @@ def test_predict_answers_as_here_and_brings_the_picture(segmented: Segmented, od
     (odd / "drawn").mkdir()
     command("predict", segmented(), *images, "--overlay", odd / "drawn", "--on", "board")
     assert len(list((odd / "drawn").iterdir())) == 2
+
+
+def test_a_long_answer_comes_whole(exported: Exported, odd: Path, command: Command) -> None:
+    image = odd / "one.png"
+    Image.fromarray(random_images(1)[0]).save(image)
+    out, _ = command("predict", exported("onnxruntime"), *[image] * 400, "-k", "10", "--on", "board", "--json")
+    assert len(out) > 1 << 18 and len(json.loads(out)["images"]) == 400
 
 
 def test_bench_measures_there_and_is_kept_here(exported: Exported, tmp_path: Path, command: Command) -> None:
@@ -179,6 +188,12 @@ def test_a_command_that_cannot_travel_says_which_can(capsys: Capture) -> None:
         code, _, err = invoke(capsys, name, "--on", "board")
         assert code == 2
         assert f"{name} runs here" in " ".join(err.replace("│", " ").split())
+
+
+def test_what_several_devices_make_bears_their_names(tmp_path: Path) -> None:
+    for name, expected in (("v1.2-int8", "v1.2-int8-pi"), ("a.b.png", "a.b-pi.png"), ("drawn", "drawn-pi")):
+        request = PredictOptions(tmp_path, (tmp_path,), overlay=tmp_path / name)
+        assert Errand("", request, made=("overlay",)).among_several("pi").request.overlay == tmp_path / expected
 
 
 def test_options_of_what_is_made_and_stays_are_options() -> None:

@@ -90,7 +90,13 @@ def test_everything_is_removed(resource: Resource, tmp_path: Path) -> None:
         device.put(content_of(tmp_path))
         assert device.remove() == (device.facts.directory, True)
         assert device.remove() == (device.facts.directory, False)
-        assert heard(device, "/bin/ls", "-A", device.facts.directory)[1] == ""
+        assert heard(device, "/bin/ls", device.facts.directory)[0] != 0
+        (tmp_path / "mine").touch()
+        device.put(content_of(tmp_path))
+        device.run(["/bin/sh", "-c", 'echo mine > "$1/file"', "sh", device.facts.directory])
+        device.remove()
+        assert heard(device, "/bin/ls", "-A", device.facts.directory)[1] == "file\n", "what is not ours stays"
+        device.run(["/bin/rm", "-r", device.facts.directory])
 
 
 def test_two_do_not_measure_at_once(resource: Resource) -> None:

@@ -132,7 +132,8 @@ def test_the_tensorrt_of_a_jetsons_system_is_seen(tmp_path: Path) -> None:
     site.mkdir()
     program = SYSTEM.replace("/usr/lib", str(tmp_path / "usr/lib"))
     here = f"import sys; sys.path.insert(0, {str(site)!r})\n"
-    done = subprocess.run([sys.executable, "-I", "-c", here + program], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-I", "-c", here + program, "tensorrt"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(system / "tensorrt")
     assert sorted(path.name for path in site.iterdir()) == [
         "tensorrt", "tensorrt-10.3.0.dist-info", "tensorrt_dispatch",
