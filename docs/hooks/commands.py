@@ -23,15 +23,22 @@ MARKUP = re.compile(r"\[/?(?:bold|dim|cyan)\]")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds ``reference/commands.md``."""
     group: Any = typer.main.get_command(app)
-    text = "\n".join([HEAD, *(line for command in group.commands.values() for line in _command(command))])
+    text = "\n".join([HEAD, *(line for name, command in _commands(group) for line in _command(name, command))])
     files.append(File.generated(config, "reference/commands.md", content=text))
     return files
 
 
-def _command(command: Any) -> Iterator[str]:
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """All commands by what is typed; of a group those in it, as ``device add``."""
+    for command in group.commands.values():
+        name = f"{before}{command.name}"
+        yield from _commands(command, f"{name} ") if hasattr(command, "commands") else [(name, command)]
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
     arguments = [each.name.upper() for each in command.params if each.param_type_name == "argument"]
-    yield f"## {command.name}\n"
-    yield f"`dmformer {' '.join([command.name, *arguments, '[OPTIONS]'])}`\n"
+    yield f"## {name}\n"
+    yield f"`dmformer {' '.join([name, *arguments, '[OPTIONS]'])}`\n"
     yield f"{_escaped(command.help)}\n"
     for line in MARKUP.sub("", command.epilog or "").split("\n\n")[1:]:
         typed, _, why = line.partition("  ")

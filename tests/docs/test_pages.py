@@ -43,7 +43,7 @@ WITH_BLOCKS = [page for page in PAGES if any(block.reason is None for block in b
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a reader has: weights, labelled pictures, others to calibrate with, a photo, the repository's examples.
 
     The weights are the embedded ones, as a trainer leaves them, with their description beside them.
@@ -62,6 +62,8 @@ def desk(tmp_path: Path) -> Path:
     Image.fromarray(pictures[0]).save(tmp_path / "photo.jpg")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "empty").mkdir()
+    # What a page writes down is not among the devices of whoever runs this.
+    monkeypatch.setenv("DMFORMER_DEVICES", str(tmp_path / "own" / "devices.toml"))
     return tmp_path
 
 

@@ -47,9 +47,9 @@ def test_every_public_name_is_on_the_page_of_python(site: Path) -> None:
 
 def test_every_command_and_option_is_on_the_page_of_commands(site: Path) -> None:
     page = (site / "reference" / "commands" / "index.html").read_text()
-    for command in ("export", "verify", "doctor"):
+    for command in ("export", "verify", "doctor", "device-add", "device-setup"):
         assert f'<h2 id="{command}">' in page
-    for option in ("--embed-preprocessing", "--no-simplify", "--min-sqnr", "--trtexec", "--per-layer"):
+    for option in ("--embed-preprocessing", "--no-simplify", "--min-sqnr", "--trtexec", "--per-layer", "--accept-new"):
         assert f"<code>{option}</code>" in page
 
 
