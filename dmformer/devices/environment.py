@@ -133,6 +133,16 @@ class _Runner:
             hint = "apt install python3-venv" if "No module named" in ended.tail else None
             raise DeviceError(f"{self.device.name}: {doing} failed there: {ended.tail}", hint)
 
+    def ask(self, words: Sequence[str]) -> str:
+        """What a program prints."""
+        lines: list[bytes] = []
+
+        def hear(stream: str, line: bytes) -> None:
+            lines.append(line)
+
+        self.device.run(words, heard=hear)
+        return b"".join(lines).decode(errors="replace")
+
     def pip(self, *arguments: str) -> Ended:
         """Installs; nothing is cached there."""
         words = [self.python, f"{self.wheels['pip']}/pip", "install", "--no-cache-dir", "--no-input", "--quiet"]
@@ -160,9 +170,6 @@ def install(run: _Runner, wheels: dict[str, Path], targets: Sequence[str], carry
 
 def libraries_of_system(run: _Runner, targets: Sequence[str]) -> tuple[str, ...]:
     """Where the system's own packages of the targets are, which the environment sees from now on."""
-    found: list[str] = []
-    for package in filter(None, (TARGETS[target].from_system for target in targets)):
-        lines: list[bytes] = []
-        run.device.run([run.python, "-I", "-c", SYSTEM, package], heard=lambda _, line, to=lines: to.append(line))
-        found.append(b"".join(lines).decode(errors="replace").strip())
+    packages = filter(None, (TARGETS[target].from_system for target in targets))
+    found = [run.ask([run.python, "-I", "-c", SYSTEM, package]).strip() for package in packages]
     return tuple(filter(None, found))
