@@ -20,16 +20,21 @@ def headline(material: Material) -> Html:
     """Machine and model, the recommendation, the figures that matter, and every doubt in one list."""
     parts: list[Html] = []
     for document in material.documents:
-        machine = f"{document.environment.cpu}, {document.environment.cores} cores · {document.taken_at}"
+        machine = f"{on(document)}{document.environment.cpu}, {document.environment.cores} cores · {document.taken_at}"
         parts += [tag("p", machine, class_="soft"), *(tag("p", line) for line in models(document))]
         advice = recommendation(document)
         parts += [tag("p", tag("strong", advice), class_="advice"), tag("p", RULE, class_="soft")] if advice else []
-    doubts = [line for document in material.documents for line in collapsed(document)]
+    doubts = [f"{on(document)}{line}" for document in material.documents for line in collapsed(document)]
     parts.append(items(cards(material), class_="cards"))
     if doubts:
         said = tag("strong", "Read these figures with care")
         parts.append(tag("div", said, items(doubts), class_="warnings", role="note"))
     return joined(parts)
+
+
+def on(document: Document) -> str:
+    """The device's name in front of what holds there, where it has one."""
+    return f"{document.device}: " if document.device else ""
 
 
 def models(document: Document) -> list[str]:
@@ -108,12 +113,12 @@ def cards(material: Material) -> list[Html]:
     for document in material.documents:
         for best in (verified(document) or engines(document))[:1]:
             doubtful = bool(doubts_about(document, [best]))
-            facts.append(card(f"{'about ' * doubtful}{best.p50_ms:.2f} ms", f"fastest: {best.name}"))
+            facts.append(card(f"{'about ' * doubtful}{best.p50_ms:.2f} ms", f"{on(document)}fastest: {best.name}"))
             if best.speedup is not None and best.speedup_ci is not None:
                 low, high = best.speedup_ci
                 much = "doubtful" if doubtful else f"{best.speedup:.2f}×"
-                facts.append(card(much, f"speed-up over {best.reference}: {low:.2f} to {high:.2f}"))
-            facts += [card(value, said) for value, said in accuracy_of(best)]
+                facts.append(card(much, f"{on(document)}speed-up over {best.reference}: {low:.2f} to {high:.2f}"))
+            facts += [card(value, f"{on(document)}{said}") for value, said in accuracy_of(best)]
     if proofs := material.proofs():
         held = sum(proof.verified for _, proof in proofs)
         facts.append(card(f"{held} of {len(proofs)}", "bundles verified against PyTorch"))
