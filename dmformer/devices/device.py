@@ -132,7 +132,7 @@ class Device:
             while True:
                 message, content = self._receive()
                 if message["is"] == "done":
-                    return Ended(int(message["code"]), one_line(tail.decode(errors="replace")))
+                    return Ended(_whole(message.get("code")), one_line(tail.decode(errors="replace")))
                 if message["is"] == "waiting":
                     self._progress.say("waiting: something else is being measured there")
                 elif message["is"] == "err":
@@ -161,7 +161,7 @@ class Device:
             for _ in self._progress.track(self._copied(content), f"copying {content.name}", steps):
                 pass
             message, _ = self._receive()
-        return str(message["path"]), bool(message["copied"])
+        return str(message.get("path")), bool(message.get("copied"))
 
     def _copied(self, content: Content) -> Iterator[None]:
         for entry in content.entries:
@@ -177,7 +177,7 @@ class Device:
 
     def job(self) -> str:
         """An empty directory there, gone at the end of this connection."""
-        return str(self._ask("job")["path"])
+        return str(self._ask("job").get("path"))
 
     def fetch(self, path: str, into: Path) -> None:
         """Brings what is below a directory there, or one file, into a directory here.
@@ -197,7 +197,7 @@ class Device:
                     return
                 if message["is"] == "file":
                     kept.close()
-                    file = kept.enter_context(_inside(into, str(message["path"]) or PurePosixPath(path).name))
+                    file = kept.enter_context(_inside(into, str(message.get("path", "")) or PurePosixPath(path).name))
                 total += len(content)
                 if file is None or total > MAX_FETCHED:
                     raise DeviceError(f"{self.name}: sends what was not asked for")
@@ -205,12 +205,12 @@ class Device:
 
     def adopt(self, path: str) -> str:
         """Makes a finished directory there the environment that commands run in; its path."""
-        return str(self._ask("adopt", path=path)["path"])
+        return str(self._ask("adopt", path=path).get("path"))
 
     def remove(self) -> tuple[str, bool]:
         """Removes everything that was ever put there; its directory, and whether it was there."""
         message = self._ask("remove")
-        return str(message["path"]), bool(message["removed"])
+        return str(message.get("path")), bool(message.get("removed"))
 
     def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         self._wire.send({"do": do, **arguments})
@@ -273,6 +273,11 @@ class Device:
     def close(self) -> None:
         """Ends what runs there; any thread may, again and again."""
         self._wire.close()
+
+
+def _whole(value: object) -> int:
+    """An exit code that a device gave."""
+    return value if isinstance(value, int) else -1
 
 
 def _inside(into: Path, name: str) -> IO[bytes]:

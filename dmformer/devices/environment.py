@@ -122,7 +122,7 @@ class _Runner:
     """Programs of an environment that is being made."""
 
     def __init__(self, device: Device, place: str) -> None:
-        self.device, self.python = device, f"{place}/bin/python"
+        self.device, self.place, self.python = device, place, f"{place}/bin/python"
         self.wheels: dict[str, str] = {}
         self.carried: list[str] = []
 
@@ -144,9 +144,10 @@ class _Runner:
         return b"".join(lines).decode(errors="replace")
 
     def pip(self, *arguments: str) -> Ended:
-        """Installs; nothing is cached there."""
+        """Installs; nothing is cached there, and its temporary files are gone with the environment that is not done."""
         words = [self.python, f"{self.wheels['pip']}/pip", "install", "--no-cache-dir", "--no-input", "--quiet"]
-        return self.device.run([*words, "--disable-pip-version-check", *arguments], doing="installing")
+        words += ["--disable-pip-version-check", *arguments]
+        return self.device.run(words, environment={"TMPDIR": self.place}, doing="installing")
 
 
 def install(run: _Runner, wheels: dict[str, Path], targets: Sequence[str], carry: bool, progress: Progress) -> str:

@@ -73,7 +73,7 @@ class Wire:
         self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         self._answers: queue.Queue[tuple[dict[str, Any], bytes] | None] = queue.Queue(64)
         self._writing, self._reading, self._over = threading.Lock(), threading.Lock(), threading.Event()
-        self._tail = ""
+        self._tail, self._is_greeted = "", False
         self._mark = secrets.token_hex(16)
         self._write(greeting(python, directory, self._mark))
         for work in (self._read, self._beat):
@@ -133,7 +133,8 @@ class Wire:
 
     def _read(self) -> None:
         try:
-            if self._find_mark():
+            self._is_greeted = self._find_mark()
+            if self._is_greeted:
                 self._answers.put(({}, b""))
                 while True:
                     line = self._output.readline(MAX_LINE)
@@ -161,7 +162,7 @@ class Wire:
     def close(self) -> None:
         """Ends the agent, which ends what it started; any thread may, again and again."""
         self._over.set()
-        deadline = time.monotonic() + link.GRACE_S * 2
+        deadline = time.monotonic() + (link.GRACE_S * 2 if self._is_greeted else 0)
         with contextlib.suppress(OSError):
             self._input.close()
         # The reader may wait for room.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,12 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dmformer.devices.device import Device, driver_of
-from dmformer.devices.environment import set_up
 from dmformer.devices.inventory import VARIABLE, block
 from dmformer.devices.resource import Resource
-from dmformer.errors import DeviceError
-from dmformer.progress import Silent
+from tests.devices.environment import environment_below
 from tests.devices.sshd import Served, served
 
 NAME = "board"
@@ -33,21 +28,8 @@ def device() -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment as `device setup` makes it, on a device of its own; not to be changed: see `ready`."""
-    own = tmp_path_factory.getbasetemp()
-    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "environment"
-    with (shared.parent / "environment.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not shared.exists():
-            with served() as one, Device(driver_of(NAME, one.resource)) as connected:
-                assert connected.facts.environment is None
-                try:
-                    done = set_up(connected, ("onnxruntime",), carry=True, progress=Silent())
-                except DeviceError as error:
-                    pytest.skip(f"no wheels can be fetched here: {error.message}")
-                assert done.changed and done.source == "carried"
-                shutil.copytree(one.home / ".dmformer-device" / "environment", shared, symlinks=True)
-    return shared
+    """An environment as `device setup` makes it; not to be changed: see `ready`."""
+    return environment_below(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

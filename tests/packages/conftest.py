@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.devices.environment import environment_below
 from tests.support import PATIENCE, ROOT
-
-OFFLINE = ("No matching distribution", "Could not find a version", "Connection", "Temporary failure", "Read timed out")
 
 
 def call(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -35,13 +34,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def device(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment that holds the wheel, what it depends on, and ONNX Runtime."""
-    folder = tmp_path_factory.mktemp("device")
-    assert call(sys.executable, "-m", "venv", folder).returncode == 0
-    python = folder / "bin" / "python"
-    done = call(python, "-m", "pip", "install", "-q", f"{wheels['dmformer']}[onnxruntime]")
-    if done.returncode and any(sign in done.stderr for sign in OFFLINE):
-        pytest.skip(f"pip cannot install here: {done.stderr.splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    return python
+def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that holds dmformer, what it depends on, and ONNX Runtime."""
+    return environment_below(tmp_path_factory.getbasetemp()) / "bin" / "python"
