@@ -19,7 +19,7 @@ from dmformer.evaluation.power.find import find_sensor
 from dmformer.evaluation.power.meter import Meter
 from dmformer.evaluation.power.rails import Tegrastats, rails_below, total_of
 from dmformer.evaluation.power.rapl import Rapl
-from dmformer.evaluation.power.sensor import Sampled
+from dmformer.evaluation.power.sensor import INTERVAL_S, Draw, Sampled, Sensor
 from dmformer.jetson import power_of as milliwatts_of
 from tests.conftest import Exported
 from tests.documents import make_document, make_result
@@ -69,6 +69,17 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tool:
     return put
 
 
+def read_for(sensor: Sensor, readings: int) -> Draw:
+    """What is drawn for as long as a sensor takes for so many readings, however busy the machine is."""
+    for seconds in (0.1, 0.5, 2.0, 10.0):
+        sensor.start()
+        time.sleep(seconds)
+        drawn = sensor.stop()
+        if len(drawn.watts) >= readings:
+            return drawn
+    raise AssertionError(f"fewer than {readings} readings")
+
+
 def write(root: Path, **files: object) -> None:
     for name, content in files.items():
         path = root / name.replace("__", "/")
@@ -101,13 +112,13 @@ def test_tegrastats_is_read_during_slices_only(module: str, tool: Tool, tmp_path
     assert isinstance(sensor, Tegrastats) and sensor.name == "tegrastats" and sensor.rate_hz == 10
     try:
         time.sleep(0.1)
-        sensor.start()
-        time.sleep(0.15)
-        drawn = sensor.stop()
+        drawn = read_for(sensor, 2)
+        assert drawn.watts[0] == pytest.approx(milliwatts / 1000)
         time.sleep(0.1)
-        assert 2 <= len(drawn.watts) <= 9 and drawn.watts[0] == pytest.approx(milliwatts / 1000)
+        # Had it listened in between there would be more of them.
         sensor.start()
-        assert len(sensor.stop().watts) <= 1
+        drawn = sensor.stop()
+        assert len(drawn.watts) <= 1 + drawn.seconds / 0.02
     finally:
         sensor.close()
 
@@ -118,10 +129,8 @@ def test_ina_chips_are_preferred_to_the_tool(tmp_path: Path, tool: Tool) -> None
     chip(tmp_path, 2, "other", VDD_IN=(1, 1))
     sensor = find_sensor(tmp_path)
     assert isinstance(sensor, Sampled) and sensor.name == "INA, VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0"
-    sensor.start()
-    time.sleep(0.12)
-    drawn = sensor.stop()
-    assert 2 <= len(drawn.watts) <= 4 and drawn.watts[0] == pytest.approx(3.2 + 0.8 + 4.0)
+    drawn = read_for(sensor, 2)
+    assert drawn.watts[0] == pytest.approx(3.2 + 0.8 + 4.0) and len(drawn.watts) <= 1 + drawn.seconds / INTERVAL_S
     # Thor's chip multiplies itself.
     write(tmp_path / "sys/class/hwmon/hwmon3", name="ina238", in1_label="VIN", power1_input=18_000_000)
     sensor = find_sensor(tmp_path)
@@ -175,9 +184,7 @@ def test_the_pmic_of_a_raspberry_pi(tool: Tool, tmp_path: Path) -> None:
     tool("vcgencmd", f"[ $1 = pmic_read_adc ] && cat {tmp_path / 'said'}")
     sensor = find_sensor(tmp_path)
     assert isinstance(sensor, Sampled) and sensor.name.startswith("PMIC")
-    sensor.start()
-    time.sleep(0.05)
-    assert sensor.stop().watts[0] == pytest.approx(expected)
+    assert read_for(sensor, 1).watts[0] == pytest.approx(expected)
     tool("vcgencmd", "exit 1")
     assert isinstance(find_sensor(tmp_path), str)
 
@@ -194,7 +201,8 @@ def test_bench_reports_power_beside_latency(
     document = read_document(tmp_path / "bench.json")
     power = document.results[0].power
     assert power is not None and power.watts == pytest.approx((6.0, 6.0, 6.0)) and power.idle_w == pytest.approx(6.0)
-    assert power.readings > 3 and power.energy_mj[1] == pytest.approx(6.0 * document.results[0].mean_ms, rel=0.5)
+    assert power.readings > 3 and power.energy_mj[0] <= power.energy_mj[1] <= power.energy_mj[2]
+    assert power.energy_mj[0] >= 6.0 * document.results[0].min_ms * 0.99, "watts times the milliseconds of a call"
     assert document.temperature is not None and document.temperature.before == 47.5
     assert "INA, VDD_IN, 20 readings a second, during the slices only; 6.0 W before anything ran" in " ".join(
         err.split()
