@@ -36,7 +36,7 @@ def jetson() -> dict[str, str]:
         "release": release_of(release),
         "power mode": power_mode_of(_said("nvpmodel", "-q")),
         "clocks": clocks_of(_said("jetson_clocks", "--show")),
-        "state": state_of(_first_line("tegrastats", "--interval", "200")),
+        "state": state_of(first_line("tegrastats", "--interval", "200")),
     }
     return {name: " ".join(text.split())[:LONGEST] for name, text in facts.items() if text}
 
@@ -118,7 +118,7 @@ def _said(*command: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _first_line(*command: str) -> str:
+def first_line(*command: str) -> str:
     """The first line of a tool that goes on until it is stopped."""
     tool = shutil.which(command[0])
     if tool is None:

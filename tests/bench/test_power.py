@@ -104,6 +104,23 @@ def test_the_rails_of_every_module_are_known(module: str) -> None:
     assert milliwatts_of(line) == milliwatts
 
 
+@pytest.mark.parametrize(("said", "why"), [("", "prints nothing"), (RAM + "RAIL 1mW/1mW", "of no known module")])
+def test_tegrastats_that_tells_of_no_power_is_a_reason(said: str, why: str, tool: Tool, tmp_path: Path) -> None:
+    tool("tegrastats", f"[ -z '{said}' ] || echo '{said}'")
+    assert why in str(find_sensor(tmp_path))
+
+
+def test_a_sensor_that_fails_meanwhile_costs_its_own_figures(tmp_path: Path) -> None:
+    place = package(tmp_path, "intel-rapl:0", 0)
+    with Meter(find_sensor(tmp_path)) as meter:
+        assert meter.during((place / "energy_uj").unlink) == (None, None)
+        taken = [{"wall_ns": 1, "calls_ns": [1]}]
+        gpu, cpu = Launch({"provider": "NVIDIA Orin"}, {}, taken), Launch({"provider": "CPU"}, {}, taken)
+        gpu.draws = cpu.draws = [Draw((40.0,), 1.0)]
+        assert power_of([gpu], meter) is None, "RAPL sees nothing of a GPU"
+        assert power_of([cpu], meter) is not None
+
+
 @pytest.mark.parametrize("module", RECORDED)
 def test_tegrastats_is_read_during_slices_only(module: str, tool: Tool, tmp_path: Path) -> None:
     line, milliwatts = RECORDED[module]
@@ -215,7 +232,7 @@ def test_without_a_sensor_the_reason_is_told(
 ) -> None:
     with Meter(find_sensor(tmp_path)) as meter:
         assert meter.during(lambda: 3) == (3, None)
-    assert power_of([Launch({}, {}, [{"wall_ns": 1, "calls_ns": [1]}], {}, [None])], meter) is None
+    assert power_of([Launch({"provider": "CPU"}, {}, [{"wall_ns": 1, "calls_ns": [1]}], {}, [None])], meter) is None
     document = make_document(make_result("a")).model_copy(update={"no_power": meter.why})
     assert power_table(document) is None
     assert strain_lines(document)[0].startswith("power is not readable, because this machine shows no sensor")

@@ -104,6 +104,7 @@ def launch(
         for _ in itertools.islice(steps, settings.rounds):
             # A fixed order would let each candidate suffer from the same predecessor's caches.
             for name in order.sample(sorted(workers), len(workers)):
+                workers[name].ask("ready")
                 taken, draw = meter.during(partial(workers[name].ask, "slice"))
                 launches[name].slices.append(taken)
                 launches[name].draws.append(draw)

@@ -12,11 +12,13 @@ from dmformer.evaluation.power.records import PowerDraw, Temperature
 
 def power_of(launches: Sequence[Launch], meter: Meter) -> PowerDraw | None:
     """Power and energy of one candidate; None where there is no reading of them."""
+    if meter.sensor is None or (meter.sensor.is_cpu_only and not on_cpu(launches[0].opened["provider"])):
+        return None
     taken = [pair for launch in launches for pair in zip(launch.slices, launch.draws, strict=True)]
     draws = [(draw, one["wall_ns"] / 1e9 / len(one["calls_ns"])) for one, draw in taken if draw is not None]
     watts = Spread.of([reading for draw, _ in draws for reading in draw.watts])
     joules = Spread.of([energy for draw, call in draws if (energy := energy_per_call(draw, call)) is not None])
-    if meter.sensor is None or watts is None or joules is None:
+    if watts is None or joules is None:
         return None
     idle = Spread.of(meter.idle.watts) if meter.idle else None
     return PowerDraw(
@@ -27,6 +29,11 @@ def power_of(launches: Sequence[Launch], meter: Meter) -> PowerDraw | None:
         energy_mj=(joules.low * 1e3, joules.middle * 1e3, joules.high * 1e3),
         idle_w=idle.middle if idle else None,
     )
+
+
+def on_cpu(provider: str) -> bool:
+    """Whether a runtime says that it runs on the processor."""
+    return "CPU" in provider or provider.startswith("PyTorch")
 
 
 def temperature_of(readings: Sequence[Reading]) -> Temperature | None:

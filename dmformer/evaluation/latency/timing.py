@@ -55,8 +55,7 @@ def warm_up(call: Call, limit_s: float) -> tuple[float, bool]:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Keeps Python's collector out of the measured time; it runs before."""
-    gc.collect()
+    """Keeps Python's collector out of the measured time."""
     gc.disable()
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from dmformer.processes import Process, Say
 STEPS = {
     "open": "opening the engine",
     "warm": "warming up",
+    "ready": "collecting garbage",
     "slice": "running",
     "end": "ending",
     "layers": "profiling its layers",
@@ -33,7 +35,7 @@ def start_worker(candidate: Candidate, settings: BenchSettings) -> Process:
 
 
 class Worker:
-    """What a worker can be asked to do, in this order: `open`, `warm`, `slice` any number of times, `end`.
+    """What a worker can be asked to do, in this order: `open`, `warm`, `ready` and `slice` again and again, `end`.
 
     It says nothing in between: its parent sleeps while it measures.
     """
@@ -64,6 +66,11 @@ class Worker:
         """Warms up. Also tells the processor seconds that this process has used so far, all threads."""
         seconds, stable = timing.warm_up(self._calls[0], self.settings.warmup_s)
         return {"seconds": seconds, "stable": stable, "cpu_s": time.process_time()}
+
+    def ready(self) -> dict[str, Any]:
+        """Collects garbage: that takes longer than some slices do, and is no part of their energy either."""
+        gc.collect()
+        return {}
 
     def slice(self) -> dict[str, Any]:
         """One slice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -35,13 +36,18 @@ class Meter:
 
     def during(self, work: Callable[[], T]) -> tuple[T, Draw | None]:
         """Does something; what came of it, and what was drawn meanwhile."""
-        if self._sensor is None:
+        sensor = self._sensor
+        if sensor is None:
             return work(), None
-        self._sensor.start()
+        # A sensor that fails meanwhile costs its own figures, never the measurement.
+        draw: Draw | None = None
+        with contextlib.suppress(OSError, ValueError):
+            sensor.start()
         try:
             done = work()
         finally:
-            draw = self._sensor.stop()
+            with contextlib.suppress(OSError, ValueError):
+                draw = sensor.stop()
         return done, draw
 
     def __enter__(self) -> Meter:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from dmformer.evaluation.power.sensor import Draw
-from dmformer.jetson import TOTALS, power_of
+from dmformer.jetson import TOTALS, first_line, power_of
 
 CHIPS = ("ina3221", "ina238")
 MILLI, MICRO = 1e-3, 1e-6
@@ -36,7 +36,7 @@ def total_of(rails: Mapping[str, object]) -> tuple[str, ...] | None:
 def read_rails(channels: tuple[tuple[Path, str], ...]) -> float | None:
     """Watts of some rails together, now; None where one cannot be read."""
     try:
-        return sum(_watts(chip, channel) for chip, channel in channels)
+        return max(0.0, sum(_watts(chip, channel) for chip, channel in channels))
     except (OSError, ValueError):
         return None
 
@@ -69,7 +69,7 @@ class Tegrastats:
         tool: Its path.
     """
 
-    name, rate_hz = "tegrastats", 1000 / TEGRASTATS_MS
+    name, rate_hz, is_cpu_only = "tegrastats", 1000 / TEGRASTATS_MS, False
 
     def __init__(self, tool: str) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - a tool of the system, with fixed arguments
@@ -85,10 +85,15 @@ class Tegrastats:
         self._thread.start()
 
     @classmethod
-    def here(cls) -> Tegrastats | None:
-        """The tool, where this machine has it."""
+    def here(cls) -> Tegrastats | str | None:
+        """The tool, where this machine has it; in words, why it tells of no power."""
         tool = shutil.which("tegrastats")
-        return cls(tool) if tool else None
+        if tool is None:
+            return None
+        line = first_line("tegrastats", "--interval", str(TEGRASTATS_MS))
+        if power_of(line) is None:
+            return "tegrastats names rails of no known module" if line else "tegrastats prints nothing"
+        return cls(tool)
 
     def start(self) -> None:
         with self._lock:

@@ -18,7 +18,7 @@ class Rapl:
         packages: The directories of their counters.
     """
 
-    name, rate_hz = "RAPL, processor packages", None
+    name, rate_hz, is_cpu_only = "RAPL, processor packages", None, True
 
     def __init__(self, packages: list[Path]) -> None:
         self._packages = packages

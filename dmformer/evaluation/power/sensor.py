@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-INTERVAL_S = 0.05
-"""Between two readings of a sensor that shows the power of the moment."""
+FIRST_S, INTERVAL_S = 0.01, 0.05
+"""Before the first, and between two readings of a sensor that shows the power of the moment."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class Sensor(Protocol):
     def rate_hz(self) -> float | None:
         """Readings a second; None where it counts energy, so that every moment is in it."""
 
+    @property
+    def is_cpu_only(self) -> bool:
+        """Whether it sees the processor alone: nothing of what runs on a GPU."""
+
     def start(self) -> None: ...
 
     def stop(self) -> Draw: ...
@@ -59,6 +63,8 @@ class Sampled:
         self._thread: threading.Thread | None = None
         self._began = 0.0
 
+    is_cpu_only = False
+
     def start(self) -> None:
         self._watts, self._began = [], time.perf_counter()
         self._over.clear()
@@ -75,8 +81,10 @@ class Sampled:
         self._over.set()
 
     def _sample(self) -> None:
-        while not self._over.is_set():
+        # What runs has begun by then.
+        wait = FIRST_S
+        while not self._over.wait(wait):
+            wait = self._interval
             watts = self._read()
             if watts is not None:
                 self._watts.append(watts)
-            self._over.wait(self._interval)
