@@ -86,7 +86,8 @@ class Ssh:
                 return DeviceError(f"{where}: {what}", hint.format(host=self._known_as, name=self.name, **self._files))
         lines = [line for line in said.splitlines() if line.strip()]
         return DeviceError(
-            f"{where}: {one_line(lines[-1]) if lines else 'the connection ended before it began'}", f"try: ssh {self.resource.login}"
+            f"{where}: {one_line(lines[-1]) if lines else 'the connection ended before it began'}",
+            f"try: ssh {self.resource.login}",
         )
 
     @property
