@@ -21,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.timing import machine
@@ -81,7 +80,7 @@ def neutral(bundle: Path, tries: int) -> None:
     held = 0
     with loopback() as one, Device(driver_of(NAME, one.resource)) as device:
         for index in range(tries):
-            far: Document = travel(device, replace(errand, request=request), Silent())
+            far: Document = travel(device, errand, Silent())
             near = directly(one, bundle, settings)
             ratio, low, high = slowdown(slices_of(near.results[0]), slices_of(far.results[0]))
             held += low <= 1 <= high
@@ -107,10 +106,10 @@ def cuts(bundle: Path, count: int) -> None:
     errand = Errand("dmformer.pipeline.measurement:bench", request, measures=True)
     told: Counter[str] = Counter()
     finished = left = slow = 0
-    with loopback() as one:
+    with loopback() as one, tempfile.TemporaryDirectory() as folder:
+        large = Path(folder) / "large"
         for _ in range(count):
             timer = threading.Timer(random.uniform(0.05, 3.0), one.cut)
-            large = Path(tempfile.mkdtemp()) / "large"
             large.write_bytes(os.urandom(16 << 20))
             timer.start()
             try:
@@ -121,7 +120,6 @@ def cuts(bundle: Path, count: int) -> None:
             except DeviceError as error:
                 told[re.sub(r"\S*loopback[^:]*: |\S+@\S+", "", error.message)] += "\n" not in error.message
             timer.join()
-            large.unlink()
             deadline = time.monotonic() + 10
             while [line for line in one.processes() if "python" in line] and time.monotonic() < deadline:
                 time.sleep(0.1)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from dmformer import host, limits
 from dmformer.fields import Strict
 from dmformer.jetson import jetson
+from dmformer.reading import text_of
 from dmformer.texts import plain
 from dmformer.version import __version__
 
@@ -103,10 +104,7 @@ def power_source() -> str | None:
 
 
 def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip() or None
-    except OSError:
-        return None
+    return text_of(path) or None
 
 
 def _frequencies() -> tuple[float, float] | None:

@@ -43,6 +43,10 @@ class DmformerError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  how to mend it: {self.hint}" if self.hint else self.message
 
+    def to_json(self) -> dict[str, str | None]:
+        """The error on its way to another process; `kind_named` knows its ``kind`` again."""
+        return {"kind": type(self).__name__, "message": self.message, "hint": self.hint}
+
     def __reduce__(self) -> tuple[type[DmformerError], tuple[str, str | None]]:
         # So that the error crosses a process boundary with its hint.
         return type(self), (self.message, self.hint)
@@ -102,6 +106,12 @@ class ExportError(EngineError):
 
 class EngineCrashError(EngineError):
     """A native library ended its process; the message names the step that it was in."""
+
+
+def kind_named(name: object, otherwise: type[DmformerError]) -> type[DmformerError]:
+    """The kind of error that another process named; another one where there is none of the name."""
+    kind = globals().get(str(name))
+    return kind if isinstance(kind, type) and issubclass(kind, DmformerError) else otherwise
 
 
 def stop_in(error: BaseException) -> KeyboardInterrupt | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +13,7 @@ from pathlib import Path
 from dmformer import limits
 from dmformer.records import HostRecord
 from dmformer.targets import packages
+from dmformer.tools import output_of
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -202,12 +202,6 @@ def half_advice(isa: tuple[str, ...]) -> str:
 
 def nvidia_gpu() -> str | None:
     """Name, compute capability and driver of the first NVIDIA GPU as ``nvidia-smi`` tells it, or None."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    query = [tool, "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=10)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout.strip() else None
+    query = ("nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader")
+    lines = output_of(*query, seconds=10).strip().splitlines()
+    return lines[0].strip() if lines else None

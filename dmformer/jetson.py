@@ -7,9 +7,10 @@ Formats: NVIDIA Jetson Linux Developer Guide, "Jetson Platform Power Management"
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
+
+from dmformer.reading import text_of
+from dmformer.tools import first_line, output_of
 
 RELEASE = Path("/etc/nv_tegra_release")
 MODEL = Path("/proc/device-tree/model")
@@ -21,21 +22,20 @@ TOTALS = (
     ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),  # AGX Xavier
 )
 """The rails that together are a module's power, by module, the input before what it feeds."""
-SECONDS = 5.0
 LONGEST = 1000
 """Characters of one fact."""
 
 
 def jetson() -> dict[str, str]:
     """Module, release, power mode, clocks, and how busy and warm it is; empty where this is no Jetson."""
-    release = _read(RELEASE)
+    release = text_of(RELEASE)
     if not release:
         return {}
     facts = {
-        "module": _read(MODEL).strip("\0"),
+        "module": text_of(MODEL).strip("\0"),
         "release": release_of(release),
-        "power mode": power_mode_of(_said("nvpmodel", "-q")),
-        "clocks": clocks_of(_said("jetson_clocks", "--show")),
+        "power mode": power_mode_of(output_of("nvpmodel", "-q")),
+        "clocks": clocks_of(output_of("jetson_clocks", "--show")),
         "state": state_of(first_line("tegrastats", "--interval", "200")),
     }
     return {name: " ".join(text.split())[:LONGEST] for name, text in facts.items() if text}
@@ -96,38 +96,3 @@ def power_of(text: str) -> int | None:
     rails = {name: int(value) for name, value in re.findall(r"\b([A-Z][A-Z0-9_]*) (\d{1,9})(?:mW)?/\d+", text)}
     known = next((names for names in TOTALS if rails.keys() >= set(names)), None)
     return None if known is None else sum(rails[name] for name in known)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _said(*command: str) -> str:
-    tool = shutil.which(command[0])
-    if tool is None:
-        return ""
-    try:
-        done = subprocess.run(  # noqa: S603 - a tool of the system, with fixed arguments
-            [tool, *command[1:]], capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
-
-
-def first_line(*command: str) -> str:
-    """The first line of a tool that goes on until it is stopped."""
-    tool = shutil.which(command[0])
-    if tool is None:
-        return ""
-    limited = [shutil.which("timeout") or "timeout", str(SECONDS), tool, *command[1:]]
-    try:
-        with subprocess.Popen(limited, stdout=subprocess.PIPE, text=True, errors="replace") as process:  # noqa: S603
-            line = process.stdout.readline() if process.stdout else ""
-            process.terminate()
-    except OSError:
-        return ""
-    return line

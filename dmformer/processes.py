@@ -115,7 +115,7 @@ class Process:
             raise self._crash(step)
         message: dict[str, Any] = json.loads(line)
         if "error" in message:
-            kind = getattr(errors, message["error"]["kind"], errors.EngineError)
+            kind = errors.kind_named(message["error"]["kind"], errors.EngineError)
             raise kind(message["error"]["message"], message["error"]["hint"])
         if "refused" in message:
             raise errors.EngineError(f"{self.name}: {message['refused']}")
@@ -211,7 +211,7 @@ def serve() -> None:
             service = service or [load(first["service"])(first["request"], say)]
             say({"result": getattr(service[0], json.loads(step))()})
         except errors.DmformerError as error:
-            say({"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}})
+            say({"error": error.to_json()})
         except Exception as error:
             # Whatever a third party raises is its refusal of the model.
             say({"refused": " ".join(str(error).split())[:REASON] or type(error).__name__})

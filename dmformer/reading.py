@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,24 @@ def read_json(path: Path, limit: int) -> Any:
         return json.loads(read_bounded(path, limit))
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+
+
+def text_of(path: Path) -> str:
+    """What the system tells in a small file of its own, without blanks around it; empty where it tells nothing."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The document of a TOML text.
+
+    Raises:
+        ValueError: It is none; also `RecursionError`, where it is nested too deep.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from dmformer.bundle import Bundle, sha256_of
 from dmformer.errors import UsageError
 from dmformer.options import PLACES, Leaf, values
-from dmformer.reading import read_bounded
+from dmformer.reading import parse_toml, read_bounded
 from dmformer.texts import first_problem
 
 MAX_BYTES = 1 << 20
@@ -71,12 +70,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: It cannot be read, or is none.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(read_bounded(path, MAX_BYTES).decode())
+        return parse_toml(read_bounded(path, MAX_BYTES).decode())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})", "give a TOML file, or a bundle") from error
     except (ValueError, RecursionError) as error:

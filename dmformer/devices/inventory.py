@@ -9,14 +9,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from dmformer.devices.resource import NAME, Resource, check_identity, parse_address
 from dmformer.errors import UsageError
 from dmformer.files import write_atomically
-from dmformer.reading import read_bounded
+from dmformer.reading import parse_toml, read_bounded
 from dmformer.texts import first_problem, plain
 
 MAX_BYTES = 1 << 20
@@ -44,7 +43,7 @@ def read_inventory(path: Path | None = None) -> dict[str, Resource]:
     """
     path = path or devices_file()
     try:
-        document = parse(read_bounded(path, MAX_BYTES).decode())
+        document = parse_toml(read_bounded(path, MAX_BYTES).decode())
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -59,15 +58,6 @@ def read_inventory(path: Path | None = None) -> dict[str, Resource]:
     if not isinstance(table, dict):
         raise UsageError(f"{path}: device is no table", "a device begins with [device.NAME]")
     return {name: _resource(path, name, entry) for name, entry in table.items()}
-
-
-def parse(text: str) -> dict[str, Any]:
-    """TOML."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
 
 
 def _resource(path: Path, name: str, entry: object) -> Resource:
@@ -180,6 +170,6 @@ def forget(name: str, path: Path | None = None) -> None:
         rf"""^\[\s*device\s*\.\s*(["']?){re.escape(name)}\1\s*\][^\n]*\n(?:(?!\[)[^\n]*(?:\n|\Z))*""", re.M
     )
     text = header.sub("", path.read_text(), count=1)
-    if parse(text).get("device", {}).keys() != known.keys() - {name}:
+    if parse_toml(text).get("device", {}).keys() != known.keys() - {name}:
         raise UsageError(f"{path}: device {name} is not a table of its own", f"remove it from {path} by hand")
     write_atomically(path, text.encode())

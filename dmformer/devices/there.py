@@ -78,7 +78,7 @@ def main() -> None:
         document = load(asked["run"])(request_of(load(asked["request"]), asked["options"]), Told(say))
         say({"document": document.model_dump(mode="json", by_alias=True)})
     except errors.DmformerError as error:
-        say({"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}})
+        say({"error": error.to_json()})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from threading import Lock
 from typing import Any, Generic, Literal, TypeVar
 
-from dmformer.devices.device import Device, driver_of
+from dmformer.devices.device import Device, Driver, driver_of
 from dmformer.devices.resource import Resource
 from dmformer.documents import Document, schema
 from dmformer.errors import DmformerError
@@ -74,9 +74,10 @@ def on_fleet(devices: Mapping[str, Resource], work: Work[T], watch: Watch) -> di
     They are logged into one after another, so that no two ask their questions at once.
     """
     outcomes: dict[str, T | DmformerError] = {}
-    for name, resource in devices.items():
+    drivers = {name: driver_of(name, resource) for name, resource in devices.items()}
+    for name, driver in drivers.items():
         try:
-            driver_of(name, resource).connect()
+            driver.connect()
         except DmformerError as error:
             outcomes[name] = error
     fleet = _Fleet(work, watch)
@@ -84,7 +85,7 @@ def on_fleet(devices: Mapping[str, Resource], work: Work[T], watch: Watch) -> di
         pool = kept.enter_context(ThreadPoolExecutor(max(1, len(devices))))
         # Before the pool waits for its work, on Ctrl-C too.
         kept.callback(fleet.stop)
-        todo = {name: pool.submit(fleet.work, name, one) for name, one in devices.items() if name not in outcomes}
+        todo = {name: pool.submit(fleet.work, one) for name, one in drivers.items() if name not in outcomes}
         outcomes |= {name: done.result() for name, done in todo.items()}
     return {name: outcomes[name] for name in devices}
 
@@ -96,10 +97,10 @@ class _Fleet(Generic[T]):
         self._work, self._watch, self._lock = work, watch, Lock()
         self._open: list[Device] = []
 
-    def work(self, name: str, resource: Resource) -> T | DmformerError:
-        progress = self._watch(name)
+    def work(self, driver: Driver) -> T | DmformerError:
+        progress = self._watch(driver.name)
         try:
-            with Device(driver_of(name, resource), progress) as device:
+            with Device(driver, progress) as device:
                 with self._lock:
                     self._open.append(device)
                 return self._work(device, progress)

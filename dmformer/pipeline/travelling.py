@@ -249,9 +249,7 @@ def _answer(name: str, spoken: _Spoken, ended: Ended, luggage: _Luggage) -> dict
 
 def told(name: str, error: Mapping[str, Any]) -> errors.DmformerError:
     """An error that was raised there, and how it is mended from here."""
-    kind = getattr(errors, str(error.get("kind")), DeviceError)
-    if not (isinstance(kind, type) and issubclass(kind, errors.DmformerError)):
-        kind = DeviceError
+    kind = errors.kind_named(error.get("kind"), DeviceError)
     hint = str(error["hint"]) if error.get("hint") else None
     if kind is errors.MissingBackendError and hint is not None:
         lacking = [target for target, row in TARGETS.items() if row.install == hint and target in EXTRAS]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dmformer.evaluation.latency.conditions import Reading
 from dmformer.evaluation.latency.schedule import Launch
-from dmformer.evaluation.power.meter import Meter, Spread, energy_per_call
+from dmformer.evaluation.power.meter import Meter, energy_per_call, spread
 from dmformer.evaluation.power.records import PowerDraw, Temperature
 
 
@@ -16,18 +16,18 @@ def power_of(launches: Sequence[Launch], meter: Meter) -> PowerDraw | None:
         return None
     taken = [pair for launch in launches for pair in zip(launch.slices, launch.draws, strict=True)]
     draws = [(draw, one["wall_ns"] / 1e9 / len(one["calls_ns"])) for one, draw in taken if draw is not None]
-    watts = Spread.of([reading for draw, _ in draws for reading in draw.watts])
-    joules = Spread.of([energy for draw, call in draws if (energy := energy_per_call(draw, call)) is not None])
-    if watts is None or joules is None:
+    watts = spread([reading for draw, _ in draws for reading in draw.watts])
+    energy = spread([joules * 1e3 for draw, call in draws if (joules := energy_per_call(draw, call)) is not None])
+    if watts is None or energy is None:
         return None
-    idle = Spread.of(meter.idle.watts) if meter.idle else None
+    idle = spread(meter.idle.watts) if meter.idle else None
     return PowerDraw(
         sensor=meter.sensor.name,
         rate_hz=meter.sensor.rate_hz,
         readings=sum(len(draw.watts) for draw, _ in draws),
-        watts=(watts.low, watts.middle, watts.high),
-        energy_mj=(joules.low * 1e3, joules.middle * 1e3, joules.high * 1e3),
-        idle_w=idle.middle if idle else None,
+        watts=watts,
+        energy_mj=energy,
+        idle_w=idle[1] if idle else None,
     )
 
 

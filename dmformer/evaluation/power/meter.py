@@ -6,7 +6,6 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
@@ -25,18 +24,13 @@ class Meter:
     """
 
     def __init__(self, sensor: Sensor | str) -> None:
-        self._sensor = None if isinstance(sensor, str) else sensor
+        self.sensor = None if isinstance(sensor, str) else sensor
         self.why = sensor if isinstance(sensor, str) else None
         self.idle: Draw | None = None
 
-    @property
-    def sensor(self) -> Sensor | None:
-        """What it reads."""
-        return self._sensor
-
     def during(self, work: Callable[[], T]) -> tuple[T, Draw | None]:
         """Does something; what came of it, and what was drawn meanwhile."""
-        sensor = self._sensor
+        sensor = self.sensor
         if sensor is None:
             return work(), None
         # A sensor that fails meanwhile costs its own figures, never the measurement.
@@ -51,28 +45,19 @@ class Meter:
         return done, draw
 
     def __enter__(self) -> Meter:
-        self.idle = self.during(lambda: time.sleep(IDLE_S))[1] if self._sensor is not None else None
+        self.idle = self.during(lambda: time.sleep(IDLE_S))[1] if self.sensor is not None else None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._sensor is not None:
-            self._sensor.close()
+        if self.sensor is not None:
+            self.sensor.close()
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Smallest, middle and largest."""
-
-    low: float
-    middle: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread | None:
-        """That of some values; None where there are none."""
-        return cls(min(values), statistics.median(values), max(values)) if values else None
+def spread(values: Sequence[float]) -> tuple[float, float, float] | None:
+    """Smallest, median and largest; None where there are no values."""
+    return (min(values), statistics.median(values), max(values)) if values else None
 
 
 def energy_per_call(draw: Draw, call_s: float) -> float | None:

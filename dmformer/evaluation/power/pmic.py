@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
+
+from dmformer.tools import output_of
 
 SECONDS = 2.0
 LINE = re.compile(r"^\s*(\w+)_([AV])\s+\w+\(\d+\)=([\d.]+)[AV]\s*$", re.MULTILINE)
@@ -23,13 +23,4 @@ def watts_of(text: str) -> float | None:
 
 def read_pmic() -> float | None:
     """Watts of the rails now; None where this is no Raspberry Pi 5, or it cannot be read."""
-    tool = shutil.which("vcgencmd")
-    if tool is None:
-        return None
-    try:
-        done = subprocess.run(  # noqa: S603 - a tool of the system, with fixed arguments
-            [tool, "pmic_read_adc"], capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return watts_of(done.stdout) if done.returncode == 0 else None
+    return watts_of(output_of("vcgencmd", "pmic_read_adc", seconds=SECONDS))

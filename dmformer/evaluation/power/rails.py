@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from dmformer.evaluation.power.sensor import Draw
-from dmformer.jetson import TOTALS, first_line, power_of
+from dmformer.jetson import TOTALS, power_of
+from dmformer.reading import text_of
+from dmformer.tools import first_line
 
 CHIPS = ("ina3221", "ina238")
 MILLI, MICRO = 1e-3, 1e-6
@@ -22,9 +24,9 @@ def rails_below(root: Path) -> dict[str, tuple[Path, str]]:
     """The rails that INA chips measure: by their labels the chip's directory and the number of the channel."""
     rails: dict[str, tuple[Path, str]] = {}
     for chip in sorted(root.glob("sys/class/hwmon/hwmon*")):
-        if _text(chip / "name") in CHIPS:
+        if text_of(chip / "name") in CHIPS:
             for label in sorted(chip.glob("in*_label")):
-                rails[_text(label)] = (chip, label.name[2:-6])
+                rails[text_of(label)] = (chip, label.name[2:-6])
     return rails
 
 
@@ -53,13 +55,6 @@ def _watts(chip: Path, channel: str) -> float:
         return int(power.read_text()) * MICRO
     volts = int((chip / f"in{channel}_input").read_text()) * MILLI
     return volts * int((chip / f"curr{channel}_input").read_text()) * MILLI
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
 
 
 class Tegrastats:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from dmformer.evaluation.power.sensor import Draw
+from dmformer.reading import text_of
 
 PACKAGES = "sys/class/powercap/intel-rapl:*"
 MICRO = 1e-6
@@ -48,11 +49,4 @@ class Rapl:
 
 def packages_below(root: Path) -> list[Path]:
     """The counters of whole packages; those of their parts are in them, that of the platform holds them."""
-    return sorted(path for path in root.glob(PACKAGES) if _name(path).startswith("package"))
-
-
-def _name(path: Path) -> str:
-    try:
-        return (path / "name").read_text().strip()
-    except OSError:
-        return ""
+    return sorted(path for path in root.glob(PACKAGES) if text_of(path / "name").startswith("package"))

@@ -62,21 +62,22 @@ def chapters_of(material: Material) -> list[tuple[str, str, Html]]:
     """Anchor, title and content of each section."""
     names = material.machines()
     several = len(names) > 1
+    measured = [
+        (index, f" ({name})" if several else "", document)
+        for index, (name, document) in enumerate(zip(names, material.documents, strict=True), 1)
+    ]
     parts: list[tuple[str, str, Html]] = []
     if several:
         parts.append(("devices", "Side by side", sections.devices(dict(zip(names, material.documents, strict=True)))))
-    for index, document in enumerate(material.documents, 1):
-        behind = f" ({names[index - 1]})" if several else ""
+    for index, behind, document in measured:
         parts.append((f"latency-{index}", f"Latency{behind}", sections.latency(document, f"m{index}")))
     parts.append(("accuracy", "Accuracy", sections.accuracy(material)))
-    for index, document in enumerate(material.documents, 1):
-        behind = f" ({names[index - 1]})" if several else ""
+    for index, behind, document in measured:
         parts.append((f"parts-{index}", f"What really executed{behind}", sections.breakdown(document, f"b{index}")))
     if material.examined:
         changed = joined(answers.changes(bundle) for bundle in material.examined)
         parts.append(("changes", "Changed answers", changed))
-    for index, document in enumerate(material.documents, 1):
-        behind = f" ({names[index - 1]})" if several else ""
+    for index, behind, document in measured:
         parts.append((f"environment-{index}", f"Environment{behind}", sections.environment(document)))
     parts.append(("again", "How to reproduce", reproduce(list(material.documents))))
     return parts
