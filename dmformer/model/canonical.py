@@ -4,9 +4,10 @@ Every fold is plain algebra on the weights (an affine map per channel next to a 
 convolution), computed in float64. What folds where:
 
 - stem norms: into the stem convolution before each;
+- norms between stages: into the convolution there, which has no padding that a shift would not reach;
 - norm before DMA: into its two linear consumers, the 1x1 expand convolution and, since the mean
   commutes with an affine map, the gate's first layer;
-- norm behind the level sum: its scale into every depthwise level, its shift once, into the first;
+- norm behind the level sum: its scale into every depthwise level, its shift and their biases once, into the first;
 - norm before the FFN: into the FFN's first convolution;
 - layer scales: into DMA's fuse convolution (a factor per channel commutes with the gate) and into
   the FFN's second convolution;
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,7 @@ def canonicalize(model: DMFormer) -> DMFormer:
         return model
     work = copy.deepcopy(model).double().eval().requires_grad_(False)
     fold_stem(work.stem)
+    fold_norms_between_stages(work)
     for block in blocks(work):
         fold_norm_before_dma(block)
         fold_norm_of_levels(block)
@@ -96,11 +98,22 @@ def blocks(model: DMFormer) -> Iterator[Block]:
 
 
 def fold_stem(stem: Stem) -> None:
-    """Folds the two stem norms into the convolutions before them."""
-    for conv, norm in ((stem.conv1, stem.norm1), (stem.conv2, stem.norm2)):
+    """Folds the stem's norms into the convolutions before them."""
+    for conv, norm in ((stem.conv1, stem.norm1), (stem.conv2, stem.norm2), (stem.conv3, stem.norm3)):
         if (affine := _affine(norm)) is not None:
             _apply_after(conv, *affine)
-    stem.norm1, stem.norm2 = nn.Identity(), nn.Identity()
+    stem.norm1, stem.norm2, stem.norm3 = nn.Identity(), nn.Identity(), nn.Identity()
+
+
+def fold_norms_between_stages(model: DMFormer) -> None:
+    """Folds the norms before and behind the convolutions between stages into them."""
+    for index, module in enumerate(model.downsamples):
+        conv = cast(nn.Conv2d, module)
+        if (affine := _affine(model.norms_before[index])) is not None:
+            _apply_before(conv, *affine)
+        if (affine := _affine(model.norms_after[index])) is not None:
+            _apply_after(conv, *affine)
+        model.norms_before[index], model.norms_after[index] = nn.Identity(), nn.Identity()
 
 
 def fold_norm_before_dma(block: Block) -> None:
@@ -112,12 +125,17 @@ def fold_norm_before_dma(block: Block) -> None:
 
 
 def fold_norm_of_levels(block: Block) -> None:
-    """Folds the norm behind the sum into the levels: the scale into each, the shift once."""
+    """Folds the norm behind the sum into the levels: the scale into each, the shift once, with their own biases."""
     if (affine := _affine(block.dma.norm)) is not None:
         scale, shift = affine
-        for index, level in enumerate(block.dma.levels):
+        levels = [cast(nn.Conv2d, level) for level in block.dma.levels]
+        biases = [level.bias for level in levels if level.bias is not None]
+        for level in levels:
+            level.bias = None
+        shift = shift + scale * sum(biases, start=torch.zeros_like(shift))
+        for index, level in enumerate(levels):
             # Only the first level carries a bias in the canonical form.
-            _apply_after(cast(nn.Conv2d, level), scale, shift if index == 0 else None)
+            _apply_after(level, scale, shift if index == 0 else None)
     block.dma.norm = nn.Identity()
 
 
@@ -162,14 +180,15 @@ def _affine(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
 
 
 def _apply_before(layer: nn.Conv2d | nn.Linear, scale: Tensor, shift: Tensor) -> None:
-    """Makes ``layer(x)`` what ``layer(scale * x + shift)`` was; only for 1x1 convolutions and Linear."""
-    weight = layer.weight.flatten(1)
-    if weight.shape[1] != scale.shape[0]:
-        # With a larger kernel the shift would not reach the padding, and the fold would be wrong there.
-        raise ExportError(f"a norm of {scale.shape[0]} channels cannot be folded into a layer of another shape")
-    bias = cast(Tensor, layer.bias)
-    layer.bias = nn.Parameter(bias + weight @ shift, requires_grad=False)
-    layer.weight = nn.Parameter((weight * scale).view_as(layer.weight), requires_grad=False)
+    """Makes ``layer(x)`` what ``layer(scale * x + shift)`` was; only for Linear and convolutions without padding."""
+    weight = layer.weight
+    if weight.shape[1] != scale.shape[0] or (isinstance(layer, nn.Conv2d) and any(cast(Any, layer.padding))):
+        # The shift would not reach the padding, and the fold would be wrong there.
+        raise ExportError(f"a norm of {scale.shape[0]} channels cannot be folded into this layer")
+    bias, summed = cast(Tensor, layer.bias), weight.flatten(2).sum(2) if weight.dim() > 2 else weight
+    layer.bias = nn.Parameter(bias + summed @ shift, requires_grad=False)
+    each = scale.view(1, -1, *[1] * (weight.dim() - 2))
+    layer.weight = nn.Parameter(weight * each, requires_grad=False)
 
 
 def _apply_after(conv: nn.Conv2d, scale: Tensor, shift: Tensor | None) -> None:

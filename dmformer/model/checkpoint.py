@@ -14,19 +14,19 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from dmformer import assets
-from dmformer.bundle import sha256_of
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.fields import Palette
 from dmformer.files import write_output
 from dmformer.model.class_names import choose_names, choose_palette
 from dmformer.model.config import ModelConfig
-from dmformer.model.description import Description, infer_config, of_backbone, read_description
+from dmformer.model.description import Description, read_description
+from dmformer.model.fitting import fit
 from dmformer.model.inputs import assumption, choose_preprocessing
 from dmformer.model.legend import checked_palette, choose_labels
+from dmformer.model.naming.dialect import DialectFile, read_rules, with_rules
 from dmformer.model.network import DMFormer
 from dmformer.model.sidecar import MAX_JSON_BYTES, not_read, read_foreign
 from dmformer.model.state_dicts import (
@@ -37,9 +37,10 @@ from dmformer.model.state_dicts import (
     read_weights,
     sorted_bytes,
 )
-from dmformer.model.trainers import HEAD, without_head
+from dmformer.model.trainers import without_head
+from dmformer.model.weight_folders import digest_of_weights, file_of, name_of
 from dmformer.preprocessing import Preprocessing
-from dmformer.texts import brief, first_problem
+from dmformer.texts import brief
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,10 @@ def load_checkpoint(
     dilations: Sequence[int] | None = None,
     preprocessing: Preprocessing | None = None,
     labels: Sequence[str] | Path | None = None,
+    names: DialectFile | Path | None = None,
+    key: str | None = None,
 ) -> Checkpoint:
-    """Reads weights from ``.safetensors`` or a torch file, without ever unpickling objects.
+    """Reads weights from ``.safetensors``, a torch file or a folder of them, without ever unpickling objects.
 
     Configuration, preprocessing and labels are each taken from the argument, else the file's metadata,
     else ``config.json`` beside the file; a configuration that nobody gives is inferred from the shapes.
@@ -174,12 +177,15 @@ def load_checkpoint(
     Every assumption is in the result's ``notes``.
 
     Args:
-        path: The file; trainers' nesting (EMA preferred) and name prefixes are understood. None reads the embedded
-            checkpoint.
+        path: The file, or the folder that holds it or its shards; trainers' nesting (EMA preferred), what they put
+            into names, and the names of other code bases are understood. None reads the embedded checkpoint.
         config: The network's configuration.
         dilations: Of DMA's levels, over whatever the configuration says: weights do not show them.
         preprocessing: How training prepared images.
         labels: Class names in order, or a path (also as ``str``) to a text file of one per line or a JSON list.
+        names: Rules for the tensors' names, or the file of them, where no dialect that is known has them all; see
+            ``dmformer inspect FILE --names``.
+        key: Where in the file the weights are, as ``ema`` or ``state.model``; None takes averaged ones first.
 
     Returns:
         The weights, checked, with all that is needed to use them.
@@ -193,14 +199,17 @@ def load_checkpoint(
         >>> dmformer.load_checkpoint("shapes.safetensors").config.classes
         10
     """
-    path = assets.checkpoint() if path is None else Path(path)
-    weights = read_weights(path)
+    given = assets.checkpoint() if path is None else Path(path)
+    path = file_of(given)
+    weights = read_weights(path, key)
     described, foreign, aside = read_description(weights.metadata, path)
-    config, assumed = _configuration(config or described.model, dilations, weights.tensors, str(path))
+    rules = with_rules(names, "the rules") if isinstance(names, DialectFile) else read_rules(names) if names else None
+    fitted = fit(weights, config or described.model, dilations, rules, str(path))
+    config, state = fitted.config, fitted.state
     if not config.head.has_weights:
-        weights, described = of_backbone(weights, described)
-    state, casts = checked_state(weights.tensors, config, str(path))
-    notes = [*weights.notes, *aside, *assumed, *casts]
+        weights = replace(weights, names=(), palettes=())
+        described = described.model_copy(update={"labels": None, "palette": None})
+    notes = [*weights.notes, *aside, *fitted.notes]
     prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
     if labels is None and described.labels is None:
         named, said = choose_names(weights.names, config.classes)
@@ -218,8 +227,8 @@ def load_checkpoint(
         state=state,
         preprocessing=prepared,
         labels=choose_labels(labels, described, config, path),
-        name=safe_name(described.name or path.stem),
-        digest=sha256_of(path),
+        name=safe_name(described.name or name_of(given)),
+        digest=digest_of_weights(path),
         notes=tuple(notes),
         assumed=open_fields,
         palette=checked_palette(described.palette, config, CheckpointError, str(path))
@@ -259,28 +268,6 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         raise OutputError(f"{path}: configuration and labels take more than 1 MiB", "Shorten the labels.")
     tensors = {name: checkpoint.state[name].contiguous() for name in sorted(checkpoint.state)}
     write_output(path, safetensors.torch.save(tensors, {METADATA_KEY: description}), force=True, option="path")
-
-
-def _configuration(
-    config: ModelConfig | None, dilations: Sequence[int] | None, tensors: Mapping[str, Tensor], source: str
-) -> tuple[ModelConfig, list[str]]:
-    """The given configuration or the inferred one, with the dilations asked for, and what was assumed."""
-    notes = []
-    if config is None:
-        config = infer_config({name: tuple(tensor.shape) for name, tensor in tensors.items()}, source)
-        notes.append("the configuration is inferred from the tensors' names and shapes")
-        if dilations is None:
-            assumed = ", ".join(str(dilation) for dilation in config.dilations)
-            notes.append(f"dilations {assumed} are assumed, as in the paper: weights do not show them")
-    if config.head.has_weights and not any(name.startswith(HEAD) for name in tensors):
-        config = config.headless()
-        notes.append("there is no head: it is a backbone, whose four feature maps are exported")
-    if dilations is None:
-        return config, notes
-    try:
-        return ModelConfig.model_validate({**config.model_dump(), "dilations": tuple(dilations)}), notes
-    except ValidationError as error:
-        raise UsageError(f"dilations {tuple(dilations)}: {first_problem(error)}") from error
 
 
 def safe_name(text: str) -> str:

@@ -52,6 +52,10 @@ class ModelConfig(BaseModel):
             canonical form, in which every BatchNorm is folded into its neighbours.
         layer_scale: Whether each residual branch ends in a learned per-channel factor (this project's
             choice). The canonical form has none.
+        stage_norms: Further BatchNorms, which code has that began as another network's: behind the ``stem``, ``before``
+            or ``after`` each convolution between stages. The canonical form has none.
+        conv_bias: Where convolutions in front of a BatchNorm have biases all the same, as PyTorch's own default is: in
+            the ``stem``, in the ``levels``.
 
     Examples:
         >>> import dmformer
@@ -73,6 +77,8 @@ class ModelConfig(BaseModel):
     head: Annotated[SerializeAsAny[Head], BeforeValidator(read_head)] = Field(default_factory=default_head)
     norm: Literal["batch", "none"] = "batch"
     layer_scale: bool = True
+    stage_norms: tuple[Literal["stem", "before", "after"], ...] = ()
+    conv_bias: tuple[Literal["stem", "levels"], ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -119,7 +125,7 @@ class ModelConfig(BaseModel):
     @property
     def is_canonical(self) -> bool:
         """Whether no BatchNorm and no layer scale is left in a network of this configuration."""
-        return self.norm == "none" and not self.layer_scale
+        return self == self.canonical()
 
     def ffn_width(self, stage: int) -> int:
         """Hidden channels of the FFN.
@@ -143,7 +149,7 @@ class ModelConfig(BaseModel):
 
     def canonical(self) -> ModelConfig:
         """The configuration of the folded network: same shapes, no BatchNorm, no layer scale."""
-        return self.model_copy(update={"norm": "none", "layer_scale": False})
+        return self.model_copy(update={"norm": "none", "layer_scale": False, "stage_norms": (), "conv_bias": ()})
 
 
 def _open_where(one: TensorSpec, other: TensorSpec) -> TensorSpec:

@@ -23,7 +23,7 @@ _PARTS = {
     "DMA fuse": r"stages\..*\.dma\.fuse",
     "DMA gate": r"stages\..*\.dma\.gate\..*",
     "FFN": r"stages\..*\.ffn\..*",
-    "norms and scales": r"(.*\.)?(norm|scale)\d?",
+    "norms and scales": r"(.*\.)?(norm|scale)\d?|norms_(before|after)\.\d",
     "head": r"head(\..*)?",
 }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,8 +17,7 @@ from dmformer.errors import CheckpointError, UsageError
 from dmformer.fields import Palette
 from dmformer.model.config import STAGES, ModelConfig
 from dmformer.model.sidecar import MAX_JSON_BYTES, SIDECAR, is_ours, read_sidecar
-from dmformer.model.state_dicts import RawWeights, mismatch
-from dmformer.model.trainers import without_head
+from dmformer.model.state_dicts import mismatch
 from dmformer.preprocessing import Preprocessing
 from dmformer.reading import read_bounded
 from dmformer.tasks.registry import infer_head
@@ -32,6 +30,8 @@ ROOTS = ("stem", "downsamples", "stages", "norm", "head")
 _BLOCK = re.compile(r"stages\.([0-3])\.([0-9]{1,3})\.")
 _LEVEL = re.compile(r"stages\.0\.0\.dma\.levels\.([0-9]{1,2})\.weight")
 _STEM = ("stem.conv1.weight", "stem.conv3.weight")
+_STAGE_NORMS = {"stem": "stem.norm3.weight", "before": "norms_before.0.weight", "after": "norms_after.0.weight"}
+_CONV_BIAS = {"stem": "stem.conv1.bias", "levels": "stages.0.0.dma.levels.0.bias"}
 _PER_STAGE = ("dma.gate.reduce.weight", "ffn.conv1.weight")
 
 
@@ -74,13 +74,6 @@ def read_description(metadata: str | None, path: Path) -> tuple[Description, byt
     if content is not None and is_ours(content):
         return _parsed(content, str(path.parent / SIDECAR)), None, ()
     return Description(), content, ()
-
-
-def of_backbone(weights: RawWeights, described: Description) -> tuple[RawWeights, Description]:
-    """The same without a head, its norm, and what is said of its classes."""
-    kept, note = without_head(weights.tensors)
-    left = replace(weights, tensors=kept, names=(), palettes=(), notes=(*weights.notes, *note))
-    return left, described.model_copy(update={"labels": None, "palette": None})
 
 
 def _bounded_bytes(path: Path) -> bytes:
@@ -159,6 +152,8 @@ def infer_config(shapes: Shapes, source: str) -> ModelConfig:
             head=infer_head(shapes),
             norm="batch" if any(name.endswith("running_mean") for name in shapes) else "none",
             layer_scale=any(name.endswith((".scale1.weight", ".scale2.weight")) for name in shapes),
+            stage_norms=tuple(place for place, name in _STAGE_NORMS.items() if name in shapes),
+            conv_bias=_conv_bias(shapes),
         )
     except ValidationError as error:
         raise CheckpointError(
@@ -173,6 +168,18 @@ def _required() -> dict[str, int]:
     names += ["stages.0.0.dma.expand.weight", "stages.0.0.dma.levels.0.weight"]
     names += [f"stages.{stage}.0.{part}" for stage in range(STAGES) for part in _PER_STAGE]
     return dict.fromkeys(names, 4)
+
+
+def required_names() -> tuple[str, ...]:
+    """The tensors without which no configuration can be inferred."""
+    return tuple(_required())
+
+
+def _conv_bias(shapes: Shapes) -> tuple[str, ...]:
+    """Where convolutions have biases in front of a norm; without norms all have them anyway."""
+    if not any(name.endswith("running_mean") for name in shapes):
+        return ()
+    return tuple(place for place, name in _CONV_BIAS.items() if name in shapes)
 
 
 def _require(shapes: Shapes, source: str) -> None:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from dmformer.model.config import ModelConfig
 
 
-def make_norm(config: ModelConfig, channels: int) -> nn.Module:
-    """BatchNorm over ``channels``, or nothing in the canonical form."""
-    return nn.BatchNorm2d(channels) if config.norm == "batch" else nn.Identity()
+def make_norm(config: ModelConfig, channels: int, wanted: bool = True) -> nn.Module:
+    """BatchNorm over ``channels``, or nothing in the canonical form and where none is wanted."""
+    return nn.BatchNorm2d(channels) if config.norm == "batch" and wanted else nn.Identity()
 
 
 class LayerScale(nn.Module):
@@ -77,7 +77,7 @@ class DMA(nn.Module):
                 dilation=dilation,
                 groups=inner,
                 # BatchNorm behind the sum brings the only shift; without it the first level carries it.
-                bias=config.norm == "none" and index == 0,
+                bias=index == 0 if config.norm == "none" else "levels" in config.conv_bias,
             )
             for index, (kernel, dilation) in enumerate(zip(config.kernels, config.dilations, strict=True))
         )

@@ -20,18 +20,19 @@ class Stem(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         # A convolution in front of BatchNorm needs no bias of its own; the folded one does.
-        bias = config.norm == "none"
+        bias = config.norm == "none" or "stem" in config.conv_bias
         self.conv1 = nn.Conv2d(config.in_channels, config.stem_width, 7, stride=2, padding=3, bias=bias)
         self.norm1 = make_norm(config, config.stem_width)
         self.conv2 = nn.Conv2d(config.stem_width, config.stem_width, 3, padding=1, bias=bias)
         self.norm2 = make_norm(config, config.stem_width)
         self.conv3 = nn.Conv2d(config.stem_width, config.widths[0], 2, stride=2)
+        self.norm3 = make_norm(config, config.widths[0], "stem" in config.stage_norms)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``[N, in_channels, H, W]`` to ``[N, widths[0], H / 4, W / 4]``."""
         x = torch.relu(self.norm1(self.conv1(x)))
         x = torch.relu(self.norm2(self.conv2(x)))
-        return cast(Tensor, self.conv3(x))
+        return cast(Tensor, self.norm3(self.conv3(x)))
 
 
 class DMFormer(nn.Module):
@@ -58,6 +59,10 @@ class DMFormer(nn.Module):
         self.downsamples = nn.ModuleList(
             nn.Conv2d(config.widths[stage], config.widths[stage + 1], 2, stride=2) for stage in range(STAGES - 1)
         )
+        self.norms_before, self.norms_after = (
+            nn.ModuleList(make_norm(config, width, place in config.stage_norms) for width in widths)
+            for place, widths in (("before", config.widths[:-1]), ("after", config.widths[1:]))
+        )
         self.stages = nn.ModuleList(
             nn.ModuleList(Block(config, stage) for _ in range(config.depths[stage])) for stage in range(STAGES)
         )
@@ -66,7 +71,7 @@ class DMFormer(nn.Module):
         self.head = head
 
     def forward_features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four feature maps for dense tasks, before the final norm.
+        """The four feature maps for dense tasks, before the final norm and those between stages.
 
         Args:
             x: Images ``[N, in_channels, H, W]``, H and W divisible by 32.
@@ -78,7 +83,8 @@ class DMFormer(nn.Module):
         x = self.stem(x)
         for index, stage in enumerate(self.stages):
             if index:
-                x = self.downsamples[index - 1](x)
+                opened = self.downsamples[index - 1](self.norms_before[index - 1](x))
+                x = self.norms_after[index - 1](opened)
             for block in cast(nn.ModuleList, stage):
                 x = block(x)
             maps.append(x)

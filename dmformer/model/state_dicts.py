@@ -7,17 +7,11 @@ float32. Whatever is wrong becomes a `CheckpointError` of one line.
 
 from __future__ import annotations
 
-import pickle
-import struct
-import warnings
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dmformer.errors import CheckpointError
@@ -25,26 +19,18 @@ from dmformer.fields import Palette
 from dmformer.model.class_names import names_in, palettes_in
 from dmformer.model.config import ModelConfig
 from dmformer.model.network import DMFormer
-from dmformer.model.trainers import find_state, strip_prefixes, without_auxiliary
+from dmformer.model.trainers import find_state, state_at, strip_prefixes
+from dmformer.model.weight_files import NAME, read_content
 from dmformer.texts import one_line
 
-MAX_FILE_BYTES = 8 * 2**30
 METADATA_KEY = "dmformer"
 """The one safetensors metadata entry of this project: with several, their order (and so the file's bytes) would
 differ from run to run."""
 
-TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
-SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
-
 MAX_LISTED = 8
-NAME = 160
-"""Characters of a foreign name or message."""
 MOST_SHARING = 4
 """How many times the memory of its file a state may take: tensors of a DMFormer are no parts of each other."""
 
-_ZIP_START = b"PK\x03\x04"
-_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_PICKLE_START = b"\x80"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -67,104 +53,25 @@ class RawWeights:
     palettes: tuple[Palette, ...] = ()
 
 
-def read_weights(path: Path) -> RawWeights:
-    """Reads ``.safetensors`` or a torch file (``weights_only``) into named tensors.
+def read_weights(path: Path, key: str | None = None) -> RawWeights:
+    """Reads ``.safetensors``, a torch file (``weights_only``), or shards under their index, into named tensors.
+
+    Args:
+        path: The file.
+        key: Where in it the weights are, as ``ema`` or ``state.model``; None takes averaged ones first, and says so.
 
     Raises:
         CheckpointError: No readable file, an unknown suffix, too large, damaged, in need of unpickling,
             or without tensors.
+        UsageError: There is nothing at the key.
     """
-    _check_file(path)
-    if path.suffix.lower() == ".safetensors":
-        tensors, content = _read_safetensors(path)
-        metadata, notes = content.get(METADATA_KEY), list[str]()
-    else:
-        metadata, content = None, _read_torch(path)
-        tensors, notes = find_state(content)
+    content, metadata = read_content(path)
+    tensors, notes = find_state(content) if key is None else state_at(content, key, path)
     if not tensors:
         raise CheckpointError(f"{path}: no weights in it", "Give the file that holds the model's state_dict.")
-    kept, aside = without_auxiliary(tensors)
-    return RawWeights(_plain_names(kept, path), metadata, (*notes, *aside), names_in(content), palettes_in(content))
-
-
-def _check_file(path: Path) -> None:
-    if path.suffix.lower() not in SUFFIXES:
-        raise CheckpointError(f"{path}: unknown kind of checkpoint", f"Known suffixes: {', '.join(SUFFIXES)}.")
-    try:
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such file", "Check the path to the weights.")
-        size = path.stat().st_size
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    if size == 0:
-        raise CheckpointError(f"{path}: the file is empty", "Copy it again from where it was trained.")
-    if size > MAX_FILE_BYTES:
-        raise CheckpointError(f"{path}: {size / 2**30:.1f} GiB is more than a DMFormer can have (8 GiB)")
-
-
-def _damaged(path: Path, what: str) -> CheckpointError:
-    return CheckpointError(f"{path}: {what}", "Copy it again from where it was trained, or save it again.")
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            # safetensors 0.8 never frees two integers (56 bytes) of each tensor that it reads; nothing else stays.
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or one_line(str(error), NAME)})") from error
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
-        raise _damaged(path, f"not a whole safetensors file ({one_line(str(error), NAME)})") from error
-
-
-def _read_torch(path: Path) -> Any:
-    """The content of a torch file, made of nothing but containers, numbers and tensors."""
-    try:
-        _check_signature(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, struct.error) as error:
-        raise _damaged(path, "damaged or truncated") from error
-    try:
-        with warnings.catch_warnings():
-            # Old files make torch warn about its own internals.
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # Also a damaged pickle inside a whole zip ends here; torch tells them apart only in prose.
-        if "Unsupported operand" not in str(error) and ("Unsupported" in str(error) or "GLOBAL" in str(error)):
-            raise _needs_unpickling(path) from error
-        raise _damaged(path, "damaged, or not written by torch.save") from error
-    except Exception as error:  # torch's readers raise anything on hostile bytes, from KeyError to RuntimeError
-        if "TorchScript" in str(error):
-            raise _needs_unpickling(path) from error
-        raise _damaged(path, f"damaged or truncated ({type(error).__name__}: {one_line(str(error), NAME)})") from error
-
-
-def _check_signature(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(len(_LEGACY_START))
-    if start.startswith(_ZIP_START):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAX_FILE_BYTES:
-            raise CheckpointError(f"{path}: unpacks to {unpacked / 2**30:.1f} GiB, more than a DMFormer can have")
-    elif not start.startswith(_LEGACY_START):
-        if start.startswith(_PICKLE_START):
-            raise _needs_unpickling(path)
-        raise _damaged(path, "not a file of torch.save")
-
-
-def _needs_unpickling(path: Path) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: holds Python objects, and loading them could run any code; only tensors are read",
-        # A fixed name, not the file's: nobody should paste a command that a stranger's file name is part of.
-        "Where you trust the file, save its weights alone, then load those: "
-        # Everything keeps its place, modules as their tensors, so that the choice stays the loader's.
-        'python -c "import torch; s = lambda v: v if isinstance(v, torch.Tensor) else s(v.state_dict()) '
-        "if isinstance(v, torch.nn.Module) else {k: s(v[k]) for k in v if isinstance(k, str)} "
-        "if isinstance(v, dict) else None; "
-        "torch.save(s(torch.load('checkpoint.pt', weights_only=False, map_location='cpu')), 'weights.pt')\"",
+    plain = metadata or content
+    return RawWeights(
+        _plain_names(tensors, path), metadata.get(METADATA_KEY), tuple(notes), names_in(plain), palettes_in(plain)
     )
 
 

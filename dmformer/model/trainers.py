@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from dmformer.texts import one_line
+from dmformer.errors import UsageError
+from dmformer.model.naming.dialect import dialects
+from dmformer.model.naming.modules import COUNTER, split
+from dmformer.texts import listed, one_line
 
 AVERAGED_KEYS = (
     "state_dict_ema",
@@ -17,18 +21,34 @@ AVERAGED_KEYS = (
     "params_ema",
     "ema_model",
     "ema_state_dict",
+    "model_ema_state_dict",
+    "ema_weights",
+    "ema_net",
+    "averaged_model",
+    "swa_model",
     "swa_state_dict",
     "shadow",
 )
-PLAIN_KEYS = ("state_dict", "model", "module", "params", "teacher")
-"""The last is an average (mean teacher, DINO) or another network (distillation): taken where nothing else is there."""
+PLAIN_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "module",
+    "net",
+    "network",
+    "params",
+    "weights",
+    "model_weights",
+    "teacher",
+    "student",
+)
+"""A teacher is an average (mean teacher, DINO) or another network (distillation): taken where nothing else is there."""
 SWAPPED_KEYS = {"message_hub": "ema_state_dict", "averaging_state": "current_model_state"}
 """Marks of trainers (MMEngine, Lightning) that put the average into ``state_dict``, and where the plain weights go."""
-PREFIXES = ("module.", "backbone.", "_orig_mod.", "model.")
-OUR_PARTS = {"neck.": "head.neck.", "decode_head.": "head."}
-"""How mmsegmentation calls the parts of a head."""
-AUXILIARY = "auxiliary_head."
-"""mmsegmentation's second head, which helps training alone."""
+PREFIXES = ("module.", "backbone.", "model.", "net.", "encoder.", "dmformer.")
+_WRAPPERS = re.compile(r"(^|(?<=\.))(_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module|_forward_module)\.")
+"""What compilers and wrappers of modules (torch.compile, activation checkpointing, FSDP, Fabric) write into names."""
 HEAD, FINAL_NORM = "head.", "norm."
 """What the names of a head's tensors begin with, and of the norm that is there for it."""
 MAX_NESTING = 4
@@ -37,8 +57,41 @@ _AVERAGE = re.compile("ema|swa|averag|avg|teacher|shadow", re.IGNORECASE)
 Found = tuple[dict[str, Tensor], list[str]]
 
 
+def state_at(content: object, key: str, path: Path) -> Found:
+    """The tensors under a key, as ``ema`` or ``ema.module``.
+
+    Raises:
+        UsageError: There is nothing; says which keys there are.
+    """
+    place: object = content
+    rest = key
+    while rest:
+        place = {**place, **_grouped(place)} if isinstance(place, Mapping) else {}
+        name = next((name for name in (rest, rest.partition(".")[0]) if name in place), None)
+        if name is None:
+            holding = (str(name) for name, value in place.items() if find_state(value)[0])
+            raise UsageError(f"{path}: no weights under {one_line(key, 80)!r}", f"--weights-key takes {listed(holding)}")
+        place, rest = place[name], rest[len(name) + 1 :]
+    tensors, notes = find_state(place)
+    return tensors, [*notes, f"the weights under {one_line(key, 80)!r} are used, as asked for"]
+
+
+def _grouped(content: Mapping[Any, object]) -> dict[str, dict[str, object]]:
+    """Several networks in one mapping, told apart by the beginnings of its names: ``model.``, ``ema_model.``."""
+    names = [name for name in content if isinstance(name, str) and "." in name]
+    groups = {
+        key: {name[len(key) + 1 :]: content[name] for name in names if name.startswith(f"{key}.")}
+        for key in (*AVERAGED_KEYS, *PLAIN_KEYS)
+    }
+    found = {key: group for key, group in groups.items() if group}
+    return found if len(found) > 1 and found.keys() & {*AVERAGED_KEYS, "teacher"} else {}
+
+
 def find_state(content: object, depth: int = 0) -> Found:
     """The innermost mapping of tensors, averaged weights first, with a note on every choice."""
+    if isinstance(content, Mapping) and (groups := _grouped(content)):
+        rest = {name: value for name, value in content.items() if str(name).partition(".")[0] not in groups}
+        content = {**rest, **groups}
     if not isinstance(content, Mapping) or depth > MAX_NESTING:
         return {}, []
     swapped = [pair for pair in SWAPPED_KEYS.items() if all(key in content for key in (*pair, "state_dict"))]
@@ -48,14 +101,18 @@ def find_state(content: object, depth: int = 0) -> Found:
     filled = [key for key in keys if nested[key][0]]
     if not filled:
         return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}, []
-    notes = [f"the averaged weights under 'state_dict' are used ({mark!r} tells)" for mark, _ in swapped]
+    notes = [
+        f"the averaged weights under 'state_dict' are used ({mark!r} tells); --weights-key {plain} takes the others"
+        for mark, plain in swapped
+    ]
     notes += _set_aside(nested, filled)
     key = filled[0]
     tensors, inner = nested[key]
     if len(filled) > 1 or key == "teacher":
         kind = "averaged (EMA) " if key in AVERAGED_KEYS else ""
         rest = ", ".join(repr(other) for other in filled[1:]) or "any other name"
-        notes.append(f"the {kind}weights under {key!r} are used, not those under {rest}")
+        other = f"; --weights-key {filled[1]} takes those" if len(filled) > 1 else ""
+        notes.append(f"the {kind}weights under {key!r} are used, not those under {rest}{other}")
     others = {key: content[key] for key in content if key not in (*filled, *passed, *(mark for mark, _ in swapped))}
     return tensors, [*inner, *notes, *_not_looked_at(others, depth)]
 
@@ -93,23 +150,19 @@ def _lists_tensors(value: object) -> bool:
 
 
 def _names(tensors: Mapping[str, Tensor]) -> set[str]:
-    return {strip_prefixes(name) for name in tensors if not name.endswith("num_batches_tracked")} - {"n_averaged"}
+    """Names of what a network needs."""
+    plain = {strip_prefixes(name) for name in tensors if not name.endswith(COUNTER)} - {"n_averaged"}
+    native = dialects()[0]
+    return {name for name in plain if native.of_training(split(name)[0]) is None}
 
 
 def strip_prefixes(name: str) -> str:
-    """A tensor's name without what trainers put in front, a head's parts called as ours."""
-    # No name of DMFormer begins with one of these, so stripping cannot go too far.
+    """A tensor's name without what trainers put in front and wrappers inside."""
+    name = _WRAPPERS.sub("", name)
+    # No name of a network begins with one of these, so stripping cannot go too far.
     while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), None):
         name = name[len(prefix) :]
-    part = next((part for part in OUR_PARTS if name.startswith(part)), "")
-    return OUR_PARTS.get(part, "") + name[len(part) :]
-
-
-def without_auxiliary(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors without those that only training needs, and a note on them."""
-    kept = {name: value for name, value in tensors.items() if not strip_prefixes(name).startswith(AUXILIARY)}
-    ignored = len(tensors) - len(kept)
-    return kept, (f"{ignored} tensors under 'auxiliary_head' are ignored: they serve training",) if ignored else ()
+    return name
 
 
 def without_head(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 from typing import Any
@@ -76,8 +75,8 @@ def test_numbers_that_are_called_so_are_not_averages(tmp_path: Path) -> None:
 def pickled_forms() -> dict[str, Any]:
     plain = nested(dict(WANTED.build().state_dict()), dict(OTHER.state))
     module, other = WANTED.build(), OTHER.build()
-    forms = {name: {**content, "args": argparse.Namespace(lr=1)} for name, content in plain.items()}
-    forms |= {f"average {name}": {**content, "args": argparse.Namespace()} for name, (content, _) in FORMS.items()}
+    forms = {name: {**content, "args": Path("runs")} for name, content in plain.items()}
+    forms |= {f"average {name}": {**content, "args": Path("runs")} for name, (content, _) in FORMS.items()}
     wrapped = nn.Module()
     wrapped.module = module
     return forms | {

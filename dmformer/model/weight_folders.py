@@ -1,0 +1,133 @@
+"""Which files hold a model's weights: one, or shards under an index, in a folder as trainers leave it. Needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dmformer.bundle import sha256_of
+from dmformer.errors import CheckpointError
+from dmformer.reading import read_json
+from dmformer.texts import listed
+
+MAX_FILE_BYTES = 8 * 2**30
+MAX_INDEX_BYTES, MOST_SHARDS, MOST_ENTRIES = 16 * 2**20, 256, 10_000
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".pt.tar")
+SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
+INDEX = ".index.json"
+USUAL = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+    "mp_rank_00_model_states.pt",
+)
+"""How transformers, accelerate and DeepSpeed call the weights, the best first."""
+OTHERS = ("optimizer", "scheduler", "scaler", "random_states", "training_args", "rng_state", "sampler", "custom_checkpoint")
+"""What they call the rest of training's state."""
+
+
+def has_suffix(path: Path) -> bool:
+    """Whether a file is called as weights are."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def name_of(path: Path) -> str:
+    """What weights are called after: their file without its suffix, or the folder."""
+    suffix = next((end for end in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(end)), "")
+    return path.name.removesuffix(INDEX)[: -len(suffix) or None] if not path.is_dir() else path.resolve().name
+
+
+def file_of(path: Path) -> Path:
+    """The file of weights that a path means: itself, or of a folder the one in it.
+
+    Raises:
+        CheckpointError: A folder that holds none, several, or parts that must be put together first.
+    """
+    if not path.is_dir():
+        return path
+    names = sorted(_names_in(path))
+    _refuse_parts(path, names)
+    if usual := next((name for name in USUAL if name in names), None):
+        return path / usual
+    found = [name for name in names if has_suffix(Path(name)) and not name.startswith(OTHERS)]
+    if len(found) == 1:
+        return path / found[0]
+    if found:
+        raise CheckpointError(f"{path}: holds several files of weights: {listed(found)}", "Name one of them.")
+    raise CheckpointError(f"{path}: a folder without weights in it", f"Known suffixes: {', '.join(SUFFIXES)}.")
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    """Names of a folder's files, and below it of DeepSpeed's and PyTorch's parts."""
+    try:
+        for index, entry in enumerate(folder.iterdir()):
+            if index >= MOST_ENTRIES:
+                raise CheckpointError(f"{folder}: more than {MOST_ENTRIES} files", "Name the file of the weights.")
+            yield entry.name
+            if entry.is_dir() and not entry.is_symlink():
+                yield from (f"{entry.name}/{inner.name}" for _, inner in zip(range(100), entry.iterdir(), strict=False))
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from error
+
+
+def _refuse_parts(folder: Path, names: list[str]) -> None:
+    """Refuses what several processes wrote a part of each, with the command that puts it together."""
+    if any("zero_pp_rank_" in name for name in names):
+        raise CheckpointError(
+            f"{folder}: holds ZeRO shards of DeepSpeed, which are no whole weights",
+            "Consolidate them in the folder where DeepSpeed put its script: "
+            "python zero_to_fp32.py . consolidated --safe_serialization",
+        )
+    if any(name.endswith(".distcp") for name in names):
+        raise CheckpointError(
+            f"{folder}: holds shards of PyTorch's distributed checkpoint, which are no whole weights",
+            "Consolidate them: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pt",
+        )
+
+
+def shards_of(index: Path) -> Mapping[Path, tuple[str, ...]]:
+    """The files that an index names, each with the tensors to take from it.
+
+    Raises:
+        CheckpointError: It cannot be read, is none, or names files elsewhere.
+    """
+    hint = "Give the folder as it was saved, or the weights in one file."
+    try:
+        document = read_json(index, MAX_INDEX_BYTES)
+    except OSError as error:
+        raise CheckpointError(f"{index}: cannot be read ({error.strerror})", hint) from error
+    except ValueError as error:
+        raise CheckpointError(f"{index}: is no JSON", hint) from error
+    shards: dict[str, list[str]] = {}
+    for name, shard in _weight_map(document, index, hint).items():
+        shards.setdefault(shard, []).append(name)
+    unsafe = [shard for shard in shards if Path(shard).name != shard or not has_suffix(Path(shard))]
+    if unsafe or not 0 < len(shards) <= MOST_SHARDS:
+        raise CheckpointError(f"{index}: names no weights that lie beside it", hint)
+    return {index.parent / shard: tuple(names) for shard, names in sorted(shards.items())}
+
+
+def _weight_map(document: Any, index: Path, hint: str) -> dict[str, str]:
+    found = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(shard, str) for shard in found.values()):
+        raise CheckpointError(f"{index}: is no index of shards (it has no weight_map)", hint)
+    return found
+
+
+def digest_of_weights(path: Path) -> str:
+    """SHA-256 (hex) of a file of weights, of shards that of all their names and digests.
+
+    Raises:
+        CheckpointError: There are none, or they cannot be read.
+    """
+    file = file_of(path)
+    try:
+        if not file.name.endswith(INDEX):
+            return sha256_of(file)
+        text = "\n".join(f"{shard.name} {sha256_of(shard)}" for shard in shards_of(file))
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
+    return hashlib.sha256(text.encode()).hexdigest()
