@@ -129,10 +129,11 @@ def entry_of(path: Path, role: str) -> FileEntry:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file in hexadecimal, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
+    # One buffer for all pieces: new ones for each take as long as the digest itself.
+    digest, piece = hashlib.sha256(), memoryview(bytearray(CHUNK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(piece):
+            digest.update(piece[:count])
     return digest.hexdigest()
 
 

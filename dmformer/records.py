@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dmformer.fields import Sha256, Strict
 from dmformer.model.config import ModelConfig
+from dmformer.model.naming.dialect import DialectFile
 from dmformer.precision import Precision
 
 
@@ -72,9 +73,19 @@ class HostRecord(Strict):
 
 
 class SourceRecord(Strict):
-    """Where the weights came from."""
+    """Where the weights came from, and how they were read where they do not say it themselves.
+
+    Attributes:
+        sha256: Of the file; of shards that of their names and digests.
+        key: Where in the file they are (``--weights-key``); None is what is taken by itself.
+        names: A person's rules for the tensors' names (``--names``).
+        origin: The hub's address with the commit, ``hf://org/name@commit``; None of a file.
+    """
 
     name: str
     sha256: Sha256
     config: ModelConfig
     notes: tuple[str, ...] = ()
+    key: str | None = None
+    names: DialectFile | None = None
+    origin: Annotated[str, Field(max_length=300)] | None = None

@@ -10,8 +10,10 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from dmformer.bundle import Bundle, sha256_of
+from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
+from dmformer.model.hub import HubReference
+from dmformer.model.weight_folders import digest_of_weights
 from dmformer.options import PLACES, Leaf, values
 from dmformer.reading import parse_toml, read_bounded
 from dmformer.texts import first_problem
@@ -102,9 +104,11 @@ def check_weights(bundle: Bundle, weights: Iterable[Path]) -> None:
     """
     for path in weights:
         again = f"name them: dmformer export WEIGHTS --config {bundle.path}"
-        if not path.is_file():
+        if HubReference.parse(path):  # its commit is part of the address
+            continue
+        if not path.exists():
             raise UsageError(f"{path}: the weights that {bundle.path} was made from are not here", again)
-        if sha256_of(path) != bundle.manifest.source.sha256:
+        if digest_of_weights(path) != bundle.manifest.source.sha256:
             raise UsageError(f"{path}: is not what {bundle.path} was made from (SHA-256)", again)
 
 

@@ -10,20 +10,28 @@ from dmformer.cli.on import Travels
 from dmformer.common_options import IMAGES
 from dmformer.options import refuse_without
 from dmformer.pipeline.options import INT8
-from dmformer.pipeline.requests import SENSITIVITY, InspectOptions
+from dmformer.pipeline.requests import NAMES, SENSITIVITY, InspectOptions
 
 if TYPE_CHECKING:
-    from dmformer.pipeline.inspecting import BundleDocument, OnnxDocument, SensitivityDocument, WeightsDocument
+    from dmformer.pipeline.inspecting import (
+        BundleDocument,
+        NamesDocument,
+        OnnxDocument,
+        SensitivityDocument,
+        WeightsDocument,
+    )
 
 
 def settled(given: Given, options: InspectOptions) -> InspectOptions:
     """Refuses what only the sensitivity reads, where nobody asked for it."""
     if not options.sensitivity:
         refuse_without(given, "--sensitivity", SENSITIVITY, IMAGES, INT8)
+    if not options.names:
+        refuse_without(given, "--names", NAMES)
     return options
 
 
-def show(document: WeightsDocument | OnnxDocument | BundleDocument | SensitivityDocument) -> None:
+def show(document: WeightsDocument | NamesDocument | OnnxDocument | BundleDocument | SensitivityDocument) -> None:
     """What is told of this kind of thing."""
     SHOW[document.kind](document)
 
@@ -51,6 +59,31 @@ def show_weights(document: WeightsDocument) -> None:
     show_fields("preprocessing", document.preprocessing)
     for note in document.notes:
         console().print(f"[dim]•[/dim] {escaped(note)}")
+
+
+def show_names(document: NamesDocument) -> None:
+    """Every tensor, then what is missing, and what to do."""
+    from dmformer.cli.output import console, escaped, table
+    from dmformer.texts import listed
+
+    grid = table(escaped(f"{document.path}: names of {document.names_of}"), "tensor", "shape", "taken for", "why")
+    for tensor in document.tensors:
+        known = tensor.taken_for or " or ".join(f"{one}?" for one in tensor.candidates) or "nothing"
+        part = "left out" if tensor.taken_for == "" else known
+        colour = "" if tensor.taken_for is not None else "[yellow]"
+        sides = "x".join(map(str, tensor.shape)) or "scalar"
+        grid.add_row(escaped(tensor.name), sides, f"{colour}{escaped(part)}", escaped(tensor.why))
+    console().print(grid)
+    if document.missing:
+        console().print(f"[red]nothing is taken for[/red] {escaped(listed(document.missing))}")
+    for note in document.notes:
+        console().print(f"[dim]•[/dim] {escaped(note)}")
+    if document.rules:
+        console().print(f"rules to complete: {escaped(document.rules)}")
+    if document.problem:
+        console().print(f"[red]does not load:[/red] {escaped(document.problem)}\n{escaped(document.hint or '')}")
+    else:
+        console().print("[green]loads[/green]")
 
 
 def show_fields(title: str, fields: Mapping[str, Any]) -> None:
@@ -141,6 +174,7 @@ def show_sensitivity(document: SensitivityDocument) -> None:
 SHOW: dict[str, Any] = {
     "sensitivity": show_sensitivity,
     "weights": show_weights,
+    "names": show_names,
     "onnx": show_onnx,
     "bundle": show_bundle,
 }
@@ -154,9 +188,10 @@ INSPECT = Command(
         ("dmformer inspect best.pt", "configuration, parameters and operations"),
         ("dmformer inspect build/best-openvino-fp16", "a bundle and its proof"),
         ("dmformer inspect --preset small --imgsz 224", "a preset"),
+        ("dmformer inspect best.pt --names --names-out rules.toml", "what each tensor is taken for"),
         ("dmformer inspect best.pt --sensitivity --data val/ --picture pareto.svg", "what INT8 costs and saves"),
     ),
     settle=settled,
     talks=False,
-    travels=Travels(made=("picture",)),
+    travels=Travels(made=("picture", "names-out")),
 )

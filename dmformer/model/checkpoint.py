@@ -16,7 +16,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from dmformer import assets
 from dmformer.errors import CheckpointError, OutputError, UsageError
 from dmformer.fields import Palette
 from dmformer.files import write_output
@@ -27,7 +26,9 @@ from dmformer.model.fitting import fit
 from dmformer.model.inputs import assumption, choose_preprocessing
 from dmformer.model.legend import checked_palette, choose_labels
 from dmformer.model.naming.dialect import DialectFile, read_rules, with_rules
+from dmformer.model.naming.modules import COUNTER
 from dmformer.model.network import DMFormer
+from dmformer.model.place import place_of
 from dmformer.model.sidecar import MAX_JSON_BYTES, not_read, read_foreign
 from dmformer.model.state_dicts import (
     METADATA_KEY,
@@ -38,8 +39,9 @@ from dmformer.model.state_dicts import (
     sorted_bytes,
 )
 from dmformer.model.trainers import without_head
-from dmformer.model.weight_folders import digest_of_weights, file_of, name_of
+from dmformer.model.weight_folders import LateDigest
 from dmformer.preprocessing import Preprocessing
+from dmformer.records import SourceRecord
 from dmformer.texts import brief
 
 
@@ -55,8 +57,11 @@ class Checkpoint:
         labels: One per class, or None where nobody gave them.
         palette: A colour, red, green and blue of 0 to 255, per class, or None where nobody gave them.
         name: A short name fit for a file name: from the metadata or the file's stem.
-        digest: SHA-256 (hex) of the file's bytes; of names, shapes and values for random weights.
+        content: SHA-256 (hex), see ``digest``, or what computes it when it is asked for.
         notes: What was assumed or inferred, in words for the user.
+        key: Where in the file the weights are, where somebody said so.
+        names: A person's rules for the tensors' names, where there were any.
+        origin: The hub's address with the commit, ``hf://org/name@commit``; None of a file.
         assumed: Fields of ``preprocessing`` that nobody gave; ``notes`` says them in words.
 
     Examples:
@@ -71,15 +76,27 @@ class Checkpoint:
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None
     name: str
-    digest: str
+    content: str | LateDigest
     notes: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     palette: Palette | None = None
+    key: str | None = None
+    names: DialectFile | None = None
+    origin: str | None = None
 
     def __repr__(self) -> str:
         parameters = sum(tensor.numel() for tensor in self.state.values())
         facts = {"name": self.name, "size": self.preprocessing.size, "classes": self.config.classes}
-        return brief("Checkpoint", {**facts, "parameters": parameters, "digest": self.digest[:12]})
+        return brief("Checkpoint", {**facts, "parameters": parameters})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the file's bytes; of names, shapes and values for weights that were never in a file.
+
+        Raises:
+            CheckpointError: The file has changed since it was read.
+        """
+        return self.content if isinstance(self.content, str) else self.content.value
 
     @classmethod
     def from_model(
@@ -104,7 +121,7 @@ class Checkpoint:
             UsageError: Another number of labels or colours than of classes, or preprocessing for other channels.
         """
         expected = expected_shapes(model.config)
-        tensors = {key: value.cpu() for key, value in model.state_dict().items() if key in expected}
+        tensors = {key: value.detach().cpu().clone() for key, value in model.state_dict().items() if key in expected}
         state, _ = checked_state(tensors, model.config, name)
         spec, _ = choose_preprocessing(preprocessing, None, model.config, name)
         named = choose_labels(labels, Description(), model.config, Path(name))
@@ -151,7 +168,7 @@ class Checkpoint:
             check_values(name, tensor, self.name)
         with torch.device("meta"):
             model = DMFormer(self.config)
-        counters = (name for name in model.state_dict() if name.endswith("num_batches_tracked"))
+        counters = (name for name in model.state_dict() if name.endswith(COUNTER))
         state = {name: tensor.clone() for name, tensor in self.state.items()}
         state |= {name: torch.zeros((), dtype=torch.int64) for name in counters}
         model.load_state_dict(state, assign=True)
@@ -165,7 +182,7 @@ def load_checkpoint(
     dilations: Sequence[int] | None = None,
     preprocessing: Preprocessing | None = None,
     labels: Sequence[str] | Path | None = None,
-    names: DialectFile | Path | None = None,
+    names: DialectFile | str | Path | None = None,
     key: str | None = None,
 ) -> Checkpoint:
     """Reads weights from ``.safetensors``, a torch file or a folder of them, without ever unpickling objects.
@@ -199,17 +216,18 @@ def load_checkpoint(
         >>> dmformer.load_checkpoint("shapes.safetensors").config.classes
         10
     """
-    given = assets.checkpoint() if path is None else Path(path)
-    path = file_of(given)
+    place = place_of(path)
+    path = place.file
+    content = LateDigest.of(path)
     weights = read_weights(path, key)
     described, foreign, aside = read_description(weights.metadata, path)
-    rules = with_rules(names, "the rules") if isinstance(names, DialectFile) else read_rules(names) if names else None
-    fitted = fit(weights, config or described.model, dilations, rules, str(path))
+    own = read_rules(Path(names)) if isinstance(names, str | Path) else names
+    fitted = fit(weights, config or described.model, dilations, with_rules(own) if own else None, str(path))
     config, state = fitted.config, fitted.state
     if not config.head.has_weights:
         weights = replace(weights, names=(), palettes=())
         described = described.model_copy(update={"labels": None, "palette": None})
-    notes = [*weights.notes, *aside, *fitted.notes]
+    notes = [*place.notes, *weights.notes, *aside, *fitted.notes]
     prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
     if labels is None and described.labels is None:
         named, said = choose_names(weights.names, config.classes)
@@ -227,13 +245,32 @@ def load_checkpoint(
         state=state,
         preprocessing=prepared,
         labels=choose_labels(labels, described, config, path),
-        name=safe_name(described.name or name_of(given)),
-        digest=digest_of_weights(path),
+        name=safe_name(described.name or place.name),
+        content=content,
         notes=tuple(notes),
         assumed=open_fields,
         palette=checked_palette(described.palette, config, CheckpointError, str(path))
         or choose_palette(weights.palettes, config.classes),
+        key=key,
+        names=own,
+        origin=place.origin,
     )
+
+
+def load_again(path: str | Path, source: SourceRecord) -> Checkpoint:
+    """Reads weights as they were read when a bundle was made from them.
+
+    Args:
+        path: The same file.
+        source: What the bundle's manifest says of it.
+
+    Raises:
+        CheckpointError: It is another file, or cannot be read.
+    """
+    checkpoint = load_checkpoint(path, config=source.config, names=source.names, key=source.key)
+    if checkpoint.digest != source.sha256:
+        raise CheckpointError(f"{path}: is not what the bundle was made from (SHA-256)", "give the same file")
+    return checkpoint
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:

@@ -105,7 +105,7 @@ def _explained(error: CheckpointError, reading: Reading, known: bool, source: st
     if reasons := differences(reading, known):
         return _no_dmformer(reasons, source)
     if reading.dialect.name == NATIVE:
-        return error
+        return CheckpointError(error.message, f"{error.hint} {LOOK}") if reading.unknown else error
     return CheckpointError(f"{error.message} (read with the names of {reading.dialect.title})", LOOK)
 
 

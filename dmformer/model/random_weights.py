@@ -41,7 +41,7 @@ def random_checkpoint(
         preprocessing=spec,
         labels=None,
         name=safe_name(name or f"dmformer-{preset if isinstance(preset, str) else 'custom'}"),
-        digest=digest_of(sorted_bytes(state)),
+        content=digest_of(sorted_bytes(state)),
         notes=(f"random weights (seed {seed}): they show speed, never accuracy",),
     )
 

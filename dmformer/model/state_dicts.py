@@ -7,8 +7,11 @@ float32. Whatever is wrong becomes a `CheckpointError` of one line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -17,7 +20,8 @@ from torch import Tensor
 from dmformer.errors import CheckpointError
 from dmformer.fields import Palette
 from dmformer.model.class_names import names_in, palettes_in
-from dmformer.model.config import ModelConfig
+from dmformer.model.config import STAGES, ModelConfig
+from dmformer.model.naming.modules import COUNTER
 from dmformer.model.network import DMFormer
 from dmformer.model.trainers import find_state, state_at, strip_prefixes
 from dmformer.model.weight_files import NAME, read_content
@@ -80,7 +84,7 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
     plain: dict[str, Tensor] = {}
     for given, tensor in tensors.items():
         name = strip_prefixes(given)
-        if name.endswith("num_batches_tracked") or name == "n_averaged":
+        if name.endswith(COUNTER) or name == "n_averaged":
             continue
         if name in plain:
             raise CheckpointError(
@@ -91,11 +95,24 @@ def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
     return plain
 
 
-def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+@lru_cache(maxsize=16)
+def expected_shapes(config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
     """Name and shape of every tensor that a network of ``config`` needs, in the network's order."""
     with torch.device("meta"):
-        state = DMFormer(config).state_dict()
-    return {name: tuple(value.shape) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+        # The blocks of a stage are alike: one of each is made, and counted as many times as there are.
+        state = DMFormer(config.model_copy(update={"depths": (1,) * STAGES})).state_dict()
+    shapes = {name: tuple(value.shape) for name, value in state.items() if not name.endswith(COUNTER)}
+    found: dict[str, tuple[int, ...]] = {}
+    for stage, group in groupby(shapes, lambda name: name[:9] if name.startswith("stages.") else ""):
+        names = list(group)
+        for block in range(config.depths[int(stage[7])] if stage else 1):
+            found |= {_of_block(name, block): shapes[name] for name in names}
+    return found
+
+
+def _of_block(name: str, block: int) -> str:
+    """A name of the first block of a stage as that of another block."""
+    return f"{name[:9]}{block}{name[10:]}" if name.startswith("stages.") else name
 
 
 def checked_state(
@@ -104,7 +121,7 @@ def checked_state(
     """The float32 state of a network of ``config``, and notes on what was cast.
 
     Args:
-        tensors: By the network's names, of any floating dtype; owned by nobody afterwards (copied).
+        tensors: By the network's names, of any floating dtype. Those that have memory of their own are handed over.
         config: The network that they must fit.
         source: Their file, for messages.
 
@@ -116,22 +133,19 @@ def checked_state(
     misshapen = [
         f"{name} (expected {shape}, found {tuple(tensors[name].shape)})"
         for name, shape in expected.items()
-        if name in tensors and tuple(tensors[name].shape) != shape
+        if name in tensors and tensors[name].shape != shape
     ]
     missing = [name for name in expected if name not in tensors]
     surplus = [name for name in tensors if name not in expected]
     if missing or surplus or misshapen:
         raise mismatch(source, missing, surplus, misshapen)
-    for name in expected:
-        _check_storage(name, tensors[name], source)
-    storages = {
-        tensors[name].untyped_storage().data_ptr(): tensors[name].untyped_storage().nbytes() for name in expected
-    }
+    storages = dict(_checked_storage(name, tensors[name], source) for name in expected)
     if sum(tensors[name].nbytes for name in expected) > MOST_SHARING * (sum(storages.values()) + 2**20):
         raise CheckpointError(f"{source}: the tensors share memory and unpack to much more than the file holds")
     casts = sorted({str(tensors[name].dtype).removeprefix("torch.") for name in expected} - {"float32"})
     notes = (f"weights of {', '.join(casts)} cast to float32",) if casts else ()
-    return {name: _cast(name, tensors[name], source) for name in expected}, notes
+    shared = len(storages) < len(expected)
+    return {name: _cast(name, tensors[name], source, shared) for name in expected}, notes
 
 
 def mismatch(source: str, missing: list[str], surplus: list[str], misshapen: list[str]) -> CheckpointError:
@@ -150,19 +164,25 @@ def _listed(names: list[str]) -> str:
     return shown if len(names) <= MAX_LISTED else f"{shown} and {len(names) - MAX_LISTED} more"
 
 
-def _check_storage(name: str, tensor: Tensor, source: str) -> None:
-    """Refuses what is no plain array of floats, and views that claim more values than the file holds."""
+def _checked_storage(name: str, tensor: Tensor, source: str) -> tuple[int, int]:
+    """Address and bytes of a tensor's memory: of a plain array of floats, and no more values than the file holds."""
     if tensor.dtype not in _FLOATS:
         raise CheckpointError(f"{source}: {name} has dtype {tensor.dtype}, which holds no trained weights")
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         raise CheckpointError(f"{source}: {name} is no plain tensor ({tensor.layout} on {tensor.device.type})")
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+    storage = tensor.untyped_storage()
+    if tensor.nbytes > storage.nbytes():
         raise CheckpointError(f"{source}: {name} claims more values than the file holds")
+    return storage.data_ptr(), storage.nbytes()
 
 
-def _cast(name: str, tensor: Tensor, source: str) -> Tensor:
-    # A copy, so that no tensor stays mapped to the file or keeps a larger storage alive.
-    cast = tensor.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+def _cast(name: str, tensor: Tensor, source: str, shared: bool) -> Tensor:
+    # A copy, so that no tensor stays mapped to the file or keeps a larger storage alive; unless it has one for itself.
+    own = not shared and tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
+    if own and tensor.dtype == torch.float32:
+        cast = tensor.detach()
+    else:
+        cast = tensor.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     check_values(name, cast, source)
     return cast
 
@@ -173,7 +193,8 @@ def check_values(name: str, tensor: Tensor, source: str) -> None:
     Raises:
         CheckpointError: Values that are not finite, or negative variances.
     """
-    if not bool(torch.isfinite(tensor).all()):
+    # A finite sum has no term that is not: the other way takes five times as long.
+    if not math.isfinite(tensor.sum().item()) and not bool(torch.isfinite(tensor).all()):
         raise CheckpointError(
             f"{source}: {name} holds values that are not finite in float32",
             "Use a checkpoint before training diverged.",

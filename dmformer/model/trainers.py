@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from dmformer.errors import UsageError
-from dmformer.model.naming.dialect import dialects
+from dmformer.model.naming.dialect import NATIVE, get_dialect
 from dmformer.model.naming.modules import COUNTER, split
 from dmformer.texts import listed, one_line
 
@@ -24,6 +24,7 @@ AVERAGED_KEYS = (
     "model_ema_state_dict",
     "ema_weights",
     "ema_net",
+    "net_ema",
     "averaged_model",
     "swa_model",
     "swa_state_dict",
@@ -44,6 +45,7 @@ PLAIN_KEYS = (
     "student",
 )
 """A teacher is an average (mean teacher, DINO) or another network (distillation): taken where nothing else is there."""
+BEGINNINGS = frozenset({*AVERAGED_KEYS, *PLAIN_KEYS})
 SWAPPED_KEYS = {"message_hub": "ema_state_dict", "averaging_state": "current_model_state"}
 """Marks of trainers (MMEngine, Lightning) that put the average into ``state_dict``, and where the plain weights go."""
 PREFIXES = ("module.", "backbone.", "model.", "net.", "encoder.", "dmformer.")
@@ -70,7 +72,9 @@ def state_at(content: object, key: str, path: Path) -> Found:
         name = next((name for name in (rest, rest.partition(".")[0]) if name in place), None)
         if name is None:
             holding = (str(name) for name, value in place.items() if find_state(value)[0])
-            raise UsageError(f"{path}: no weights under {one_line(key, 80)!r}", f"--weights-key takes {listed(holding)}")
+            raise UsageError(
+                f"{path}: no weights under {one_line(key, 80)!r}", f"--weights-key takes {listed(holding)}"
+            )
         place, rest = place[name], rest[len(name) + 1 :]
     tensors, notes = find_state(place)
     return tensors, [*notes, f"the weights under {one_line(key, 80)!r} are used, as asked for"]
@@ -78,20 +82,19 @@ def state_at(content: object, key: str, path: Path) -> Found:
 
 def _grouped(content: Mapping[Any, object]) -> dict[str, dict[str, object]]:
     """Several networks in one mapping, told apart by the beginnings of its names: ``model.``, ``ema_model.``."""
-    names = [name for name in content if isinstance(name, str) and "." in name]
-    groups = {
-        key: {name[len(key) + 1 :]: content[name] for name in names if name.startswith(f"{key}.")}
-        for key in (*AVERAGED_KEYS, *PLAIN_KEYS)
-    }
-    found = {key: group for key, group in groups.items() if group}
+    found: dict[str, dict[str, object]] = {}
+    for name in content:
+        key, _, rest = name.partition(".") if isinstance(name, str) else ("", "", "")
+        if rest and key in BEGINNINGS:
+            found.setdefault(key, {})[rest] = content[name]
     return found if len(found) > 1 and found.keys() & {*AVERAGED_KEYS, "teacher"} else {}
 
 
 def find_state(content: object, depth: int = 0) -> Found:
     """The innermost mapping of tensors, averaged weights first, with a note on every choice."""
     if isinstance(content, Mapping) and (groups := _grouped(content)):
-        rest = {name: value for name, value in content.items() if str(name).partition(".")[0] not in groups}
-        content = {**rest, **groups}
+        alone = {name: value for name, value in content.items() if str(name).partition(".")[0] not in groups}
+        content = {**alone, **groups}
     if not isinstance(content, Mapping) or depth > MAX_NESTING:
         return {}, []
     swapped = [pair for pair in SWAPPED_KEYS.items() if all(key in content for key in (*pair, "state_dict"))]
@@ -152,7 +155,7 @@ def _lists_tensors(value: object) -> bool:
 def _names(tensors: Mapping[str, Tensor]) -> set[str]:
     """Names of what a network needs."""
     plain = {strip_prefixes(name) for name in tensors if not name.endswith(COUNTER)} - {"n_averaged"}
-    native = dialects()[0]
+    native = get_dialect(NATIVE)
     return {name for name in plain if native.of_training(split(name)[0]) is None}
 
 

@@ -25,7 +25,9 @@ NAME = 160
 _ZIP_START = b"PK\x03\x04"
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _PICKLE_START = b"\x80"
-INERT = [argparse.Namespace]
+AT_ONCE = 100
+"""Tensors of a safetensors file between two openings."""
+INERT: list[Any] = [argparse.Namespace]
 """What trainers (timm, torchvision) keep their options in: a class that does nothing when it is made."""
 
 
@@ -92,12 +94,18 @@ def _damaged(path: Path, what: str) -> CheckpointError:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            # safetensors 0.8 never frees two integers (56 bytes) of each tensor that it reads; nothing else stays.
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names, metadata = list(file.keys()), file.metadata() or {}
+        tensors: dict[str, Tensor] = {}
+        for begin in range(0, len(names), AT_ONCE):
+            # What is read is copied, so that nothing stays mapped to the file; opened anew, so that it is not all there
+            # twice. safetensors 0.8 never frees two integers (56 bytes) of each tensor that it reads.
+            with safe_open(path, framework="pt", device="cpu") as file:
+                tensors |= {name: file.get_tensor(name).clone() for name in names[begin : begin + AT_ONCE]}
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or one_line(str(error), NAME)})") from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise _damaged(path, f"not a whole safetensors file ({one_line(str(error), NAME)})") from error
+    return tensors, metadata
 
 
 def _read_torch(path: Path) -> Any:

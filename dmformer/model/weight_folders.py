@@ -1,16 +1,18 @@
-"""Which files hold a model's weights: one, or shards under an index, in a folder as trainers leave it. Needs no torch."""
+"""Which files hold a model's weights: one, or shards under an index, in a folder as trainers leave it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dmformer.bundle import sha256_of
 from dmformer.errors import CheckpointError
 from dmformer.reading import read_json
-from dmformer.texts import listed
+from dmformer.texts import listed, one_line
 
 MAX_FILE_BYTES = 8 * 2**30
 MAX_INDEX_BYTES, MOST_SHARDS, MOST_ENTRIES = 16 * 2**20, 256, 10_000
@@ -25,7 +27,16 @@ USUAL = (
     "mp_rank_00_model_states.pt",
 )
 """How transformers, accelerate and DeepSpeed call the weights, the best first."""
-OTHERS = ("optimizer", "scheduler", "scaler", "random_states", "training_args", "rng_state", "sampler", "custom_checkpoint")
+OTHERS = (
+    "optimizer",
+    "scheduler",
+    "scaler",
+    "random_states",
+    "training_args",
+    "rng_state",
+    "sampler",
+    "custom_checkpoint",
+)
 """What they call the rest of training's state."""
 
 
@@ -47,6 +58,7 @@ def file_of(path: Path) -> Path:
         CheckpointError: A folder that holds none, several, or parts that must be put together first.
     """
     if not path.is_dir():
+        _refuse_parts(path, [path.name])
         return path
     names = sorted(_names_in(path))
     _refuse_parts(path, names)
@@ -77,13 +89,13 @@ def _refuse_parts(folder: Path, names: list[str]) -> None:
     """Refuses what several processes wrote a part of each, with the command that puts it together."""
     if any("zero_pp_rank_" in name for name in names):
         raise CheckpointError(
-            f"{folder}: holds ZeRO shards of DeepSpeed, which are no whole weights",
+            f"{folder}: ZeRO shards of DeepSpeed, which are no whole weights",
             "Consolidate them in the folder where DeepSpeed put its script: "
             "python zero_to_fp32.py . consolidated --safe_serialization",
         )
     if any(name.endswith(".distcp") for name in names):
         raise CheckpointError(
-            f"{folder}: holds shards of PyTorch's distributed checkpoint, which are no whole weights",
+            f"{folder}: shards of PyTorch's distributed checkpoint, which are no whole weights",
             "Consolidate them: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pt",
         )
 
@@ -104,9 +116,10 @@ def shards_of(index: Path) -> Mapping[Path, tuple[str, ...]]:
     shards: dict[str, list[str]] = {}
     for name, shard in _weight_map(document, index, hint).items():
         shards.setdefault(shard, []).append(name)
-    unsafe = [shard for shard in shards if Path(shard).name != shard or not has_suffix(Path(shard))]
-    if unsafe or not 0 < len(shards) <= MOST_SHARDS:
-        raise CheckpointError(f"{index}: names no weights that lie beside it", hint)
+    if unsafe := [shard for shard in shards if Path(shard).name != shard or not has_suffix(Path(shard))]:
+        raise CheckpointError(f"{index}: names {one_line(unsafe[0], 160)}, which is no weights in its folder", hint)
+    if not 0 < len(shards) <= MOST_SHARDS:
+        raise CheckpointError(f"{index}: names {len(shards)} files of weights", hint)
     return {index.parent / shard: tuple(names) for shard, names in sorted(shards.items())}
 
 
@@ -123,11 +136,54 @@ def digest_of_weights(path: Path) -> str:
     Raises:
         CheckpointError: There are none, or they cannot be read.
     """
-    file = file_of(path)
+    return LateDigest.of(file_of(path)).value
+
+
+@dataclass(frozen=True)
+class LateDigest:
+    """SHA-256 of a file of weights, computed when it is asked for: reading the file takes hardly longer than that.
+
+    Attributes:
+        file: Of weights, or the index of shards.
+        state: What the system says of the files since they were read; other files have no digest here.
+    """
+
+    file: Path
+    state: tuple[tuple[int, int, int], ...]
+
+    @classmethod
+    def of(cls, file: Path) -> LateDigest:
+        """The digest of a file as it is now."""
+        return cls(file, _state(_files(file)))
+
+    @cached_property
+    def value(self) -> str:
+        """In hex; of shards that of all their names and digests.
+
+        Raises:
+            CheckpointError: They cannot be read, or have changed.
+        """
+        files = _files(self.file)
+        try:
+            digests = [sha256_of(file) for file in files]
+        except OSError as error:
+            raise CheckpointError(f"{self.file}: cannot be read ({error.strerror})", "Check the path.") from error
+        if _state(files) != self.state:
+            raise CheckpointError(f"{self.file}: has changed since it was read", "Load it again.")
+        if files == [self.file]:
+            return digests[0]
+        text = "\n".join(f"{file.name} {digest}" for file, digest in zip(files, digests, strict=True))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _files(file: Path) -> list[Path]:
+    return list(shards_of(file)) if file.name.endswith(INDEX) else [file]
+
+
+def _state(files: list[Path]) -> tuple[tuple[int, int, int], ...]:
+    """What changes when a file does; of none where there is none, which reading it tells."""
     try:
-        if not file.name.endswith(INDEX):
-            return sha256_of(file)
-        text = "\n".join(f"{shard.name} {sha256_of(shard)}" for shard in shards_of(file))
-    except OSError as error:
-        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from error
-    return hashlib.sha256(text.encode()).hexdigest()
+        found = [file.stat() for file in files]
+    except OSError:
+        return ()
+    return tuple((status.st_ino, status.st_size, status.st_mtime_ns) for status in found)

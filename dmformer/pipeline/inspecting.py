@@ -14,6 +14,7 @@ from dmformer.pipeline.option_groups import Size
 from dmformer.pipeline.requests import InspectOptions
 from dmformer.pipeline.weights_options import WeightsOptions
 from dmformer.progress import Progress, Silent
+from dmformer.staging import MANIFEST_FILE
 from dmformer.summary import summarize
 from dmformer.targets import get_target, load
 
@@ -76,6 +77,39 @@ class BundleDocument(Inspected):
     engine_precision: tuple[dict[str, Any], ...] | None = None
 
 
+class NamedTensor(Strict):
+    """See `dmformer.model.naming.document.TensorName`."""
+
+    name: str
+    shape: tuple[int, ...]
+    taken_for: str | None
+    why: str
+    candidates: tuple[str, ...] = ()
+
+
+class NamesDocument(Inspected):
+    """What the tensors of weights are taken for.
+
+    Attributes:
+        names_of: Whose names they are, as far as they are known.
+        loads: Whether they load as they are.
+        problem: Why not, and ``hint`` what to do.
+        missing: Tensors without which there is no network, and that nothing is taken for.
+        rules: The file that was written.
+    """
+
+    kind: Literal["names"] = "names"
+    path: str
+    names_of: str
+    loads: bool
+    problem: str | None
+    hint: str | None
+    tensors: tuple[NamedTensor, ...]
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+    rules: str | None
+
+
 class Unit(Strict):
     """See `dmformer.calibration.sensitivity.Sensitivity`."""
 
@@ -97,7 +131,7 @@ class SensitivityDocument(Inspected):
 
 def inspect(
     options: InspectOptions, progress: Progress | None = None
-) -> WeightsDocument | OnnxDocument | BundleDocument | SensitivityDocument:
+) -> WeightsDocument | NamesDocument | OnnxDocument | BundleDocument | SensitivityDocument:
     """Looks into weights, an ONNX file or a bundle.
 
     Raises:
@@ -108,7 +142,11 @@ def inspect(
         raise UsageError("--preset and a file exclude each other", "leave one of them out")
     if options.sensitivity:
         return measure_sensitivity(options, progress or Silent())
-    if options.path is not None and options.path.is_dir():
+    if options.names:
+        from dmformer.pipeline.naming import describe_names
+
+        return describe_names(options)
+    if options.path is not None and (options.path / MANIFEST_FILE).exists():
         return describe_bundle(options.path)
     if options.path is not None and options.path.suffix == ".onnx":
         from dmformer.graph.summary import describe_onnx
@@ -129,6 +167,7 @@ def weights_of(options: InspectOptions) -> WeightsOptions:
         random_weights=options.preset is not None,
         task=options.task,
         head=options.head,
+        key=options.key,
     )
 
 

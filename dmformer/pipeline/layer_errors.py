@@ -75,17 +75,14 @@ def find_checkpoint(bundle: Bundle, weights: Path | None) -> Checkpoint | None:
     """The bundle's weights: given, embedded, or random ones that can be drawn again; None where they are not here."""
     if find_spec("torch") is None:
         return None
-    from dmformer.model.checkpoint import load_checkpoint
+    from dmformer.model.checkpoint import load_again
     from dmformer.model.random_weights import random_checkpoint
 
     source = bundle.manifest.source
     if weights is None and (shown := demonstration_of(source.sha256)):
         weights = shown.weights()
     if weights is not None:
-        checkpoint = load_checkpoint(weights, config=source.config)
-        if checkpoint.digest != source.sha256:
-            raise UsageError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
-        return checkpoint
+        return load_again(weights, source)
     drawn = random_checkpoint(source.config)
     return drawn if drawn.digest == source.sha256 else None
 

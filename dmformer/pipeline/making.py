@@ -168,7 +168,13 @@ def draft(target: str, groups: dict[str, str], prepared: Prepared, options: Expo
         runtime=RuntimeRecord(name=target, version="unknown"),
         host=host_record(),
         source=SourceRecord(
-            name=checkpoint.name, sha256=checkpoint.digest, config=checkpoint.config, notes=checkpoint.notes
+            name=checkpoint.name,
+            sha256=checkpoint.digest,
+            config=checkpoint.config,
+            notes=checkpoint.notes,
+            key=checkpoint.key,
+            names=checkpoint.names,
+            origin=checkpoint.origin,
         ),
         tools={"dmformer": __version__, **library_versions(*EXPORT_PACKAGES, "numpy", "pillow")},
         options=recorded(options, target) if named else None,

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from dmformer.bundle import Bundle, sha256_of
+from dmformer.bundle import Bundle
 from dmformer.documents import Document as Answer
 from dmformer.errors import CheckpointError, MissingBackendError, UsageError
 from dmformer.evaluation.latency.bench import bench as measure
@@ -20,6 +20,7 @@ from dmformer.evaluation.latency.candidates import (
 )
 from dmformer.evaluation.latency.document import Document
 from dmformer.files import check_output, document_of, write_output
+from dmformer.model.weight_folders import digest_of_weights
 from dmformer.options import command_line
 from dmformer.pipeline.requests import BenchOptions
 from dmformer.pipeline.sources import demonstration_of
@@ -154,9 +155,7 @@ def weights_to_measure(bundle: Bundle, weights: Path | None, progress: Progress)
         CheckpointError: The weights were given and are not those that the bundle was made from.
     """
     if weights is not None:
-        if not weights.is_file():
-            raise CheckpointError(f"{weights}: is not a file", "give the weights that the bundle was made from")
-        if sha256_of(weights) != bundle.manifest.source.sha256:
+        if digest_of_weights(weights) != bundle.manifest.source.sha256:
             raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
         return weights
     if shown := demonstration_of(bundle.manifest.source.sha256):

@@ -11,7 +11,7 @@ from dmformer.evaluation.latency.settings import BenchSettings
 from dmformer.options import Only, Option
 from dmformer.pipeline.option_groups import EngineOptions, Size, ToleranceOptions, parse_size
 from dmformer.pipeline.options import DynamicSize, ImageSize, Int8Options
-from dmformer.pipeline.weights_options import HeadKind, TaskName, WeightsOptions
+from dmformer.pipeline.weights_options import HeadKind, TaskName, WeightsKey, WeightsOptions
 from dmformer.targets import DEFAULT
 
 
@@ -220,8 +220,8 @@ class BenchOptions:
     force: ForceFile = False
 
 
-SENSITIVITY = "INT8 sensitivity"
-"""Panel of the help."""
+SENSITIVITY, NAMES = "INT8 sensitivity", "Names of tensors"
+"""Panels of the help."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,10 @@ class InspectOptions:
         size: Height and width to count for, where weights are inspected; None keeps the checkpoint's.
         preset: Look into a preset in place of a file: ``tiny``, ``small`` or ``large``.
         task: See `WeightsOptions`; likewise ``head``.
+        key: See `WeightsOptions`.
+        names: Tell what each tensor is taken for, and why.
+        names_out: File for rules that propose the rest, for a person to complete.
+        force: Replace a file there.
         sensitivity: Tell what INT8 costs and saves, by layer group.
         target: Whose rules hold then.
         granularity: ``stage`` (one kind of layer in one stage) or ``block`` (every group alone).
@@ -258,6 +262,12 @@ class InspectOptions:
     preset: Annotated[str | None, Option("--preset", "Inspect a preset: tiny, small or large.")] = None
     task: TaskName = None
     head: HeadKind = None
+    key: WeightsKey = None
+    names: Annotated[bool, Option("--names", "What each tensor is taken for, and why.", NAMES)] = False
+    names_out: Annotated[
+        Path | None, Option("--names-out", "Write rules that propose the rest, to complete by hand (TOML).", NAMES)
+    ] = None
+    force: ForceFile = False
     sensitivity: Annotated[bool, Option("--sensitivity", "What INT8 costs and saves, by layer group.", SENSITIVITY)] = (
         False
     )

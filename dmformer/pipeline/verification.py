@@ -10,7 +10,7 @@ from dmformer.bundle import Bundle
 from dmformer.common_options import MASKS, MaskOptions
 from dmformer.data.dataset import Dataset, subset
 from dmformer.data.open import open_dataset
-from dmformer.errors import CheckpointError, DataError, MissingBackendError, UsageError
+from dmformer.errors import DataError, MissingBackendError, UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.verify import fitting_golden, verify
 from dmformer.framing import Framing, framing_of
@@ -121,10 +121,8 @@ def outputs_of(
     weights: Path, bundle: Bundle, dataset: Dataset, framing: Framing, file: Path, progress: Progress
 ) -> ReferenceOutputs:
     """PyTorch's outputs, kept in a file, from the weights that the bundle was made from."""
-    from dmformer.model.checkpoint import load_checkpoint
+    from dmformer.model.checkpoint import load_again
     from dmformer.pipeline.reference import reference_outputs
 
-    checkpoint = load_checkpoint(weights, config=bundle.manifest.source.config)
-    if checkpoint.digest != bundle.manifest.source.sha256:
-        raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
+    checkpoint = load_again(weights, bundle.manifest.source)
     return reference_outputs(checkpoint.build(), dataset, framing, file, progress)

@@ -35,6 +35,9 @@ def weights_for(
         weights = None
     checkpoint = weights or choose_weights(options.weights)
     if checkpoint is not None:
+        if checkpoint.origin and options.weights.path is not None:
+            # What is written down with a bundle means the same when the branch has gone on.
+            options = replace(options, weights=replace(options.weights, path=Path(checkpoint.origin)))
         checkpoint = for_task(checkpoint, options.weights.task)
     return with_preprocessing(checkpoint, options.preprocessing, options.size), options
 
@@ -57,12 +60,19 @@ def choose_weights(options: WeightsOptions) -> Checkpoint | None:
     if options.head is not None:
         raise UsageError("--head describes a preset, and none was given", "give --preset NAME --random-weights too")
     if options.path is None:
-        if options.labels or options.dilation:
-            raise UsageError("--labels and --dilation describe a weights file, and none was given", "name the file")
+        if options.labels or options.dilation or options.names or options.key:
+            words = "--labels, --dilation, --names and --weights-key"
+            raise UsageError(f"{words} describe a weights file, and none was given", "name the file")
         return None
     from dmformer.model.checkpoint import load_checkpoint
 
-    return load_checkpoint(options.path, labels=options.labels, dilations=options.dilation or None)
+    return load_checkpoint(
+        options.path,
+        labels=options.labels,
+        dilations=options.dilation or None,
+        names=options.names,
+        key=options.key,
+    )
 
 
 def preset_config(name: str, options: WeightsOptions) -> ModelConfig:

@@ -17,6 +17,10 @@ TaskName = Annotated[
     str | None,
     Option("--task", f"What the weights are for: {', '.join(TASKS)}.", WEIGHTS, default="what their head says"),
 ]
+WeightsKey = Annotated[
+    str | None,
+    Option("--weights-key", "Where in the file they are: ema, state.model.", WEIGHTS, default="averaged ones first"),
+]
 HeadKind = Annotated[
     str | None, Option("--head", "Of a preset: linear, fpn or upernet.", WEIGHTS, default="the task's usual one")
 ]
@@ -28,6 +32,8 @@ class WeightsOptions:
 
     Attributes:
         path: Their file; None takes the embedded checkpoint, or random ones.
+        names: Rules for the tensors' names, where no dialect that is known has them all: a TOML file.
+        key: Where in the file the weights are, as ``ema`` or ``state.model``; None takes averaged ones first.
         labels: Class names, as a text file of one per line or a JSON list.
         dilation: Of each level, where the weights do not say; empty keeps theirs.
         preset: ``tiny``, ``small`` or ``large``, with `random_weights`.
@@ -45,8 +51,17 @@ class WeightsOptions:
 
     path: Annotated[
         Path | None,
-        Option("weights", "Trained weights: .safetensors, .pt or .pth. Default: the embedded checkpoint."),
+        Option(
+            "weights",
+            "Trained weights: .safetensors, .pt, .pth, the folder of shards, or hf://org/name. "
+            "Default: the embedded checkpoint.",
+        ),
     ] = None
+    names: Annotated[
+        Path | None,
+        Option("--names", "Rules for foreign names of tensors, as `dmformer inspect FILE --names` proposes.", WEIGHTS),
+    ] = None
+    key: WeightsKey = None
     labels: Annotated[Path | None, Option("--labels", "Class names: text, one per line, or a JSON list.", WEIGHTS)] = (
         None
     )

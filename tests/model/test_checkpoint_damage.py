@@ -65,7 +65,6 @@ def test_files_without_weights(suffix: str, tmp_path: Path) -> None:
     assert "no such file" in refused(tmp_path / f"absent{suffix}").message
 
 
-
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt", "weights.pth"])
 def test_flipped_bytes_never_give_anything_but_one_line(name: str, tmp_path: Path) -> None:
     random = Random(0)

@@ -80,7 +80,7 @@ def test_the_head_of_training_is_ignored_and_said(tmp_path: Path) -> None:
     state |= {f"auxiliary_head.{name}": torch.ones(3) for name in ("conv_seg.bias", "convs.0.bn.weight")}
     found = load_checkpoint(saved(tmp_path, state))
     assert not any("auxiliary" in name for name in found.state)
-    assert "2 tensors are left out: of an auxiliary head" in found.notes
+    assert "2 tensors are left out: of an auxiliary head ('auxiliary_head')" in found.notes
 
 
 def test_a_head_whose_channels_do_not_fit_the_backbone_is_named(tmp_path: Path) -> None:

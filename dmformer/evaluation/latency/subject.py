@@ -97,12 +97,12 @@ def open_pytorch(candidate: Candidate, settings: BenchSettings) -> Subject:
     started = time.perf_counter()
     import torch
 
-    from dmformer.model.checkpoint import load_checkpoint
+    from dmformer.model.checkpoint import load_again
     from dmformer.model.random_weights import random_checkpoint
 
     imported = time.perf_counter()
-    config = load_bundle(candidate).manifest.source.config
-    checkpoint = load_checkpoint(candidate.weights, config=config) if candidate.weights else random_checkpoint(config)
+    source = load_bundle(candidate).manifest.source
+    checkpoint = load_again(candidate.weights, source) if candidate.weights else random_checkpoint(source.config)
     threads = threads_per_stream(settings.threads, settings.streams)
 
     def enter_thread() -> None:

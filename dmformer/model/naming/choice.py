@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
 from dmformer.errors import CheckpointError
-from dmformer.model.naming.dialect import NATIVE, Dialect, dialects
+from dmformer.model.naming.dialect import NATIVE, Dialect, dialects, get_dialect
 from dmformer.model.naming.modules import Shapes
 from dmformer.model.naming.reading import Reading, choose_reading, read_as
 from dmformer.texts import listed, one_line
@@ -34,8 +33,11 @@ def read_names(shapes: Shapes, rules: Dialect | None, required: tuple[str, ...],
     Raises:
         CheckpointError: Two tensors may be one part, or the names are in several dialects that mean different networks.
     """
-    readings = [read_as(dialect, shapes) for dialect in ((rules,) if rules else dialects())]
-    reading, others = choose_reading(readings, required)
+    reading, others = read_as(rules or get_dialect(NATIVE), shapes), tuple[Reading, ...]()
+    # This package's own names mean nothing else elsewhere.
+    if rules is None and not reading.is_whole(required):
+        possible = [dialect for dialect in dialects() if dialect.has_blocks(shapes)]
+        reading, others = choose_reading([reading, *(read_as(dialect, shapes) for dialect in possible)], required)
     if others:
         titles = listed(each.dialect.title for each in (reading, *others))
         raise CheckpointError(f"{source}: the names can be those of {titles}, which mean different networks", LOOK)
@@ -45,12 +47,27 @@ def read_names(shapes: Shapes, rules: Dialect | None, required: tuple[str, ...],
     return reading
 
 
+def closest_reading(shapes: Shapes, required: tuple[str, ...]) -> Reading:
+    """What the dialect that knows most of a file takes its tensors for, be it that others know as much."""
+    known = (get_dialect(NATIVE), *dialects())
+    return choose_reading([read_as(dialect, shapes) for dialect in known], required)[0]
+
+
 def said(reading: Reading) -> Iterator[str]:
     """What was done with the names, a line each."""
     if reading.dialect.name != NATIVE:
         count = sum(bool(each.part) for each in reading.assignments)
         yield f"the tensors are named as in {reading.dialect.title}: {count} modules renamed"
     yield from reading.cautions
-    for why, count in Counter(reading.aside.values()).items():
-        noun = "tensor is" if count == 1 else "tensors are"
-        yield f"{count} {noun} left out: {why}"
+    left: dict[str, list[str]] = {}
+    for name, why in reading.aside.items():
+        left.setdefault(why, []).append(name)
+    for why, names in left.items():
+        noun = "tensor is" if len(names) == 1 else "tensors are"
+        yield f"{len(names)} {noun} left out: {why} ({_shortly(names)})"
+
+
+def _shortly(names: Sequence[str]) -> str:
+    """Names by what they begin with, or by what they end with where that is fewer words."""
+    first, last = (dict.fromkeys(name.split(".")[place] for name in names) for place in (0, -1))
+    return listed(one_line(word, 40) for word in min(first, last, key=len))

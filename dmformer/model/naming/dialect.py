@@ -3,32 +3,36 @@
 A rule says ``theirs = ours`` of a module's path, see `dmformer.model.naming.pattern`; the first that fits decides. It
 fits a module whose tensors are those of the part's kind alone: a convolution is never taken for a norm. Several targets
 are tried in turn, ``""`` leaves a module aside, a pattern that ends in a dot renames all that is below it.
-``{kernel}`` in a target is the place of a depthwise kernel among those of its block, by its side.
+``{kernel}`` in a target is the place of a depthwise kernel among those of its block, by its side; ``{matrix}`` is the
+one of DMA's 1x1 convolutions whose sides a module has.
 The file that a person writes for ``--names`` is one of these too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, ValidationError, field_validator
 
 from dmformer.errors import UsageError
 from dmformer.fields import Strict
 from dmformer.model.naming import pattern
-from dmformer.model.naming.modules import Module, kind_of
+from dmformer.model.naming.modules import KERNEL_SIDES, Module, kind_of
 from dmformer.reading import parse_toml, read_bounded
 from dmformer.texts import first_problem
 
 BLOCK, ATTENTION, STEM = "stages.{s}.{b}", "dma", "stem"
-SHARED, NATIVE = "shared", "native"
+SHARED, NATIVE, OWN = "shared", "native", "own rules"
 MAX_BYTES = 2**20
 MOST_RULES = 20_000
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 Text = Annotated[str, Field(max_length=500)]
 Targets = Text | tuple[Text, ...]
@@ -56,7 +60,12 @@ class Rule:
             return None
         places, rest = fits
         targets = (pattern.fill(target, places) + rest for target in self.ours)
-        return next((target for target in targets if not target or module.can_be(kind_of(target))), None)
+        return next((target for target in targets if not target or self._fits(target, module)), None)
+
+    def _fits(self, target: str, module: Module) -> bool:
+        # Where only the shapes decide, the kernel does too.
+        side = KERNEL_SIDES.get(target) if len(self.ours) > 1 else None
+        return module.can_be(kind_of(target)) and side in (None, module.kernel)
 
 
 class DialectFile(Strict):
@@ -99,6 +108,7 @@ class Dialect:
     Attributes:
         name: Of its file.
         title: Whose names they are, in words.
+        blocks: Pattern of a block's path.
         rules: In their order.
         training: Patterns of what only training needs, each with what it is of.
         cautions: Patterns of names whose part is not certain, each with why.
@@ -106,29 +116,40 @@ class Dialect:
 
     name: str
     title: str
+    blocks: str
     rules: tuple[Rule, ...]
     training: tuple[tuple[str, str], ...]
     cautions: tuple[tuple[str, str], ...]
 
+    def has_blocks(self, paths: Iterable[str]) -> bool:
+        """Whether some modules lie where this code base has its blocks."""
+        return any(pattern.match(f"{self.blocks}.", path) for path in paths)
+
     def of_training(self, path: str) -> str | None:
         """What a module is of, where only training needs it."""
-        return next((of for theirs, of in self.training if pattern.match(theirs, path) is not None), None)
+        place = self._first_of_training(f"{path}.")
+        return self.training[place][1] if place < len(self.training) else None
+
+    @cached_property
+    def _first_of_training(self) -> Callable[[str], int]:
+        return pattern.first_of([theirs for theirs, _ in self.training])
+
+    @cached_property
+    def _first_rule(self) -> Callable[[str], int]:
+        return pattern.first_of([rule.theirs for rule in self.rules])
 
     def part(self, module: Module) -> tuple[str, Rule] | None:
         """The part that a module is taken for, and the rule that says so; None where no rule fits."""
-        found = ((rule.part(module), rule) for rule in self.rules)
+        found = ((rule.part(module), rule) for rule in self.rules[self._first_rule(module.path) :])
         return next(((part, rule) for part, rule in found if part is not None), None)
 
 
-@cache
 def dialects() -> tuple[Dialect, ...]:
-    """All that come with this package, its own names first."""
-    folder = files("dmformer.model.naming").joinpath("dialects")
-    names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    names.remove(SHARED)
-    return tuple(get_dialect(name) for name in sorted(names, key=lambda name: (name != NATIVE, name)))
+    """All that come with this package but its own names."""
+    return tuple(get_dialect(name) for name in _names() if name not in (SHARED, NATIVE))
 
 
+@cache
 def get_dialect(name: str) -> Dialect:
     """One of them by its name.
 
@@ -139,35 +160,44 @@ def get_dialect(name: str) -> Dialect:
     return _joined(name, (own, shared))
 
 
-def read_rules(path: Path) -> Dialect:
-    """The rules that a person completed, those of the dialect that they are like behind them.
+def read_rules(path: Path) -> DialectFile:
+    """The rules that a person completed.
 
     Raises:
         UsageError: The file cannot be read, is too large, or holds no rules.
     """
     hint = "dmformer inspect FILE --names --names-out RULES.toml writes one to complete"
     try:
-        given = DialectFile.model_validate(parse_toml(read_bounded(path, MAX_BYTES).decode()))
+        return DialectFile.model_validate(parse_toml(read_bounded(path, MAX_BYTES).decode()))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except ValidationError as error:
         raise UsageError(f"{path}: no rules of names ({first_problem(error)})", hint) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: is no TOML ({error})", hint) from error
-    return with_rules(given, str(path))
 
 
-def with_rules(given: DialectFile, name: str) -> Dialect:
-    """A dialect of a person's rules."""
-    return _joined(name, (given, _packaged(given.like or NATIVE), _packaged(SHARED)))
+def with_rules(given: DialectFile) -> Dialect:
+    """A dialect of a person's rules, those of the dialect that they are like behind them.
+
+    Raises:
+        UsageError: There is no such dialect.
+    """
+    return _joined(OWN, (given, _packaged(given.like or NATIVE), _packaged(SHARED)))
 
 
 def _packaged(name: str) -> DialectFile:
-    folder = files("dmformer.model.naming").joinpath("dialects")
-    known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    if name not in known:
-        raise UsageError(f"there is no dialect {name[:80]!r}", f"choose among {', '.join(set(known) - {SHARED})}")
-    return DialectFile.model_validate(parse_toml(folder.joinpath(f"{name}.toml").read_text()))
+    if name not in _names():
+        raise UsageError(f"there is no dialect {name[:80]!r}", f"choose among {', '.join(_names())}")
+    return DialectFile.model_validate(parse_toml(_folder().joinpath(f"{name}.toml").read_text()))
+
+
+def _folder() -> Traversable:
+    return files("dmformer.model.naming").joinpath("dialects")
+
+
+def _names() -> list[str]:
+    return sorted(entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml"))
 
 
 def _joined(name: str, parts: tuple[DialectFile, ...]) -> Dialect:
@@ -179,6 +209,7 @@ def _joined(name: str, parts: tuple[DialectFile, ...]) -> Dialect:
     return Dialect(
         name,
         parts[0].title,
+        blocks,
         tuple(rules),
         tuple(pair for part in parts for pair in part.training.items()),
         tuple(pair for part in parts for pair in part.cautions.items()),

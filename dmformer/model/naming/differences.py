@@ -32,6 +32,8 @@ def differences(reading: Reading, dilations_known: bool) -> tuple[str, ...]:
         _first("concatenated levels in place of their sum", _concatenated(reading)),
         _first("strip convolutions, another set of kernels", (m for m in modules if _is_strip(m))),
         _first("self-attention", (m for m in modules if _QKV.search(m.path))),
+        _first("levels that mix channels (DMFormer's are depthwise)", _mixing(reading)),
+        _first("attention without a gate beside", _without_gate(reading)),
     ]
     if not dilations_known:
         found.append(_first("another set of kernels than 3, 5 and 7", _other_kernels(reading)))
@@ -69,9 +71,30 @@ def _overlapping(reading: Reading) -> Iterator[Module]:
     """Convolutions that open a stage, with a kernel larger than their stride of 2; or a stem of one convolution."""
     for each in reading.assignments:
         part, module = each.part, each.module
-        opens = part is None and _OPENING.search(module.path) and len(module.weight) == 4 and module.weight[1] > 1
-        if ((part or "").startswith("downsamples.") and module.kernel > 2) or (opens and module.kernel in (3, 5, 7)):
+        opens = part is None and _OPENING.search(module.path) and _widens(module)
+        alone = part == "stem.conv1" and "stem.conv3" not in reading.parts
+        if ((part or "").startswith("downsamples.") and module.kernel > 2) or (opens and module.kernel > 2) or alone:
             yield module
+
+
+def _widens(module: Module) -> bool:
+    """Whether it leads from the channels of one stage to those of another."""
+    return len(module.weight) == 4 and module.weight[1] > 4 and module.weight[0] != module.weight[1]
+
+
+def _mixing(reading: Reading) -> Iterator[Module]:
+    ends = (".dma.expand", ".dma.fuse")
+    inside = {m.path.rpartition(".")[0] for part, m in reading.parts.items() if part.endswith(ends)}
+    for module in reading.unknown:
+        within = any(path and module.path.startswith(f"{path}.") for path in inside)
+        if within and module.kernel > 2 and module.weight[1] > 1:
+            yield module
+
+
+def _without_gate(reading: Reading) -> Iterator[Module]:
+    parts = reading.parts
+    if not any(".dma.gate." in part for part in parts):
+        yield from (module for part, module in parts.items() if part.endswith(".dma.fuse"))
 
 
 def _concatenated(reading: Reading) -> Iterator[Module]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -13,12 +14,14 @@ COUNTER = "num_batches_tracked"
 LEAVES = frozenset({"weight", "bias", "running_mean", "running_var", COUNTER})
 """What PyTorch's layers call their tensors."""
 
+KERNEL_SIDES = {"stem.conv1": 7, "stem.conv2": 3, "stem.conv3": 2}
+"""Of the stem's convolutions (paper, section 3.1)."""
 NORM, SCALE, LEVEL, MATRIX, KERNEL, ANY = "norm", "scale", "depthwise convolution", "1x1 or Linear", "convolution", ""
 _KINDS = (
     (re.compile(r"(.*\.)?(norm\d?|bn|norms_(before|after)\.\d)"), NORM),
     (re.compile(r".*\.scale\d"), SCALE),
     (re.compile(r".*\.levels\.(\d+|\{kernel\})"), LEVEL),
-    (re.compile(r".*\.(expand|fuse|reduce|ffn\.conv\d)|head"), MATRIX),
+    (re.compile(r".*\.(expand|fuse|reduce|\{matrix\}|ffn\.conv\d)|head"), MATRIX),
     (re.compile(r"stem\.conv\d|downsamples\.\d"), KERNEL),
 )
 
@@ -37,7 +40,7 @@ class Module:
         """The whole name of one of its tensors."""
         return f"{self.path}.{leaf}" if leaf else self.path
 
-    @property
+    @cached_property
     def weight(self) -> Shape:
         """The shape that tells what it is."""
         return self.shapes.get("weight", self.shapes.get("", ()))
@@ -50,20 +53,42 @@ class Module:
     @property
     def is_matrix(self) -> bool:
         """Whether it is a Linear, or a convolution of kernel 1."""
-        return len(self.weight) >= 2 and set(self.weight[2:]) <= {1} and len(self.shapes.keys() - {"weight", "bias"}) == 0
+        return (
+            len(self.weight) >= 2 and set(self.weight[2:]) <= {1} and len(self.shapes.keys() - {"weight", "bias"}) == 0
+        )
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Rows and columns of a matrix."""
+        return self.weight[0], self.weight[1]
 
     def can_be(self, kind: str) -> bool:
         """Whether its tensors are those of a kind of layer."""
-        vector = sum(side != 1 for side in self.weight) <= 1
-        grouped = len(self.weight) == 4 and self.weight[1] == 1
-        return {
-            NORM: "running_mean" in self.shapes or (len(self.weight) == 1 and "bias" in self.shapes),
-            SCALE: vector and self.shapes.keys() <= {"", "weight"},
-            LEVEL: grouped and self.kernel > 0 and self.kernel % 2 == 1,
-            MATRIX: self.is_matrix,
-            KERNEL: len(self.weight) == 4,
-            ANY: True,
-        }[kind]
+        return kind == ANY or _TESTS[kind](self)
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether it has running statistics, as BatchNorm has, or only factors and shifts, as LayerNorm."""
+        return "running_mean" in self.shapes or (len(self.weight) == 1 and "bias" in self.shapes)
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether it is one vector."""
+        return sum(side != 1 for side in self.weight) <= 1 and self.shapes.keys() <= {"", "weight"}
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether it is a convolution of each channel by itself."""
+        return self.kernel % 2 == 1 and self.weight[1] == 1
+
+
+_TESTS: Mapping[str, Callable[[Module], bool]] = {
+    NORM: lambda module: module.is_norm,
+    SCALE: lambda module: module.is_scale,
+    LEVEL: lambda module: module.is_depthwise,
+    MATRIX: lambda module: module.is_matrix,
+    KERNEL: lambda module: len(module.weight) == 4,
+}
 
 
 def modules_of(shapes: Shapes) -> tuple[Module, ...]:
@@ -81,6 +106,7 @@ def split(name: str) -> tuple[str, str]:
     return (path, leaf) if path and leaf in LEAVES else (name, "")
 
 
+@lru_cache(maxsize=1 << 14)
 def kind_of(part: str) -> str:
     """What kind of layer a part of the network is."""
     return next((kind for pattern, kind in _KINDS if pattern.fullmatch(part)), ANY)

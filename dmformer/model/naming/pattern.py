@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 MOST_DIGITS = 4
@@ -40,6 +40,23 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], tuple[tuple[str, int, int]
             text += re.escape(literal)
         position = token.end()
     return re.compile(text), tuple(groups)
+
+
+def first_of(patterns: Sequence[str]) -> Callable[[str], int]:
+    """What tells the first of many patterns that may fit a name, whatever its numbers; their count where none does.
+
+    One regular expression for all of them: of a large network every name is looked at by every dialect.
+    """
+    texts = [
+        _compiled(one)[0].pattern.replace("(\\d", "(?:\\d") + (".*" if one.endswith(".") else "") for one in patterns
+    ]
+    together = re.compile("|".join(f"(?P<p{index}>{text})" for index, text in enumerate(texts)))
+
+    def first(name: str) -> int:
+        found = together.fullmatch(name)
+        return int((found.lastgroup or "p")[1:]) if found else len(patterns)
+
+    return first
 
 
 def check(pattern: str) -> None:

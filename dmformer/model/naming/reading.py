@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeGuard
 
 from dmformer.model.naming.dialect import Dialect
 from dmformer.model.naming.modules import ANY, Module, Shapes, kind_of, modules_of
 
-ANY_KERNEL = "{kernel}"
+ANY_KERNEL, ANY_MATRIX = "{kernel}", "{matrix}"
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,22 @@ class Reading:
         """Whether every module is known, and none could be another's part."""
         return not self.unknown and not self.ambiguous
 
-    @property
+    def is_whole(self, required: Iterable[str]) -> bool:
+        """Whether it fits, and nothing is missing without which there is no network."""
+        return self.fits and set(required) <= set(self.targets.values())
+
+    @cached_property
     def parts(self) -> dict[str, Module]:
         """The modules by the parts that they are taken for."""
         return {each.part: each.module for each in self.assignments if each.part}
 
-    @property
+    @cached_property
     def targets(self) -> dict[str, str]:
         """The network's name of every tensor that has one, by its name in the file."""
         named = (each for each in self.assignments if each.part)
         return {each.module.name(leaf): each.target(leaf) for each in named for leaf in each.module.shapes}
 
-    @property
+    @cached_property
     def aside(self) -> dict[str, str]:
         """The tensors that are left aside by their names, with why."""
         left = (each for each in self.assignments if each.part == "")
@@ -87,7 +93,7 @@ def read_as(dialect: Dialect, shapes: Shapes) -> Reading:
         dialect: Whose rules.
         shapes: Of every tensor, by the names in the file.
     """
-    assigned = _with_kernels([_assigned(dialect, module) for module in modules_of(shapes)])
+    assigned = _with_matrices(_with_kernels([_assigned(dialect, module) for module in modules_of(shapes)]))
     return Reading(dialect, tuple(assigned), tuple(_collisions(assigned)))
 
 
@@ -96,7 +102,8 @@ def _assigned(dialect: Dialect, module: Module) -> Assignment:
         return Assignment(module, "", f"of {of}")
     if (found := dialect.part(module)) is not None:
         part, rule = found
-        return Assignment(module, part, f"{rule.theirs!r} of {rule.of}" if part else f"left aside by {rule.of}")
+        how = "by its kind and place, as in" if len(rule.ours) > 1 else "named as in"
+        return Assignment(module, part, f"{how if part else 'left aside by'} {rule.of}")
     if module.weight == () and not module.shapes.keys() & {"weight", "bias"}:
         return Assignment(module, "", "a counter")
     return Assignment(module, None, "")
@@ -116,6 +123,35 @@ def _with_kernels(assigned: Sequence[Assignment]) -> list[Assignment]:
             each.module.path: part.replace(ANY_KERNEL, str(kernels.index(each.module.kernel))) for each in levels
         }
     return [replace(each, part=numbers.get(each.module.path, each.part)) for each in assigned]
+
+
+def _with_matrices(assigned: Sequence[Assignment]) -> list[Assignment]:
+    """The 1x1 convolutions of a DMA whose names do not tell, by their sides: unknown where these leave it open."""
+    inner = {each.part.partition(".levels.")[0]: each.module.weight[0] for each in assigned if _is_level(each.part)}
+    return [
+        replace(
+            each,
+            part=_by_sides(each.module, each.part.removesuffix(f".{ANY_MATRIX}"), inner),
+            why="by its sides, beside the levels",
+        )
+        if each.part and each.part.endswith(ANY_MATRIX)
+        else each
+        for each in assigned
+    ]
+
+
+def _is_level(part: str | None) -> TypeGuard[str]:
+    return part is not None and ".dma.levels." in part
+
+
+def _by_sides(module: Module, attention: str, inner: Mapping[str, int]) -> str | None:
+    """``[N*C, C]`` expands, ``[C, N*C]`` fuses, and the gate is what leads to fewer channels and back."""
+    rows, columns = module.sides
+    if attention not in inner or rows == columns:
+        return None
+    if inner[attention] in (rows, columns):
+        return f"{attention}.{'expand' if inner[attention] == rows else 'fuse'}"
+    return f"{attention}.gate.{'reduce' if rows < columns else 'expand'}"
 
 
 def _collisions(assigned: Iterable[Assignment]) -> Iterable[str]:
@@ -139,7 +175,7 @@ def choose_reading(readings: Sequence[Reading], required: Iterable[str]) -> tupl
         The first that fits, or where none does the one that knows most; and those that fit too but mean another
             network: with any, nothing is decided.
     """
-    whole = [reading for reading in readings if reading.fits and set(required) <= set(reading.targets.values())]
+    whole = [reading for reading in readings if reading.is_whole(required)]
     if not whole:
         return max(readings, key=_known), ()
     first, *others = whole
