@@ -23,13 +23,14 @@ from dmformer.model.class_names import choose_names, choose_palette
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import Description, read_description
 from dmformer.model.fitting import fit
+from dmformer.model.foreign import said_elsewhere
 from dmformer.model.inputs import assumption, choose_preprocessing
 from dmformer.model.legend import checked_palette, choose_labels
 from dmformer.model.naming.dialect import DialectFile, read_rules, with_rules
 from dmformer.model.naming.modules import COUNTER
 from dmformer.model.network import DMFormer
 from dmformer.model.place import place_of
-from dmformer.model.sidecar import MAX_JSON_BYTES, not_read, read_foreign
+from dmformer.model.sidecar import MAX_JSON_BYTES
 from dmformer.model.state_dicts import (
     METADATA_KEY,
     check_values,
@@ -232,14 +233,12 @@ def load_checkpoint(
     if labels is None and described.labels is None:
         named, said = choose_names(weights.names, config.classes)
         described, notes = described.model_copy(update={"labels": named}), [*notes, *said]
-    if foreign is not None:
-        theirs = read_foreign(foreign, config).without(bool(labels or described.labels), preprocessing is not None)
-        described = described.model_copy(update={"labels": described.labels or theirs.labels})
-        if theirs.preprocessing is not None:
-            prepared, open_fields = theirs.preprocessing, theirs.left
-        notes.append(theirs.note)
-    guessed = assumption(prepared, open_fields)
-    notes += [*guessed, *(not_read(path) if guessed else ())]
+    for theirs in said_elsewhere(path, foreign, weights.options, config) if open_fields or not described.labels else ():
+        used = theirs.without(bool(labels or described.labels), not open_fields)
+        described = described.model_copy(update={"labels": described.labels or used.labels})
+        prepared, open_fields = used.over(prepared, open_fields)
+        notes.append(used.note)
+    notes += assumption(prepared, open_fields)
     return Checkpoint(
         config=config,
         state=state,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,6 +49,7 @@ class RawWeights:
         notes: Choices that were made while reading, in words.
         names: What may be the classes' names, see `dmformer.model.class_names.names_in`.
         palettes: What may be the classes' colours, see `dmformer.model.class_names.palettes_in`.
+        options: The trainer's, where it wrote them into the file.
     """
 
     tensors: Mapping[str, Tensor]
@@ -55,6 +57,7 @@ class RawWeights:
     notes: tuple[str, ...]
     names: tuple[tuple[str, tuple[str, ...]], ...] = ()
     palettes: tuple[Palette, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_weights(path: Path, key: str | None = None) -> RawWeights:
@@ -75,8 +78,19 @@ def read_weights(path: Path, key: str | None = None) -> RawWeights:
         raise CheckpointError(f"{path}: no weights in it", "Give the file that holds the model's state_dict.")
     plain = metadata or content
     return RawWeights(
-        _plain_names(tensors, path), metadata.get(METADATA_KEY), tuple(notes), names_in(plain), palettes_in(plain)
+        _plain_names(tensors, path),
+        metadata.get(METADATA_KEY),
+        tuple(notes),
+        names_in(plain),
+        palettes_in(plain),
+        _options(content),
     )
+
+
+def _options(content: Any) -> Mapping[str, Any]:
+    """What a trainer was told, as timm, torchvision and Lightning keep it."""
+    found = (content.get(key) for key in ("args", "hyper_parameters", "config")) if isinstance(content, dict) else ()
+    return next((said for said in found if isinstance(said, dict)), {})
 
 
 def _plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
