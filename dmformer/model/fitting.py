@@ -18,7 +18,8 @@ from dmformer.model.naming.reading import Reading
 from dmformer.model.naming.tensors import renamed
 from dmformer.model.state_dicts import RawWeights, checked_state
 from dmformer.model.trainers import HEAD, without_head
-from dmformer.texts import first_problem
+from dmformer.model.weight_files import NAME
+from dmformer.texts import first_problem, one_line
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,16 @@ def fit(
         fitted = _fitted(renamed(weights.tensors, reading), config, dilations, source)
     except CheckpointError as error:
         raise _explained(error, reading, known, source) from error
-    if reading.dialect.name != NATIVE and (reasons := differences(reading, known)):
-        raise _no_dmformer(reasons, source)
+    if reading.dialect.name != NATIVE:
+        if reasons := differences(reading, known):
+            raise _no_dmformer(reasons, source)
+        if rules is None and "before" in fitted.config.stage_norms and not fitted.config.head.has_weights:
+            where = reading.parts["norms_before.0"].path
+            raise CheckpointError(
+                f"{source}: a backbone alone with norms between its stages ({one_line(where, NAME)}): "
+                "the weights do not show whether its feature maps are those in front of them",
+                "Give the whole model; or where they are, rules of your own (--names).",
+            )
     return Fitted(fitted.config, fitted.state, (*said(reading), *fitted.notes))
 
 

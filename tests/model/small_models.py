@@ -54,6 +54,8 @@ def configs(draw: st.DrawFn) -> ModelConfig:
         head=LinearHead(classes=draw(st.integers(1, 7))),
         norm=draw(st.sampled_from(["batch", "none"])),
         layer_scale=draw(st.booleans()),
+        stage_norms=draw(st.sampled_from([(), ("stem",), ("before", "after"), ("stem", "before", "after")])),
+        conv_bias=draw(st.sampled_from([(), ("stem",), ("levels",), ("stem", "levels")])),
     )
 
 

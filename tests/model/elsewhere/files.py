@@ -115,6 +115,8 @@ PLAIN = (
         in_file("weights.pt", layouts.bare),
         or_refused=said("bias", r"(patch_embed1\.conv[12]|spatial_gating_unit\.conv\d)\.bias"),
     ),
+    loaded("van_with_norms", "state dict", in_file("weights.pth", layouts.bare)),
+    loaded("convnext_with_norms", "state dict", in_file("weights.pth", layouts.bare)),
     loaded("mscan", "state dict", in_file("weights.pth", layouts.bare)),
     loaded("conv2former", "state dict", in_file("pytorch_model.bin", layouts.bare)),
     loaded("convmod", "DataParallel", in_file("last.pt", layouts.data_parallel)),

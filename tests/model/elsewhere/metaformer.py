@@ -238,9 +238,10 @@ class ConvNeXtBlock(nn.Module):
 class ConvNeXt(nn.Module):
     """``downsample_layers.0`` is the stem, ``downsample_layers.{s}.0`` the steps, ``stages.{s}.{b}`` the blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_norms: bool = False) -> None:
         super().__init__()
-        steps = (nn.Sequential(nn.Conv2d(WIDTHS[at], WIDTHS[at + 1], 2, stride=2)) for at in range(3))
+        norms = ([nn.BatchNorm2d(width)] if with_norms else [] for width in WIDTHS)
+        steps = (nn.Sequential(*next(norms), nn.Conv2d(WIDTHS[at], WIDTHS[at + 1], 2, stride=2)) for at in range(3))
         self.downsample_layers = nn.ModuleList([natural_stem(WIDTHS[0], STEM), *steps])
         self.stages = nn.ModuleList(
             nn.Sequential(*[ConvNeXtBlock(dim, ratio) for _ in range(depth)])
@@ -253,3 +254,8 @@ class ConvNeXt(nn.Module):
         for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(downsample(x))
         return cast(Tensor, self.head(self.norm(x.mean([-2, -1]))))
+
+
+def convnext_with_norms() -> ConvNeXt:
+    """The norms that ConvNeXt has in front of each step (LayerNorm there)."""
+    return ConvNeXt(with_norms=True)

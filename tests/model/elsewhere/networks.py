@@ -8,7 +8,13 @@ from torch import nn
 
 from tests.model.elsewhere.conv2former import Conv2Former, ConvModFormer
 from tests.model.elsewhere.focalnet import OriginalFocalNet, TimmFocalNet
-from tests.model.elsewhere.metaformer import ConvNeXt, LinearMetaFormer, MetaFormer, PoolFormer
+from tests.model.elsewhere.metaformer import (
+    ConvNeXt,
+    LinearMetaFormer,
+    MetaFormer,
+    PoolFormer,
+    convnext_with_norms,
+)
 from tests.model.elsewhere.native import (
     ConvHead,
     Native,
@@ -20,12 +26,13 @@ from tests.model.elsewhere.native import (
 from tests.model.elsewhere.openmmlab import ImageClassifier
 from tests.model.elsewhere.segmentor import EncoderDecoder
 from tests.model.elsewhere.sizes import trained
-from tests.model.elsewhere.van import Mscan, Van, van_with_biases, van_without_scales
+from tests.model.elsewhere.van import Mscan, NormedVan, Van, van_with_biases, van_without_scales
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "van": Van,
     "van_without_scales": van_without_scales,
     "van_with_biases": van_with_biases,
+    "van_with_norms": NormedVan,
     "mscan": Mscan,
     "conv2former": Conv2Former,
     "convmod": ConvModFormer,
@@ -35,6 +42,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "metaformer_linear": LinearMetaFormer,
     "poolformer": PoolFormer,
     "convnext": ConvNeXt,
+    "convnext_with_norms": convnext_with_norms,
     "mmpretrain": ImageClassifier,
     "mmseg": EncoderDecoder,
     "native": Native,

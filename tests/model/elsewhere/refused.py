@@ -251,17 +251,4 @@ REFUSED = (
     Refused("two norms of one kind", unnamed_norms, ("bn_a", "bn_b")),
     Refused("levels that mix channels", dense_levels, ("depthwise|channels", r"levels\.0")),
     Refused("a branch too many", fourth_branch, (r"attn\.local",)),
-    Refused(
-        "a norm behind a step",
-        lambda: with_parts(
-            "van",
-            {f"patch_embed{at}.norm": lambda at=at: nn.BatchNorm2d(WIDTHS[at - 1]) for at in (2, 3, 4)},  # type: ignore[misc]
-        ),
-        (r"patch_embed[234]\.norm",),
-    ),
-    Refused(
-        "a norm behind each stage",
-        lambda: with_parts("van", {f"norm{at}": lambda at=at: nn.BatchNorm2d(WIDTHS[at - 1]) for at in (1, 2, 3)}),  # type: ignore[misc]
-        (r"(?<![.\w])norm[123]\b", "stage|step|behind"),
-    ),
 )

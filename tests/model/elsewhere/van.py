@@ -212,6 +212,28 @@ class Mscan(Van):
         super().__init__(StemConv, MultiScaleAttention, (1, 1))
 
 
+class NormedVan(Van):
+    """The norms that VAN has besides: behind each patch embedding, and behind each stage (LayerNorm there)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for index, dim in enumerate(WIDTHS):
+            self.get_submodule(f"patch_embed{index + 1}").add_module("norm", nn.BatchNorm2d(dim))
+            if index < 3:
+                self.add_module(f"norm{index + 1}", nn.BatchNorm2d(dim))
+
+    def forward_features(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        for index in range(4):
+            embed = self.get_submodule(f"patch_embed{index + 1}")
+            x = embed.get_submodule("norm")(embed(x))
+            for block in self.get_submodule(f"block{index + 1}").children():
+                x = block(x)
+            x = self.get_submodule(f"norm{index + 1}")(x) if index < 3 else x
+            maps.append(x)
+        return maps
+
+
 def van_without_scales() -> Van:
     """No layer scale at all."""
     return Van(scale_shape=None)
