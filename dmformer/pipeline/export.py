@@ -61,7 +61,7 @@ def export_bundles(
     options = replace(options, targets=choose_targets(options.targets))
     check_options(options)
     check_parents(options.output / "bundle")
-    checkpoint, options = weights_for(weights, options)
+    checkpoint, options = weights_for(weights, options, watch)
     sources = open_sources(
         checkpoint, options.size, options.data, options.max_images, options.masks, options.weights.task
     )

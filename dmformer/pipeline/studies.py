@@ -111,7 +111,7 @@ def _with_prepared(
 ) -> T:
     settled = replace(options, precision="int8")
     check_options(settled)
-    checkpoint, settled = weights_for(weights, settled)
+    checkpoint, settled = weights_for(weights, settled, progress)
     sources = open_sources(
         checkpoint, settled.size, settled.data, settled.max_images, settled.masks, settled.weights.task
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmformer.errors import UsageError
+from dmformer.model.hub import HubReference
 from dmformer.pipeline.option_groups import PreprocessingOptions, Size, non_defaults
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.weights_options import WeightsOptions
+from dmformer.progress import Progress
 from dmformer.tasks.registry import FIRST_TASK, get_task
 
 if TYPE_CHECKING:
@@ -18,13 +20,14 @@ if TYPE_CHECKING:
 
 
 def weights_for(
-    weights: Checkpoint | Path | str | None, options: ExportOptions
+    weights: Checkpoint | Path | str | None, options: ExportOptions, progress: Progress
 ) -> tuple[Checkpoint | None, ExportOptions]:
     """The checkpoint that a call or its options name, None for the embedded one, and the options that name it.
 
     Args:
         weights: A checkpoint, or the path of one; None leaves it to the options.
         options: Describe a file or random weights, and how training prepared images.
+        progress: Told when they are fetched.
 
     Raises:
         UsageError: The options contradict each other, or there is no weights file that they could describe.
@@ -33,6 +36,8 @@ def weights_for(
     if isinstance(weights, str | Path):
         options = replace(options, weights=replace(options.weights, path=Path(weights)))
         weights = None
+    if options.weights.path is not None and (reference := HubReference.parse(options.weights.path)):
+        progress.say(f"fetching {reference}, as far as it is not in the cache")
     checkpoint = weights or choose_weights(options.weights)
     if checkpoint is not None:
         if checkpoint.origin and options.weights.path is not None:

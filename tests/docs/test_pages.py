@@ -29,7 +29,7 @@ ELSEWHERE = {
     "docs/new-task.md": "tests/test_new_task.py",
 }
 """Pages that have a test of their own."""
-FROM_NOTHING = {"docs/your-weights.md"}
+FROM_NOTHING = {"docs/your-weights.md", "docs/other-code.md"}
 """Pages that make all that they use."""
 SHORT = {
     "bench": "--duration 0.05 --launches 1 --warmup 0 --threads 1 --no-layers --against none",

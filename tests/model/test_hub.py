@@ -53,7 +53,7 @@ Outcomes = dict[str, dict[str, Any]]
 class Repository:
     """Files by commit; what the server claims of sizes, and what it refuses to whom it does not know."""
 
-    commits: Mapping[str, Mapping[str, str]]
+    commits: Mapping[str, Mapping[str, str | bytes]]
     sizes: Mapping[str, int] = field(default_factory=dict)
     gated: bool = False
     sha: str | None = None
@@ -117,7 +117,9 @@ class Answer(BaseHTTPRequestHandler):
         if rest[0] == "resolve":
             if repository.gated:
                 return self.refuse(403, "GatedRepo")
-            return self.answer(200, repository.commits[commit][rest[2]].encode(), {"X-Repo-Commit": commit})
+            content = repository.commits[commit][rest[2]]
+            whole = content.encode() if isinstance(content, str) else content
+            return self.answer(200, whole, {"X-Repo-Commit": commit})
         if rest[0] == "tree":
             return self.document([{"type": "file", "path": n, "size": size, "oid": n} for n, size in sizes.items()])
         siblings = [{"rfilename": name, "size": size} for name, size in sizes.items()]
