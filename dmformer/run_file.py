@@ -12,11 +12,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
-from dmformer.model.hub import HubReference
-from dmformer.model.weight_folders import digest_of_weights
 from dmformer.options import PLACES, Leaf, values
 from dmformer.reading import parse_toml, read_bounded
 from dmformer.texts import first_problem
+from dmformer.weights import digest_of_weights, is_on_hub
 
 MAX_BYTES = 1 << 20
 WEIGHTS = "weights"
@@ -104,7 +103,7 @@ def check_weights(bundle: Bundle, weights: Iterable[Path]) -> None:
     """
     for path in weights:
         again = f"name them: dmformer export WEIGHTS --config {bundle.path}"
-        if HubReference.parse(path):  # its commit is part of the address
+        if is_on_hub(path):  # its commit is part of the address
             continue
         if not path.exists():
             raise UsageError(f"{path}: the weights that {bundle.path} was made from are not here", again)

@@ -210,7 +210,7 @@ STILL_SPELLED = {
     "graph/coreml/conversion.py": 4,
     "graph/coreml/network.py": 1,
     "graph/coreml/plan.py": 6,
-    "model/sidecar.py": 1,
+    "model/foreign.py": 1,
     "pipeline/option_groups.py": 2,
     "runtimes/coreml/neural_engine.py": 1,
     "runtimes/coreml/session.py": 1,

@@ -13,7 +13,7 @@ from dmformer.pipeline.options import INT8
 from dmformer.pipeline.requests import NAMES, SENSITIVITY, InspectOptions
 
 if TYPE_CHECKING:
-    from dmformer.pipeline.inspecting import (
+    from dmformer.pipeline.inspected import (
         BundleDocument,
         NamesDocument,
         OnnxDocument,
@@ -68,11 +68,10 @@ def show_names(document: NamesDocument) -> None:
 
     grid = table(escaped(f"{document.path}: names of {document.names_of}"), "tensor", "shape", "taken for", "why")
     for tensor in document.tensors:
-        known = tensor.taken_for or " or ".join(f"{one}?" for one in tensor.candidates) or "nothing"
-        part = "left out" if tensor.taken_for == "" else known
-        colour = "" if tensor.taken_for is not None else "[yellow]"
+        open_ones = " or ".join(f"{one}?" for one in tensor.candidates) or "nothing"
+        part = open_ones if tensor.taken_for is None else tensor.taken_for or "left out"
         sides = "x".join(map(str, tensor.shape)) or "scalar"
-        grid.add_row(escaped(tensor.name), sides, f"{colour}{escaped(part)}", escaped(tensor.why))
+        grid.add_row(escaped(tensor.name), escaped(sides), escaped(part), escaped(tensor.why))
     console().print(grid)
     if document.missing:
         console().print(f"[red]nothing is taken for[/red] {escaped(listed(document.missing))}")

@@ -40,10 +40,9 @@ from dmformer.model.state_dicts import (
     sorted_bytes,
 )
 from dmformer.model.trainers import without_head
-from dmformer.model.weight_folders import LateDigest
 from dmformer.preprocessing import Preprocessing
-from dmformer.records import SourceRecord
 from dmformer.texts import brief
+from dmformer.weights import LateDigest
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ class Checkpoint:
         name: A short name fit for a file name: from the metadata or the file's stem.
         content: SHA-256 (hex), see ``digest``, or what computes it when it is asked for.
         notes: What was assumed or inferred, in words for the user.
-        key: Where in the file the weights are, where somebody said so.
-        names: A person's rules for the tensors' names, where there were any.
+        key: Where in the file the weights are, and ``names`` rules for its tensors' names, where somebody said so.
         origin: The hub's address with the commit, ``hf://org/name@commit``; None of a file.
         assumed: Fields of ``preprocessing`` that nobody gave; ``notes`` says them in words.
 
@@ -201,8 +199,7 @@ def load_checkpoint(
         dilations: Of DMA's levels, over whatever the configuration says: weights do not show them.
         preprocessing: How training prepared images.
         labels: Class names in order, or a path (also as ``str``) to a text file of one per line or a JSON list.
-        names: Rules for the tensors' names, or the file of them, where no dialect that is known has them all; see
-            ``dmformer inspect FILE --names``.
+        names: Rules for the tensors' names, or the file of them; see ``dmformer inspect FILE --names``.
         key: Where in the file the weights are, as ``ema`` or ``state.model``; None takes averaged ones first.
 
     Returns:
@@ -254,22 +251,6 @@ def load_checkpoint(
         names=own,
         origin=place.origin,
     )
-
-
-def load_again(path: str | Path, source: SourceRecord) -> Checkpoint:
-    """Reads weights as they were read when a bundle was made from them.
-
-    Args:
-        path: The same file.
-        source: What the bundle's manifest says of it.
-
-    Raises:
-        CheckpointError: It is another file, or cannot be read.
-    """
-    checkpoint = load_checkpoint(path, config=source.config, names=source.names, key=source.key)
-    if checkpoint.digest != source.sha256:
-        raise CheckpointError(f"{path}: is not what the bundle was made from (SHA-256)", "give the same file")
-    return checkpoint
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:

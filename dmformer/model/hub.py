@@ -15,8 +15,8 @@ from pathlib import Path
 from dmformer.errors import CheckpointError, DmformerError, MissingBackendError, UsageError, reraise_stop
 from dmformer.model.sidecar import MAX_JSON_BYTES, PROCESSOR, SIDECAR
 from dmformer.texts import is_plain, listed, one_line
+from dmformer.weights import HUB
 
-HUB = "hf://"
 MAX_INDEX_BYTES, MAX_FETCHED_BYTES = 16 * 2**20, 8 * 2**30
 TIMEOUT = 10
 """Seconds for the first answer; without, the library would wait for ever."""

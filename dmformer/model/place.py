@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dmformer import assets
 from dmformer.model.hub import HubReference, fetch
-from dmformer.model.weight_folders import file_of, name_of
+from dmformer.weights import file_of, name_of
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dmformer.errors import CheckpointError
-from dmformer.model.weight_folders import INDEX, MAX_FILE_BYTES, SUFFIXES, has_suffix, shards_of
 from dmformer.texts import one_line
+from dmformer.weights import INDEX, MAX_FILE_BYTES, SUFFIXES, has_suffix, shards_of
 
 NAME = 160
 """Characters of a foreign name or message."""

@@ -75,7 +75,7 @@ def find_checkpoint(bundle: Bundle, weights: Path | None) -> Checkpoint | None:
     """The bundle's weights: given, embedded, or random ones that can be drawn again; None where they are not here."""
     if find_spec("torch") is None:
         return None
-    from dmformer.model.checkpoint import load_again
+    from dmformer.model.again import load_again
     from dmformer.model.random_weights import random_checkpoint
 
     source = bundle.manifest.source

@@ -20,12 +20,12 @@ from dmformer.evaluation.latency.candidates import (
 )
 from dmformer.evaluation.latency.document import Document
 from dmformer.files import check_output, document_of, write_output
-from dmformer.model.weight_folders import digest_of_weights
 from dmformer.options import command_line
 from dmformer.pipeline.requests import BenchOptions
 from dmformer.pipeline.sources import demonstration_of
 from dmformer.preprocessing import load_image
 from dmformer.progress import Progress, Silent
+from dmformer.weights import digest_of_weights
 
 FAMILIES = ("dmformer.bench/", "dmformer.fleet/")
 """How the schemas of measurements begin."""

@@ -12,7 +12,7 @@ from dmformer.model.naming.choice import LOOK, closest_reading, said, shapes_of
 from dmformer.model.naming.document import missing_tensors, named_tensors, rules_text
 from dmformer.model.place import place_of
 from dmformer.model.state_dicts import read_weights
-from dmformer.pipeline.inspecting import NamedTensor, NamesDocument
+from dmformer.pipeline.inspected import NamedTensor, NamesDocument
 from dmformer.pipeline.requests import InspectOptions
 
 

@@ -232,11 +232,9 @@ class InspectOptions:
         path: Weights, an ONNX file or a bundle; None takes the embedded checkpoint.
         size: Height and width to count for, where weights are inspected; None keeps the checkpoint's.
         preset: Look into a preset in place of a file: ``tiny``, ``small`` or ``large``.
-        task: See `WeightsOptions`; likewise ``head``.
-        key: See `WeightsOptions`.
+        task: See `WeightsOptions`; likewise ``head`` and ``key``.
         names: Tell what each tensor is taken for, and why.
-        names_out: File for rules that propose the rest, for a person to complete.
-        force: Replace a file there.
+        names_out: File for rules that propose the rest, to be completed by hand; ``force`` replaces one there.
         sensitivity: Tell what INT8 costs and saves, by layer group.
         target: Whose rules hold then.
         granularity: ``stage`` (one kind of layer in one stage) or ``block`` (every group alone).
@@ -264,9 +262,7 @@ class InspectOptions:
     head: HeadKind = None
     key: WeightsKey = None
     names: Annotated[bool, Option("--names", "What each tensor is taken for, and why.", NAMES)] = False
-    names_out: Annotated[
-        Path | None, Option("--names-out", "Write rules that propose the rest, to complete by hand (TOML).", NAMES)
-    ] = None
+    names_out: Annotated[Path | None, Option("--names-out", "Write rules that propose the rest (TOML).", NAMES)] = None
     force: ForceFile = False
     sensitivity: Annotated[bool, Option("--sensitivity", "What INT8 costs and saves, by layer group.", SENSITIVITY)] = (
         False

@@ -121,7 +121,7 @@ def outputs_of(
     weights: Path, bundle: Bundle, dataset: Dataset, framing: Framing, file: Path, progress: Progress
 ) -> ReferenceOutputs:
     """PyTorch's outputs, kept in a file, from the weights that the bundle was made from."""
-    from dmformer.model.checkpoint import load_again
+    from dmformer.model.again import load_again
     from dmformer.pipeline.reference import reference_outputs
 
     checkpoint = load_again(weights, bundle.manifest.source)

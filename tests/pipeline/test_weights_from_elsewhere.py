@@ -16,8 +16,9 @@ import torch
 from dmformer.bundle import Bundle
 from dmformer.errors import CheckpointError
 from dmformer.manifest import Manifest
-from dmformer.model.checkpoint import load_again, load_checkpoint
-from dmformer.model.weight_folders import digest_of_weights
+from dmformer.model.again import load_again
+from dmformer.model.checkpoint import load_checkpoint
+from dmformer.weights import digest_of_weights
 from tests.model.small_models import small_checkpoint
 from tests.model.test_hub import NEW, REPOSITORIES, Hub, Repository
 from tests.model.test_names import completed, made_up, proposed

@@ -97,7 +97,7 @@ def open_pytorch(candidate: Candidate, settings: BenchSettings) -> Subject:
     started = time.perf_counter()
     import torch
 
-    from dmformer.model.checkpoint import load_again
+    from dmformer.model.again import load_again
     from dmformer.model.random_weights import random_checkpoint
 
     imported = time.perf_counter()

@@ -19,6 +19,7 @@ MAX_INDEX_BYTES, MOST_SHARDS, MOST_ENTRIES = 16 * 2**20, 256, 10_000
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".pt.tar")
 SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
 INDEX = ".index.json"
+HUB = "hf://"
 USUAL = (
     "model.safetensors.index.json",
     "model.safetensors",
@@ -38,6 +39,11 @@ OTHERS = (
     "custom_checkpoint",
 )
 """What they call the rest of training's state."""
+
+
+def is_on_hub(path: Path) -> bool:
+    """Whether a path is an address of the hub, as pathlib reads it; see `dmformer.model.hub`."""
+    return path.as_posix().startswith(HUB.replace("//", "/"))
 
 
 def has_suffix(path: Path) -> bool:
@@ -90,8 +96,7 @@ def _refuse_parts(folder: Path, names: list[str]) -> None:
     if any("zero_pp_rank_" in name for name in names):
         raise CheckpointError(
             f"{folder}: ZeRO shards of DeepSpeed, which are no whole weights",
-            "Consolidate them in the folder where DeepSpeed put its script: "
-            "python zero_to_fp32.py . consolidated --safe_serialization",
+            "Consolidate them in the folder where DeepSpeed put its script: python zero_to_fp32.py . consolidated",
         )
     if any(name.endswith(".distcp") for name in names):
         raise CheckpointError(
