@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -100,3 +101,8 @@ def problem_in(document: Any) -> str | None:
         if not level:
             return None
     return f"it is nested more than {MAX_DEPTH} deep"
+
+
+def safe_name(text: str) -> str:
+    """A name that is safe as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "dmformer"

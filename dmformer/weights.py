@@ -75,7 +75,9 @@ def file_of(path: Path) -> Path:
         return path / found[0]
     if found:
         raise CheckpointError(f"{path}: holds several files of weights: {listed(found)}", "Name one of them.")
-    raise CheckpointError(f"{path}: a folder without weights in it", f"Known suffixes: {', '.join(SUFFIXES)}.")
+    raise CheckpointError(
+        f"{path}: holds neither weights nor a bundle (no manifest.json)", f"Known suffixes: {', '.join(SUFFIXES)}."
+    )
 
 
 def _names_in(folder: Path) -> Iterator[str]:

@@ -7,7 +7,6 @@ without assumptions.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +40,7 @@ from dmformer.model.state_dicts import (
 )
 from dmformer.model.trainers import without_head
 from dmformer.preprocessing import Preprocessing
-from dmformer.texts import brief
+from dmformer.texts import brief, safe_name
 from dmformer.weights import LateDigest
 
 
@@ -59,7 +58,8 @@ class Checkpoint:
         name: A short name fit for a file name: from the metadata or the file's stem.
         content: SHA-256 (hex), see ``digest``, or what computes it when it is asked for.
         notes: What was assumed or inferred, in words for the user.
-        key: Where in the file the weights are, and ``names`` rules for its tensors' names, where somebody said so.
+        key: Where in the file the weights are, where somebody said so.
+        names: A person's rules for the tensors' names, where there were any.
         origin: The hub's address with the commit, ``hf://org/name@commit``; None of a file.
         assumed: Fields of ``preprocessing`` that nobody gave; ``notes`` says them in words.
 
@@ -285,11 +285,6 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
         raise OutputError(f"{path}: configuration and labels take more than 1 MiB", "Shorten the labels.")
     tensors = {name: checkpoint.state[name].contiguous() for name in sorted(checkpoint.state)}
     write_output(path, safetensors.torch.save(tensors, {METADATA_KEY: description}), force=True, option="path")
-
-
-def safe_name(text: str) -> str:
-    """A name that is safe as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "dmformer"
 
 
 def digest_of(chunks: Iterable[bytes]) -> str:

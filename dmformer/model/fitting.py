@@ -62,7 +62,9 @@ def fit(
     try:
         fitted = _fitted(renamed(weights.tensors, reading), config, dilations, source)
     except CheckpointError as error:
-        raise _explained(error, reading, known, source) from error
+        if (better := _explained(error, reading, known, source)) is None:
+            raise
+        raise better from error
     if reading.dialect.name != NATIVE:
         if reasons := differences(reading, known):
             raise _no_dmformer(reasons, source)
@@ -109,12 +111,12 @@ def _configuration(
         raise UsageError(f"dilations {tuple(dilations)}: {first_problem(error)}") from error
 
 
-def _explained(error: CheckpointError, reading: Reading, known: bool, source: str) -> CheckpointError:
-    """What makes it no DMFormer, where that is recognised; else what does not fit, and in whose names."""
+def _explained(error: CheckpointError, reading: Reading, known: bool, source: str) -> CheckpointError | None:
+    """What makes it no DMFormer, where that is recognised; else what does not fit, and in whose names, if that helps."""
     if reasons := differences(reading, known):
         return _no_dmformer(reasons, source)
     if reading.dialect.name == NATIVE:
-        return CheckpointError(error.message, f"{error.hint} {LOOK}") if reading.unknown else error
+        return CheckpointError(error.message, f"{error.hint} {LOOK}") if reading.unknown else None
     return CheckpointError(f"{error.message} (read with the names of {reading.dialect.title})", LOOK)
 
 

@@ -7,11 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from dmformer.model.checkpoint import Checkpoint, digest_of, safe_name
+from dmformer.model.checkpoint import Checkpoint, digest_of
 from dmformer.model.config import ModelConfig, check_size
 from dmformer.model.config import preset as named_config
 from dmformer.model.inputs import default_preprocessing
 from dmformer.model.state_dicts import expected_shapes, sorted_bytes
+from dmformer.texts import safe_name
 
 
 def random_checkpoint(

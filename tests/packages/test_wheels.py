@@ -16,7 +16,7 @@ from dmformer import assets
 from tests.support import ROOT
 
 MOST_BYTES = 1 << 20
-KINDS = {".py", ".typed", ".css"}
+KINDS = {".py", ".typed", ".css", ".toml"}
 """Suffixes of what the program is made of; templates are sources of other projects."""
 DEMONSTRATION = {
     "LICENSE-fashion-mnist",
