@@ -22,7 +22,7 @@ from dmformer.model.class_names import choose_names, choose_palette
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import Description, read_description
 from dmformer.model.fitting import fit
-from dmformer.model.foreign import said_elsewhere
+from dmformer.model.foreign import completed, said_elsewhere
 from dmformer.model.inputs import assumption, choose_preprocessing
 from dmformer.model.legend import checked_palette, choose_labels
 from dmformer.model.naming.dialect import DialectFile, read_rules, with_rules
@@ -32,6 +32,7 @@ from dmformer.model.place import place_of
 from dmformer.model.sidecar import MAX_JSON_BYTES
 from dmformer.model.state_dicts import (
     METADATA_KEY,
+    RawWeights,
     check_values,
     checked_state,
     expected_shapes,
@@ -221,36 +222,40 @@ def load_checkpoint(
     described, foreign, aside = read_description(weights.metadata, path)
     own = read_rules(Path(names)) if isinstance(names, str | Path) else names
     fitted = fit(weights, config or described.model, dilations, with_rules(own) if own else None, str(path))
-    config, state = fitted.config, fitted.state
-    if not config.head.has_weights:
-        weights = replace(weights, names=(), palettes=())
-        described = described.model_copy(update={"labels": None, "palette": None})
-    notes = [*place.notes, *weights.notes, *aside, *fitted.notes]
-    prepared, open_fields = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
-    if labels is None and described.labels is None:
-        named, said = choose_names(weights.names, config.classes)
-        described, notes = described.model_copy(update={"labels": named}), [*notes, *said]
-    for theirs in said_elsewhere(path, foreign, weights.options, config) if open_fields or not described.labels else ():
-        used = theirs.without(bool(labels or described.labels), not open_fields)
-        described = described.model_copy(update={"labels": described.labels or used.labels})
-        prepared, open_fields = used.over(prepared, open_fields)
-        notes.append(used.note)
-    notes += assumption(prepared, open_fields)
+    config = fitted.config
+    prepared, left = choose_preprocessing(preprocessing, described.preprocessing, config, str(path))
+    described, said = _with_classes(described, weights, config, labels is not None)
+    others = said_elsewhere(path, foreign, weights.options, config) if left or not described.labels else ()
+    known = completed(others, described.labels, labels is not None, prepared, left)
+    described = described.model_copy(update={"labels": known.labels})
     return Checkpoint(
         config=config,
-        state=state,
-        preprocessing=prepared,
+        state=fitted.state,
+        preprocessing=known.preprocessing,
         labels=choose_labels(labels, described, config, path),
         name=safe_name(described.name or place.name),
         content=content,
-        notes=tuple(notes),
-        assumed=open_fields,
-        palette=checked_palette(described.palette, config, CheckpointError, str(path))
-        or choose_palette(weights.palettes, config.classes),
+        notes=(*place.notes, *weights.notes, *aside, *fitted.notes, *said, *known.notes),
+        assumed=known.assumed,
+        palette=checked_palette(described.palette, config, CheckpointError, str(path)),
         key=key,
         names=own,
         origin=place.origin,
     )
+
+
+def _with_classes(
+    described: Description, weights: RawWeights, config: ModelConfig, named: bool
+) -> tuple[Description, tuple[str, ...]]:
+    """The description with the classes that a trainer wrote into the file, where it has none; and a note on it."""
+    if not config.head.has_weights:
+        return described.model_copy(update={"labels": None, "palette": None}), ()
+    palette = described.palette or choose_palette(weights.palettes, config.classes)
+    described = described.model_copy(update={"palette": palette})
+    if named or described.labels is not None:
+        return described, ()
+    labels, said = choose_names(weights.names, config.classes)
+    return described.model_copy(update={"labels": labels}), said
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:

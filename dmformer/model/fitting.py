@@ -112,7 +112,7 @@ def _configuration(
 
 
 def _explained(error: CheckpointError, reading: Reading, known: bool, source: str) -> CheckpointError | None:
-    """What makes it no DMFormer, where that is recognised; else what does not fit, and in whose names, if that helps."""
+    """What makes it no DMFormer, where that is recognised; else in whose names it does not fit, where that helps."""
     if reasons := differences(reading, known):
         return _no_dmformer(reasons, source)
     if reading.dialect.name == NATIVE:

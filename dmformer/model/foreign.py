@@ -7,7 +7,7 @@ trainers their options in a file of their own or in the checkpoint. Nothing of i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from dmformer.model.config import ModelConfig
 from dmformer.model.foreign_images import TO_UNIT, images_of_options, images_of_processor
-from dmformer.model.inputs import FIELDS, GREY
+from dmformer.model.inputs import FIELDS, GREY, assumption
 from dmformer.model.sidecar import PROCESSOR, SIDECAR, read_sidecar
 from dmformer.preprocessing import Preprocessing
 from dmformer.texts import is_plain
@@ -120,6 +120,43 @@ def said_elsewhere(
         yield Foreign(PROCESSOR)
     else:
         yield from [] if processor is None else [read_processor(processor, config)]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of classes and images.
+
+    Attributes:
+        labels: One for each class, in order.
+        preprocessing: Of images, and ``assumed`` its fields that nobody gave.
+        notes: Who said what, and what is assumed, in words.
+    """
+
+    labels: tuple[str, ...] | None
+    preprocessing: Preprocessing
+    assumed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def completed(
+    others: Iterable[Foreign], labels: tuple[str, ...] | None, named: bool, spec: Preprocessing, left: tuple[str, ...]
+) -> Known:
+    """What is known, with what others say of the rest.
+
+    Args:
+        others: Who say more, the surest last.
+        labels: Known already.
+        named: Whether the user names the classes.
+        spec: Of images, as far as it is known.
+        left: Its fields that are assumed.
+    """
+    notes = []
+    for theirs in others:
+        used = theirs.without(named or labels is not None, not left)
+        labels = labels or used.labels
+        spec, left = used.over(spec, left)
+        notes.append(used.note)
+    return Known(labels, spec, left, (*notes, *assumption(spec, left)))
 
 
 def _document(content: bytes) -> dict[str, Any]:

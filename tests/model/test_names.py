@@ -25,7 +25,7 @@ from dmformer.model.state_dicts import RawWeights, expected_shapes
 from tests.model.elsewhere.networks import NETWORKS, network
 from tests.model.small_models import State, small_checkpoint, small_config
 
-CASES = 2400
+CASES = 2000
 STYLES = [name for name in NETWORKS if name != "mmseg"]
 PIECES = [
     "norm",
