@@ -155,6 +155,8 @@ def weights_to_measure(bundle: Bundle, weights: Path | None, progress: Progress)
         CheckpointError: The weights were given and are not those that the bundle was made from.
     """
     if weights is not None:
+        if not weights.exists():
+            raise CheckpointError(f"{weights}: is not a file", "give the weights that the bundle was made from")
         if digest_of_weights(weights) != bundle.manifest.source.sha256:
             raise CheckpointError(f"{weights}: is not what {bundle.path} was made from (SHA-256)", "give the same file")
         return weights
