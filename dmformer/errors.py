@@ -116,10 +116,15 @@ def kind_named(name: object, otherwise: type[DmformerError]) -> type[DmformerErr
 
 def stop_in(error: BaseException) -> KeyboardInterrupt | None:
     """The Ctrl-C or SIGTERM that a library, or an import, wrapped in an error of its own."""
-    seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, KeyboardInterrupt):
-        seen = seen.__cause__ or seen.__context__
-    return seen
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    # An error may be its own cause.
+    while link is not None and all(link is not other for other in chain):
+        if isinstance(link, KeyboardInterrupt):
+            return link
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def reraise_stop(error: BaseException) -> None:

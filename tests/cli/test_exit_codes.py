@@ -154,6 +154,13 @@ def test_a_wrapped_ctrl_c_is_found() -> None:
     reraise_stop(RuntimeError("no stop in it"))
 
 
+def test_an_error_that_is_its_own_cause_ends_the_search() -> None:
+    alone, wrapping = RuntimeError("its own cause"), RuntimeError("another's")
+    alone.__cause__, wrapping.__cause__ = alone, alone
+    reraise_stop(alone)
+    reraise_stop(wrapping)
+
+
 def test_a_target_without_int8_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from dmformer.graph.qdq.emitters import emitter_for
     from dmformer.targets import TARGETS
