@@ -53,6 +53,19 @@ def read_json(path: Path, limit: int) -> Any:
         raise ValueError("it is nested too deep") from error
 
 
+def read_toml(path: Path, limit: int) -> dict[str, Any]:
+    """The document in a regular file of at most ``limit`` bytes.
+
+    Raises:
+        OSError: See `read_bounded`.
+        ValueError: It is no TOML, or nested too deep.
+    """
+    try:
+        return parse_toml(read_bounded(path, limit).decode())
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
 def text_of(path: Path) -> str:
     """What the system tells in a small file of its own, without blanks around it; empty where it tells nothing."""
     try:

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from dmformer.bundle import Bundle
 from dmformer.errors import UsageError
 from dmformer.options import PLACES, Leaf, values
-from dmformer.reading import parse_toml, read_bounded
+from dmformer.reading import read_toml
 from dmformer.texts import first_problem
 from dmformer.weights import digest_of_weights, is_on_hub
 
@@ -37,7 +37,7 @@ def read_run(path: Path, options: Iterable[Leaf], typed: Collection[Leaf]) -> di
     """
     bundle = Bundle.load(path) if path.is_dir() else None
     places = {leaf.place for leaf in typed}
-    given = given_by(path, options_of(bundle) if bundle else read_toml(path), options)
+    given = given_by(path, options_of(bundle) if bundle else _document(path), options)
     given = {leaf: value for leaf, value in given.items() if leaf.place not in places}
     if bundle:
         check_weights(bundle, [value for leaf, value in given.items() if leaf.name == WEIGHTS])
@@ -65,17 +65,17 @@ def given_by(path: Path, document: Mapping[str, Any], options: Iterable[Leaf]) -
     return given
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def _document(path: Path) -> dict[str, Any]:
     """The document of a TOML file.
 
     Raises:
         UsageError: It cannot be read, or is none.
     """
     try:
-        return parse_toml(read_bounded(path, MAX_BYTES).decode())
+        return read_toml(path, MAX_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})", "give a TOML file, or a bundle") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: is no TOML ({error})", HINT) from error
 
 

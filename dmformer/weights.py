@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,7 @@ from dmformer.texts import listed, one_line
 
 MAX_FILE_BYTES = 8 * 2**30
 MAX_INDEX_BYTES, MOST_SHARDS, MOST_ENTRIES = 16 * 2**20, 256, 10_000
-TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".pt.tar")
-SUFFIXES = (".safetensors", *TORCH_SUFFIXES)
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar", ".pt.tar")
 INDEX = ".index.json"
 HUB = "hf://"
 USUAL = (
@@ -41,9 +40,10 @@ OTHERS = (
 """What they call the rest of training's state."""
 
 
-def is_on_hub(path: Path) -> bool:
-    """Whether a path is an address of the hub, as pathlib reads it; see `dmformer.model.hub`."""
-    return path.as_posix().startswith(HUB.replace("//", "/"))
+def is_on_hub(path: str | Path) -> bool:
+    """Whether a path is an address of the hub, also as pathlib reads it; see `dmformer.model.hub`."""
+    text = path.as_posix() if isinstance(path, Path) else path
+    return text.startswith(HUB.replace("//", "/"))
 
 
 def has_suffix(path: Path) -> bool:
@@ -152,16 +152,19 @@ class LateDigest:
 
     Attributes:
         file: Of weights, or the index of shards.
-        state: What the system says of the files since they were read; other files have no digest here.
+        parts: The file itself, or the shards.
+        state: What the system says of the parts since they were read; other files have no digest here.
     """
 
     file: Path
+    parts: tuple[Path, ...]
     state: tuple[tuple[int, int, int], ...]
 
     @classmethod
     def of(cls, file: Path) -> LateDigest:
         """The digest of a file as it is now."""
-        return cls(file, _state(_files(file)))
+        parts = tuple(shards_of(file)) if file.name.endswith(INDEX) else (file,)
+        return cls(file, parts, _state(parts))
 
     @cached_property
     def value(self) -> str:
@@ -170,24 +173,19 @@ class LateDigest:
         Raises:
             CheckpointError: They cannot be read, or have changed.
         """
-        files = _files(self.file)
         try:
-            digests = [sha256_of(file) for file in files]
+            digests = [sha256_of(part) for part in self.parts]
         except OSError as error:
             raise CheckpointError(f"{self.file}: cannot be read ({error.strerror})", "Check the path.") from error
-        if _state(files) != self.state:
+        if _state(self.parts) != self.state:
             raise CheckpointError(f"{self.file}: has changed since it was read", "Load it again.")
-        if files == [self.file]:
+        if self.parts == (self.file,):
             return digests[0]
-        text = "\n".join(f"{file.name} {digest}" for file, digest in zip(files, digests, strict=True))
+        text = "\n".join(f"{part.name} {digest}" for part, digest in zip(self.parts, digests, strict=True))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _files(file: Path) -> list[Path]:
-    return list(shards_of(file)) if file.name.endswith(INDEX) else [file]
-
-
-def _state(files: list[Path]) -> tuple[tuple[int, int, int], ...]:
+def _state(files: Iterable[Path]) -> tuple[tuple[int, int, int], ...]:
     """What changes when a file does; of none where there is none, which reading it tells."""
     try:
         found = [file.stat() for file in files]

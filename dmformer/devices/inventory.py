@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from dmformer.devices.resource import NAME, Resource, check_identity, parse_address
 from dmformer.errors import UsageError
 from dmformer.files import write_atomically
-from dmformer.reading import parse_toml, read_bounded
+from dmformer.reading import parse_toml, read_toml
 from dmformer.texts import first_problem, plain
 
 MAX_BYTES = 1 << 20
@@ -43,12 +43,12 @@ def read_inventory(path: Path | None = None) -> dict[str, Resource]:
     """
     path = path or devices_file()
     try:
-        document = parse_toml(read_bounded(path, MAX_BYTES).decode())
+        document = read_toml(path, MAX_BYTES)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(
             f"{path}: is no TOML ({error})", "write one with: dmformer device add NAME user@host"
         ) from error

@@ -15,9 +15,8 @@ from pathlib import Path
 from dmformer.errors import CheckpointError, DmformerError, MissingBackendError, UsageError, reraise_stop
 from dmformer.model.sidecar import MAX_JSON_BYTES, PROCESSOR, SIDECAR
 from dmformer.texts import is_plain, listed, one_line
-from dmformer.weights import HUB
+from dmformer.weights import HUB, INDEX, MAX_FILE_BYTES, MAX_INDEX_BYTES, is_on_hub
 
-MAX_INDEX_BYTES, MAX_FETCHED_BYTES = 16 * 2**20, 8 * 2**30
 TIMEOUT = 10
 """Seconds for the first answer; without, the library would wait for ever."""
 
@@ -49,9 +48,9 @@ class HubReference:
     @classmethod
     def parse(cls, text: str | Path) -> HubReference | None:
         """What an address means, or None for what is none; raises `UsageError` where it names no repository."""
-        given = text.as_posix() if isinstance(text, Path) else text
-        if not given.startswith("hf:/"):
+        if not is_on_hub(text):
             return None
+        given = text.as_posix() if isinstance(text, Path) else text
         if (match := _ADDRESS.fullmatch(given)) is None:
             said = f"{one_line(given, 160)}: names no repository on the hub"
             raise UsageError(said, "Give hf://org/name or hf://org/name@revision: a whole repository, no file of it.")
@@ -117,9 +116,9 @@ def _wanted(reference: HubReference, sizes: Mapping[str, int]) -> list[list[str]
         kinds = listed(sorted({one_line(Path(name).suffix or name, 20) for name in sizes}), 12)
         hint = "Ask its authors for safetensors, or download a .bin or .pt file that you trust and give its path."
         raise CheckpointError(f"{reference}: no .safetensors file in its root, only {kinds or 'nothing'}", hint)
-    most = {name: MAX_INDEX_BYTES if name.endswith(".index.json") else MAX_JSON_BYTES for name in names}
+    most = {name: MAX_INDEX_BYTES if name.endswith(INDEX) else MAX_JSON_BYTES for name in names}
     described = [name for name in names if name.endswith(".json") and sizes[name] <= most[name]]
-    if (total := sum(sizes[name] for name in weights + described)) > MAX_FETCHED_BYTES:
+    if (total := sum(sizes[name] for name in weights + described)) > MAX_FILE_BYTES:
         hint = "Give a repository with the weights of one model alone."
         raise CheckpointError(f"{reference}: {total / 2**30:.1f} GiB is more than a DMFormer can have (8 GiB)", hint)
     return [described, weights] if described else [weights]

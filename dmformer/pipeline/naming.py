@@ -9,11 +9,13 @@ from dmformer.files import check_output, write_output
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.model.description import required_names
 from dmformer.model.naming.choice import LOOK, closest_reading, said, shapes_of
-from dmformer.model.naming.document import missing_tensors, named_tensors, rules_text
+from dmformer.model.naming.document import named_tensors, rules_text
 from dmformer.model.place import place_of
 from dmformer.model.state_dicts import read_weights
 from dmformer.pipeline.inspected import NamedTensor, NamesDocument
 from dmformer.pipeline.requests import InspectOptions
+
+COMPLETE = "--names-out RULES.toml writes what is proposed; complete it, then: dmformer export FILE --names RULES.toml"
 
 
 def describe_names(options: InspectOptions) -> NamesDocument:
@@ -34,7 +36,7 @@ def describe_names(options: InspectOptions) -> NamesDocument:
     reading = closest_reading(shapes, required_names())
     if options.names_out is not None:
         write_output(options.names_out, rules_text(reading).encode(), None, options.force, "--names-out")
-    problem = why_not(options.path, options.key)
+    problem = why_not(file, options.key)
     return NamesDocument(
         path=str(options.path),
         names_of=reading.dialect.title,
@@ -42,13 +44,10 @@ def describe_names(options: InspectOptions) -> NamesDocument:
         problem=problem.message if problem else None,
         hint=problem.hint.replace(LOOK, COMPLETE) if problem and problem.hint else None,
         tensors=tuple(NamedTensor(**vars(tensor)) for tensor in named_tensors(reading, shapes)),
-        missing=missing_tensors(reading, required_names()),
+        missing=reading.missing(required_names()),
         notes=tuple(said(reading)),
         rules=str(options.names_out) if options.names_out else None,
     )
-
-
-COMPLETE = "--names-out RULES.toml writes what is proposed; complete it, then: dmformer export FILE --names RULES.toml"
 
 
 def why_not(path: Path, key: str | None) -> CheckpointError | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dmformer.model.config import STAGES
-from dmformer.model.naming.modules import LEVEL, Module, natural
+from dmformer.model.naming.modules import Module, natural
 
 _DIGITS = re.compile(r"\d+")
 
@@ -27,7 +27,7 @@ class Block:
     @property
     def levels(self) -> dict[str, Module]:
         """Its depthwise convolutions."""
-        return {path: module for path, module in self.modules.items() if is_level(module)}
+        return {path: module for path, module in self.modules.items() if module.is_spatial}
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,9 @@ class Blocks:
     blocks: tuple[Block, ...]
 
 
-def is_level(module: Module) -> bool:
-    """Whether it is a depthwise convolution with more than a point in its kernel."""
-    return module.can_be(LEVEL) and module.kernel > 1
-
-
 def find_blocks(modules: Sequence[Module]) -> Blocks | None:
     """The blocks, where the file has four stages of them that its paths number; else None."""
-    levels = [module for module in modules if is_level(module)]
+    levels = [module for module in modules if module.is_spatial]
     kernels = {module.kernel for module in levels}
     paths = sorted({path for module in levels if (path := _block_of(module.path, levels, kernels))}, key=natural)
     pattern = _pattern(paths)

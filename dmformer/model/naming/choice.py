@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from torch import Tensor
 
@@ -41,8 +42,9 @@ def read_names(shapes: Shapes, rules: Dialect | None, required: tuple[str, ...],
     if others:
         titles = listed(each.dialect.title for each in (reading, *others))
         raise CheckpointError(f"{source}: the names can be those of {titles}, which mean different networks", LOOK)
-    if reading.ambiguous:
-        shown = "; ".join(one_line(text, 300) for text in reading.ambiguous[:MOST_SHOWN])
+    if reading.rivals:
+        texts = (f"{part} is {' or '.join(paths)}" for part, paths in islice(reading.rivals.items(), MOST_SHOWN))
+        shown = "; ".join(one_line(text, 300) for text in texts)
         raise CheckpointError(f"{source}: the names leave open which tensors are meant: {shown}", LOOK)
     return reading
 

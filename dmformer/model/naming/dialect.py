@@ -23,7 +23,7 @@ from dmformer.errors import UsageError
 from dmformer.fields import Strict
 from dmformer.model.naming import pattern
 from dmformer.model.naming.modules import KERNEL_SIDES, Module, kind_of
-from dmformer.reading import parse_toml, read_bounded
+from dmformer.reading import parse_toml, read_toml
 from dmformer.texts import first_problem
 
 BLOCK, ATTENTION, STEM = "stages.{s}.{b}", "dma", "stem"
@@ -168,12 +168,12 @@ def read_rules(path: Path) -> DialectFile:
     """
     hint = "dmformer inspect FILE --names --names-out RULES.toml writes one to complete"
     try:
-        return DialectFile.model_validate(parse_toml(read_bounded(path, MAX_BYTES).decode()))
+        return DialectFile.model_validate(read_toml(path, MAX_BYTES))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})", hint) from error
     except ValidationError as error:
         raise UsageError(f"{path}: no rules of names ({first_problem(error)})", hint) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: is no TOML ({error})", hint) from error
 
 
@@ -186,6 +186,7 @@ def with_rules(given: DialectFile) -> Dialect:
     return _joined(OWN, (given, _packaged(given.like or NATIVE), _packaged(SHARED)))
 
 
+@cache
 def _packaged(name: str) -> DialectFile:
     if name not in _names():
         raise UsageError(f"there is no dialect {name[:80]!r}", f"choose among {', '.join(_names())}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from dmformer.model.naming.dialect import NATIVE
-from dmformer.model.naming.modules import LEVEL, NORM, Module, kind_of, split
+from dmformer.model.naming.modules import LEVEL, NORM, Module, kind_of
 from dmformer.model.naming.reading import Reading
 from dmformer.texts import one_line
 
@@ -27,7 +27,7 @@ def differences(reading: Reading, dilations_known: bool) -> tuple[str, ...]:
     modules = [each.module for each in reading.assignments if each.part != ""]
     found = [
         _first("LayerNorm (DMFormer has BatchNorm)", _layer_norms(reading)),
-        _first("a depthwise convolution in the FFN", (m for m in modules if _FFN.search(m.path) and _is_spatial(m))),
+        _first("a depthwise convolution in the FFN", (m for m in modules if _FFN.search(m.path) and m.is_spatial)),
         _first("overlapping patch embeddings", _overlapping(reading)),
         _first("concatenated levels in place of their sum", _concatenated(reading)),
         _first("strip convolutions, another set of kernels", (m for m in modules if _is_strip(m))),
@@ -48,10 +48,6 @@ def _first(what: str, modules: Iterator[Module]) -> str:
     return f"{what}: {one_line(first.name(leaf), 160)} {list(first.shapes[leaf])}"
 
 
-def _is_spatial(module: Module) -> bool:
-    return module.can_be(LEVEL) and module.kernel > 1
-
-
 def _is_strip(module: Module) -> bool:
     weight = module.weight
     return len(weight) == 4 and weight[1] == 1 and weight[2] != weight[3]
@@ -59,7 +55,7 @@ def _is_strip(module: Module) -> bool:
 
 def _layer_norms(reading: Reading) -> Iterator[Module]:
     for each in reading.assignments:
-        named = "norm" in split(each.module.path + ".weight")[0].rpartition(".")[2]
+        named = "norm" in each.module.path.rpartition(".")[2]
         shapes = each.module.shapes
         if (each.part is not None and kind_of(each.part) == NORM) or (each.part is None and named):
             statistics = shapes.keys() & {"running_mean", "running_var"}

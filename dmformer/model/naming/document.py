@@ -40,7 +40,7 @@ class TensorName:
 
 def named_tensors(reading: Reading, shapes: Shapes) -> tuple[TensorName, ...]:
     """Every tensor of a file as a reading takes it, with candidates where it does not know."""
-    proposal, below = propose(reading)
+    proposal = propose(reading)
     owners = {each.module.name(leaf): (each, leaf) for each in reading.assignments for leaf in each.module.shapes}
     found = []
     for name, shape in shapes.items():
@@ -48,38 +48,23 @@ def named_tensors(reading: Reading, shapes: Shapes) -> tuple[TensorName, ...]:
         if each.part is not None:
             found.append(TensorName(name, shape, each.target(leaf), each.why))
             continue
-        candidates = proposal.of(each.module, below)
+        candidates = proposal.of(each.module.path)
         why = "by shape and place" if len(candidates) == 1 else "several of this shape" if candidates else "no part"
         found.append(TensorName(name, shape, None, why, candidates))
     return tuple(found)
 
 
-def missing_tensors(reading: Reading, required: tuple[str, ...]) -> tuple[str, ...]:
-    """Tensors without which there is no network, and that nothing is taken for."""
-    targets = set(reading.targets.values())
-    return tuple(name for name in required if name not in targets)
-
-
 def rules_text(reading: Reading) -> str:
     """The file of rules to complete: what is proposed, and what is open."""
-    proposal, below = propose(reading)
-    unknown = {module.path for module in reading.unknown} | _ambiguous(reading)
+    proposal = propose(reading)
+    unknown = {module.path for module in reading.unknown}.union(*reading.rivals.values())
     blocks = proposal.blocks if reading.dialect.name == NATIVE and proposal.blocks != BLOCK else None
     like = f"like = {json.dumps(reading.dialect.name)}\n" if reading.dialect.name != NATIVE else ""
     lines = [HEADER, 'title = "rules of a person"', f"{like}{f'blocks = {json.dumps(blocks)}' if blocks else ''}\n"]
-    lines += _section("network", {path: proposal.network.get(path, ()) for path in unknown if path not in below})
-    inside = {below[path]: proposal.in_block.get(below[path], ()) for path in unknown if path in below}
-    lines += _section("in_block", inside)
+    below = proposal.below
+    lines += _section("network", {path: proposal.of(path) for path in unknown if path not in below})
+    lines += _section("in_block", {below[path]: proposal.of(path) for path in unknown if path in below})
     return "\n".join(lines)
-
-
-def _ambiguous(reading: Reading) -> set[str]:
-    """Modules that a rule takes for a part that another one is taken for too."""
-    owners: dict[str, list[str]] = {}
-    for each in reading.assignments:
-        if each.part:
-            owners.setdefault(each.part, []).append(each.module.path)
-    return {path for paths in owners.values() if len(paths) > 1 for path in paths}
 
 
 def _section(title: str, found: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -53,9 +53,7 @@ class Module:
     @property
     def is_matrix(self) -> bool:
         """Whether it is a Linear, or a convolution of kernel 1."""
-        return (
-            len(self.weight) >= 2 and set(self.weight[2:]) <= {1} and len(self.shapes.keys() - {"weight", "bias"}) == 0
-        )
+        return len(self.weight) >= 2 and set(self.weight[2:]) <= {1} and self.shapes.keys() <= {"weight", "bias"}
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -80,6 +78,11 @@ class Module:
     def is_depthwise(self) -> bool:
         """Whether it is a convolution of each channel by itself."""
         return self.kernel % 2 == 1 and self.weight[1] == 1
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether it is a depthwise convolution with more than a point in its kernel."""
+        return self.is_depthwise and self.kernel > 1
 
 
 _TESTS: Mapping[str, Callable[[Module], bool]] = {
@@ -115,8 +118,3 @@ def kind_of(part: str) -> str:
 def natural(name: str) -> tuple[tuple[int, str], ...]:
     """Sorts names as people count: ``block2`` before ``block10``."""
     return tuple((int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", name) if piece)
-
-
-def ordered(names: Iterable[str]) -> list[str]:
-    """Names as people count."""
-    return sorted(names, key=natural)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from dmformer.model.naming.blocks import Block, Blocks, find_blocks, is_level
+from dmformer.model.naming.blocks import Block, Blocks, find_blocks
 from dmformer.model.naming.modules import KERNEL, MATRIX, NORM, SCALE, Module
 from dmformer.model.naming.reading import ANY_KERNEL, Reading
 
@@ -25,34 +25,31 @@ class Proposal:
 
     Attributes:
         blocks: Pattern of the blocks' paths; None where they were not found.
+        below: Paths below a block, by whole paths.
         in_block: Parts of a block that a path below it may be.
         network: Parts outside of the blocks that a path may be.
     """
 
     blocks: str | None
+    below: Mapping[str, str]
     in_block: Candidates
     network: Candidates
 
-    def of(self, module: Module, blocks: Mapping[str, str]) -> tuple[str, ...]:
-        """The parts that a module may be.
-
-        Args:
-            module: Of the file.
-            blocks: Paths below a block by whole paths.
-        """
-        return self.network.get(module.path) or self.in_block.get(blocks.get(module.path, ""), ())
+    def of(self, path: str) -> tuple[str, ...]:
+        """The parts that the module of a whole path may be."""
+        return self.in_block.get(self.below[path], ()) if path in self.below else self.network.get(path, ())
 
 
-def propose(reading: Reading) -> tuple[Proposal, Mapping[str, str]]:
-    """Candidates for every module that the reading does not know, and the paths below a block by whole paths."""
+def propose(reading: Reading) -> Proposal:
+    """Candidates for every module that the reading does not know."""
     modules = [each.module for each in reading.assignments if each.part != ""]
-    known = reading.parts if not reading.ambiguous else {}
+    known = reading.parts if not reading.rivals else {}
     found = find_blocks(modules)
     if found is None:
-        return Proposal(None, {}, _outside(modules, known)), {}
+        return Proposal(None, {}, {}, _outside(modules, known))
     inside = {module.path: path for block in found.blocks for path, module in block.modules.items()}
     outer = [module for module in modules if module.path not in inside]
-    return Proposal(found.pattern, _inside(found), _outside(outer, known)), inside
+    return Proposal(found.pattern, inside, _inside(found), _outside(outer, known))
 
 
 def _inside(found: Blocks) -> Candidates:
@@ -75,7 +72,7 @@ def _of_block(block: Block) -> Candidates:
     return {
         **{path: (f"dma.levels.{ANY_KERNEL}",) for path in levels},
         **{path: parts for path, parts in vectors.items() if path not in levels},
-        **_matrices(matrices, inner, outer, _stem_of(list(levels))),
+        **_matrices(matrices, inner, outer, _shared_by(list(levels))),
     }
 
 
@@ -88,11 +85,10 @@ def _vector(module: Module, inner: int, outer: int) -> Iterator[str]:
         yield from ("scale1", "scale2")
 
 
-def _stem_of(paths: Sequence[str]) -> str:
-    """The modules that the levels lie in: what their paths begin with."""
-    first = paths[0].split(".")
-    shared = next((end for end in range(len(first)) if len({tuple(p.split(".")[: end + 1]) for p in paths}) > 1), 0)
-    return ".".join(first[:1] if shared else [])
+def _shared_by(paths: Sequence[str]) -> str:
+    """The module of a block that several levels lie in; empty where it is the block itself."""
+    starts = {path.partition(".")[0] for path in paths}
+    return starts.pop() if len(starts) == 1 < len(paths) else ""
 
 
 def _matrices(sides: Mapping[str, tuple[int, int]], inner: int, outer: int, attention: str) -> Candidates:
@@ -130,7 +126,7 @@ def _fit(sides: Mapping[str, tuple[int, int]], inner: int, outer: int) -> bool:
 
 def _outside(modules: Sequence[Module], known: Mapping[str, Module]) -> Candidates:
     """Parts outside of the blocks, told by kernels and by which channels lead where."""
-    convs = [module for module in modules if module.can_be(KERNEL) and module.kernel > 1 and not is_level(module)]
+    convs = [module for module in modules if module.can_be(KERNEL) and module.kernel > 1 and not module.is_spatial]
     first = next((module for module in convs if module.kernel == 7), None)
     width = first.weight[0] if first else 0
     found: Candidates = {}

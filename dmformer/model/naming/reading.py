@@ -9,6 +9,7 @@ from typing import TypeGuard
 
 from dmformer.model.naming.dialect import Dialect
 from dmformer.model.naming.modules import ANY, Module, Shapes, kind_of, modules_of
+from dmformer.model.naming.pattern import match
 
 ANY_KERNEL, ANY_MATRIX = "{kernel}", "{matrix}"
 
@@ -39,12 +40,10 @@ class Reading:
     Attributes:
         dialect: Whose rules.
         assignments: One for each module, in the file's order.
-        ambiguous: Modules that could be one and the same part, in words.
     """
 
     dialect: Dialect
     assignments: tuple[Assignment, ...]
-    ambiguous: tuple[str, ...]
 
     @property
     def unknown(self) -> tuple[Module, ...]:
@@ -54,11 +53,25 @@ class Reading:
     @property
     def fits(self) -> bool:
         """Whether every module is known, and none could be another's part."""
-        return not self.unknown and not self.ambiguous
+        return not self.unknown and not self.rivals
+
+    @cached_property
+    def rivals(self) -> dict[str, list[str]]:
+        """Paths of modules that could be one and the same part, by that part."""
+        owners: dict[str, list[str]] = {}
+        for each in self.assignments:
+            if each.part:
+                owners.setdefault(each.part, []).append(each.module.path)
+        return {part: sorted(paths) for part, paths in owners.items() if len(paths) > 1}
+
+    def missing(self, required: Iterable[str]) -> tuple[str, ...]:
+        """The tensors that nothing is taken for, of those without which there is no network."""
+        targets = set(self.targets.values())
+        return tuple(name for name in required if name not in targets)
 
     def is_whole(self, required: Iterable[str]) -> bool:
         """Whether it fits, and nothing is missing without which there is no network."""
-        return self.fits and set(required) <= set(self.targets.values())
+        return self.fits and not self.missing(required)
 
     @cached_property
     def parts(self) -> dict[str, Module]:
@@ -80,8 +93,6 @@ class Reading:
     @property
     def cautions(self) -> tuple[str, ...]:
         """What is not certain of the names that were understood."""
-        from dmformer.model.naming.pattern import match
-
         paths = [each.module.path for each in self.assignments if each.part]
         return tuple(why for theirs, why in self.dialect.cautions if any(match(theirs, path) for path in paths))
 
@@ -94,7 +105,7 @@ def read_as(dialect: Dialect, shapes: Shapes) -> Reading:
         shapes: Of every tensor, by the names in the file.
     """
     assigned = _with_matrices(_with_kernels([_assigned(dialect, module) for module in modules_of(shapes)]))
-    return Reading(dialect, tuple(assigned), tuple(_collisions(assigned)))
+    return Reading(dialect, tuple(assigned))
 
 
 def _assigned(dialect: Dialect, module: Module) -> Assignment:
@@ -152,16 +163,6 @@ def _by_sides(module: Module, attention: str, inner: Mapping[str, int]) -> str |
     if inner[attention] in (rows, columns):
         return f"{attention}.{'expand' if inner[attention] == rows else 'fuse'}"
     return f"{attention}.gate.{'reduce' if rows < columns else 'expand'}"
-
-
-def _collisions(assigned: Iterable[Assignment]) -> Iterable[str]:
-    owners: dict[str, list[str]] = {}
-    for each in assigned:
-        if each.part:
-            owners.setdefault(each.part, []).append(each.module.path)
-    for part, paths in owners.items():
-        if len(paths) > 1:
-            yield f"{part} is {' or '.join(sorted(paths))}"
 
 
 def choose_reading(readings: Sequence[Reading], required: Iterable[str]) -> tuple[Reading, tuple[Reading, ...]]:

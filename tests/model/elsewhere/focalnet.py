@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.model.elsewhere.sizes import CLASSES, DEPTHS, EXPANSION, LEVELS, RATIOS, REDUCTION, STEM, WIDTHS, depthwise
+from tests.model.elsewhere.van import ConvMlp, PatchEmbed
 
 
 def focal_layers(dim: int) -> nn.ModuleList:
@@ -59,17 +60,6 @@ class LayerScale2d(nn.Module):
         return x * self.gamma.view(1, -1, 1, 1)
 
 
-class ConvMlp(nn.Module):
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Conv2d(dim, hidden, 1)
-        self.act = nn.GELU()
-        self.fc2 = nn.Conv2d(hidden, dim, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.fc2(self.act(self.fc1(x))))
-
-
 class FocalBlock(nn.Module):
     def __init__(self, dim: int, ratio: int) -> None:
         super().__init__()
@@ -83,15 +73,6 @@ class FocalBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.ls1(self.modulation(self.norm1(x)))
         return cast(Tensor, x + self.ls2(self.mlp(self.norm2(x))))
-
-
-class Downsample(nn.Module):
-    def __init__(self, before: int, dim: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(before, dim, 2, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.proj(x))
 
 
 class Stem(nn.Module):
@@ -115,7 +96,7 @@ class FocalStage(nn.Module):
     def __init__(self, stage: int) -> None:
         super().__init__()
         dim = WIDTHS[stage]
-        self.downsample = Downsample(WIDTHS[stage - 1], dim) if stage else nn.Identity()
+        self.downsample = PatchEmbed(WIDTHS[stage - 1], dim) if stage else nn.Identity()
         self.blocks = nn.ModuleList(FocalBlock(dim, RATIOS[stage]) for _ in range(DEPTHS[stage]))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -199,7 +180,7 @@ class BasicLayer(nn.Module):
         super().__init__()
         dim = WIDTHS[stage]
         self.blocks = nn.ModuleList(OriginalBlock(dim, RATIOS[stage]) for _ in range(DEPTHS[stage]))
-        self.downsample = Downsample(dim, WIDTHS[stage + 1]) if stage < 3 else None
+        self.downsample = PatchEmbed(dim, WIDTHS[stage + 1]) if stage < 3 else None
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from tests.model.elsewhere.conv2former import natural_stem
 from tests.model.elsewhere.sizes import CLASSES, DEPTHS, EXPANSION, LEVELS, RATIOS, REDUCTION, STEM, WIDTHS, depthwise
 
 
@@ -150,15 +151,7 @@ class StemConv(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj = nn.Sequential(
-            nn.Conv2d(3, dim // 2, 7, stride=2, padding=3, bias=False),
-            nn.BatchNorm2d(dim // 2),
-            nn.ReLU(),
-            nn.Conv2d(dim // 2, dim // 2, 3, padding=1, bias=False),
-            nn.BatchNorm2d(dim // 2),
-            nn.ReLU(),
-            nn.Conv2d(dim // 2, dim, 2, stride=2),
-        )
+        self.proj = natural_stem(dim, dim // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.proj(x))
