@@ -178,6 +178,7 @@ ROWS = (
         inspector=f"{INSPECTION}.openvino:OpenVinoInspector",
         profiler="OpenVINO performance counters",
         emitter=f"{QDQ}.openvino:emit_openvino",
+        follows_isa=True,
         float_kinds=("stem.conv1", "dma.gate"),
         integers_of_cpu=True,
         trial="dmformer.runtimes.openvino:open_graph",

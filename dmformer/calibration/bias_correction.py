@@ -1,24 +1,25 @@
-"""Mending the means: sequential bias correction on the quantized graph itself.
+"""Fitting weights and biases to what is rounded before them: one walk through the quantized graph itself.
 
-Rounding a weight shifts the mean of its layer's output, and the shifts add up from layer to layer. Layer by
-layer, in the order of the computation, the mean output of the quantized graph is compared per channel with
-that of the float graph on the same images, and the difference is taken out of the layer's bias before the
-next layer is looked at (Nagel et al., arXiv 1906.04721, section 4.2; NNCF's "accurate" bias correction).
+Segment by segment, in the order of the computation, dense weights are rounded by the inputs that they will have
+(`dmformer.calibration.rounding`). Then, layer by layer, the mean output of the quantized graph is compared per channel
+with that of the float graph on the same images, and the difference is taken out of the layer's bias before the next
+layer is looked at (Nagel et al., arXiv 1906.04721, section 4.2; NNCF's "accurate" bias correction): shifts of the mean
+add up from layer to layer.
 
-The graph is run in segments, between places where few values are alive, and only those values of a fixed
-number of images are kept: neither time nor memory grows with the calibration set.
+The graph is run between places where few values are alive, and only those values of a fixed number of images, evenly
+chosen from all, are kept: memory does not grow with the calibration set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.calibration.observe import Batches, batch_size, open_session, rebatched, with_outputs
+from dmformer.calibration.rounding import round_weights
 from dmformer.calibration.segments import Segment, extract, find_segments
 from dmformer.graph.qdq.graph import Graph
 from dmformer.graph.qdq.sites import COMPUTE, group_of
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Emit = Callable[["onnx.ModelProto"], "onnx.ModelProto"]
 """Writes Q/DQ into a float graph or a segment of one."""
 
-Chunk = Mapping[str, NDArray[np.generic]]
+Chunk = Mapping[str, NDArray[Any]]
 """The values alive at a cut, for a batch of images."""
 KEPT_BYTES = 2**27
 """Bound on the kept values of one cut; with the two graphs and source and target, four times this."""
@@ -44,13 +45,13 @@ def correct_biases(
     batches: Batches,
     progress: Progress | None = None,
 ) -> onnx.ModelProto:
-    """The float graph with biases that make its quantized form right in the mean.
+    """The float graph with weights and biases that make its quantized form right.
 
     Args:
         model: The canonical, equalized float32 graph.
         emit: Gives its quantized form; also of a segment.
         int8_groups: Groups whose layers are corrected.
-        batches: Calibration images; the first 16 to 256 are used, by their size.
+        batches: Calibration images; 8 to 256 are used, by their size, evenly chosen.
         progress: Watches.
 
     Returns:
@@ -62,22 +63,27 @@ def correct_biases(
     for segment in (progress or Silent()).track(segments, "correcting biases", len(segments)):
         places = [place for name in segment.nodes if (place := _place(graph, name, segment, int8_groups))]
         means, exact = _run(extract(graph, segment), segment, [value for _, value in places], exact)
+        round_weights(graph, emit(extract(graph, segment)), rounded)
         for name, value in places:
             shifted, _ = _run(emit(extract(graph, segment)), segment, [value], rounded, wanted=False)
-            _shift(graph, name, means[value] - shifted[value])
+            _shift(graph, name, _certain(means[value] - shifted[value]))
         _, rounded = _run(emit(extract(graph, segment)), segment, [], rounded)
     return graph.model()
 
 
 def _images(model: onnx.ModelProto, batches: Batches) -> list[Chunk]:
-    """The first images in chunks as the graph takes them; an incomplete last chunk is left out if it can be."""
+    """Some of all images, evenly chosen, in chunks as the graph takes them; an incomplete last one is left out."""
     size, source = batch_size(model), model.graph.input[0].name
-    chunks = rebatched(batches(), size)
-    first = next(chunks)
-    # The widest cut has about as many values as twelve times the input (64 channels at a quarter of its side).
-    most = int(np.clip(KEPT_BYTES // (12 * first[0].nbytes), FEWEST_IMAGES, MOST_IMAGES))
-    kept = [first, *islice(chunks, max(0, most // size - 1))]
-    whole = kept[:-1] if len(kept) > 1 and len(kept[-1]) < size else kept
+    kept: list[NDArray[np.float32]] = []
+    stride = 1
+    for number, image in enumerate(rebatched(batches(), 1)):
+        if number % stride == 0:
+            kept.append(image)
+        # The widest cut has about as many values as twelve times the input (64 channels at a quarter of its side).
+        if len(kept) > max(size, int(np.clip(KEPT_BYTES // (12 * image.nbytes), FEWEST_IMAGES, MOST_IMAGES))):
+            kept, stride = kept[::2], stride * 2
+    chunks = list(rebatched(kept, size))
+    whole = chunks[:-1] if len(chunks) > 1 and len(chunks[-1]) < size else chunks
     return [{source: chunk} for chunk in whole]
 
 
@@ -109,23 +115,33 @@ def _sum_with_levels(graph: Graph, node: onnx.NodeProto) -> onnx.NodeProto | Non
 def _run(
     model: onnx.ModelProto, segment: Segment, values: list[str], chunks: list[Chunk], wanted: bool = True
 ) -> tuple[dict[str, NDArray[np.float64]], list[Chunk]]:
-    """Means per channel of the given values, and (where wanted) what is alive behind the segment for every chunk."""
+    """Means ``[images, C]`` of the given values, and, where wanted, what is alive behind the segment by chunk."""
     inputs = [value.name for value in model.graph.input]
     own = [value for value in segment.targets if value not in segment.sources] if wanted else []
     names = [*dict.fromkeys([*values, *own])]
     session = open_session(with_outputs(model, names)) if names else None
     means: dict[str, list[NDArray[np.float64]]] = {value: [] for value in values}
-    sizes: dict[str, list[int]] = {value: [] for value in values}
     results: list[Chunk] = []
     for chunk in chunks:
         arrays = session.run(names, {name: chunk[name] for name in inputs}) if session else []
         alive = {**chunk, **dict(zip(names, arrays, strict=True))}
         for value in values:
-            means[value].append(alive[value].mean(axis=(0, *range(2, alive[value].ndim)), dtype=np.float64))
-            sizes[value].append(len(alive[value]))
+            means[value].append(alive[value].mean(axis=tuple(range(2, alive[value].ndim)), dtype=np.float64))
         if wanted:
             results.append({value: alive[value] for value in segment.targets})
-    return {value: np.average(parts, axis=0, weights=sizes[value]) for value, parts in means.items()}, results
+    return {value: np.concatenate(parts) for value, parts in means.items()}, results
+
+
+def _certain(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of ``[images, C]`` over the images, less as much as may be chance: what few of them cannot tell is none.
+
+    The factor is the positive part of James and Stein's, for each channel by itself.
+    """
+    mean, count = differences.mean(axis=0), len(differences)
+    chance = differences.var(axis=0) / max(count - 1, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(mean == 0, 0.0, np.maximum(0.0, 1 - chance / np.square(mean)))
+    return np.asarray(mean * share if count > 1 else np.zeros_like(mean))
 
 
 def _shift(graph: Graph, name: str, difference: NDArray[np.float64]) -> None:

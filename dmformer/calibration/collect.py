@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.calibration.clipping import Method, choose_range
+from dmformer.calibration.choosing import least_noise
+from dmformer.calibration.clipping import Chosen, Method, choose_range
 from dmformer.calibration.equalization import equalized, search_scales
 from dmformer.calibration.observe import Batches
 from dmformer.calibration.ranges import Ranges, SiteRange, graph_digest
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGES = 256
 FEWEST_WITHOUT_WARNING = 128
-DEFAULT_METHOD: Method = "mse"
-REVISION = 3
+DEFAULT_METHOD: Chosen = "auto"
+TRIED: tuple[Method, ...] = ("minmax", "mse")
+REVISION = 4
 """Counts up with every change of what `calibrate` computes, so that a cache never mixes two of them."""
 
 
@@ -74,7 +76,7 @@ def check_count(available: int, wanted: int, source: str) -> list[str]:
 def calibrate(
     model: onnx.ModelProto,
     images: CalibrationSet,
-    method: Method = DEFAULT_METHOD,
+    method: Chosen = DEFAULT_METHOD,
     progress: Progress | None = None,
 ) -> Ranges:
     """Measures a canonical graph on images.
@@ -85,7 +87,7 @@ def calibrate(
     Args:
         model: The canonical float32 graph.
         images: The calibration set.
-        method: How a range follows from a histogram.
+        method: How a range follows from a histogram; ``auto`` tries min-max and MSE on some of the images.
         progress: Watches.
 
     Raises:
@@ -102,19 +104,30 @@ def calibrate(
     scales = search_scales(model, channels)
     balanced = equalized(model, scales)
     histograms = measure_histograms(balanced, sites_to_measure(graph), images.batches, images.count, watch)
-    sites = {site: choose_range(histogram, span, method) for site, (histogram, span) in histograms.items()}
-    if not images.random:
-        sites |= {name: pixel_range(images.preprocessing) for name in graph.inputs}
+    pixels = {} if images.random else dict.fromkeys(graph.inputs, pixel_range(images.preprocessing))
+    choices = {
+        one: {site: choose_range(histogram, span, one) for site, (histogram, span) in histograms.items()} | pixels
+        for one in tried(method, images.random)
+    }
+    best = least_noise(balanced, choices, images.batches, images.count, images.preprocessing)
+    sites = choices[best]
     return Ranges(
         model=graph_digest(model),
         images=images.digest,
         count=images.count,
         random=images.random,
         preprocessing=images.preprocessing,
-        method=method,
+        method=best,
         sites={site: SiteRange(low=_short(span.low), high=_short(span.high)) for site, span in sites.items()},
         scales={seam: tuple(float(value) for value in scale) for seam, scale in scales.items()},
     )
+
+
+def tried(method: Chosen, random: bool) -> tuple[Method, ...]:
+    """The methods to choose among; on random numbers there is nothing to choose."""
+    if method == "auto":
+        return TRIED[:1] if random else TRIED
+    return (method,)
 
 
 def pixel_range(preprocessing: Preprocessing) -> Range:

@@ -32,6 +32,8 @@ EXPONENTS = tuple(float(a) for a in np.linspace(0, 1, 11))
 LEVELS = 255
 REACH = 127
 DIGITS = 5
+HEADROOM = 4.0
+"""Measured: on 16 images or one class equalization lost 6 to 13 dB without it, and loses 1 with it."""
 SMALLEST = 1e-30
 TINY = 1e-300
 Scales = Mapping[str, NDArray[np.float32]]
@@ -97,18 +99,18 @@ def _search(graph: Graph, seam: Seam, statistics: Mapping[str, ChannelStatistics
 
 
 def _reach(measured: list[ChannelStatistics], largest: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _revived(np.max([one.reach for one in measured], axis=0).astype(np.float64), largest)
+    """Reaches with those of small channels raised.
 
-
-def _revived(reach: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Reaches with those of silent channels filled in.
-
-    A channel that no calibration image wakes could have weights of any size, which would coarsen the scales
-    of its whole layer. It is given the reach at which it would matter as much as the others do on average.
+    What the images show of a channel that matters little on them may be little of what it can: they may be few, or all
+    of one class, and then another class wakes it. Its factor would cut all that off, though it has next to nothing to
+    gain. So a channel counts as if it mattered `HEADROOM` times as much as the others do on average, if it does not
+    matter more. (Reach times weight is how much, whatever the scale of the channel.)
     """
+    reach = np.max([one.reach for one in measured], axis=0).astype(np.float64)
     awake = (reach > 0) & (largest > 0)
     typical = np.exp(np.log(reach[awake] * largest[awake]).mean()) if awake.any() else 1.0
-    return np.where(awake, reach, typical / np.where(largest > 0, largest, 1.0))
+    raised: NDArray[np.float64] = np.maximum(reach, HEADROOM * typical / np.where(largest > 0, largest, 1.0))
+    return raised
 
 
 def _largest(columns: NDArray[np.float64]) -> float:

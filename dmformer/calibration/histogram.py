@@ -16,12 +16,14 @@ class Histogram:
 
     Attributes:
         reach: Half the width, a power of two times the first value's reach; 0 while nothing was seen.
-        counts: int64 ``[BINS]``.
+        counts: int64 ``[BINS]``, of values that are not zero.
+        zeros: How many are: zero has a code of its own in every range.
     """
 
     def __init__(self) -> None:
         self.reach = 0.0
         self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)
+        self.zeros = 0
 
     def update(self, values: NDArray[np.float32], largest: float) -> None:
         """Adds values.
@@ -32,9 +34,11 @@ class Histogram:
         """
         self._grow(largest)
         if self.reach == 0.0:
-            self.counts[BINS // 2] += min(values.size, MOST_VALUES)
+            self.zeros += min(values.size, MOST_VALUES)
             return
-        flat = values.reshape(-1)[:: _stride(values.size)]
+        sample = values.reshape(-1)[:: _stride(values.size)]
+        flat = sample[sample != 0]
+        self.zeros += len(sample) - len(flat)
         # Divided first: the reach, a power of two, may be so small that its inverse is none that float32 holds.
         index = ((flat / np.float32(self.reach) + 1) * np.float32(BINS / 2)).astype(np.int32)
         self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)

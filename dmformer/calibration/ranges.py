@@ -50,7 +50,7 @@ class Ranges(BaseModel):
         count: How many images were used.
         random: Whether the images were random numbers: such ranges are for timing only.
         preprocessing: How the images became tensors.
-        method: How ranges were chosen from the histograms.
+        method: How ranges were chosen from the histograms (``entropy``: by an earlier version).
         sites: Range by node name; ``image`` is the graph's input.
         scales: Equalization: factor per channel by seam (`dmformer.calibration.seams`).
     """

@@ -84,9 +84,9 @@ class Int8Options:
     ] = None
     images: Annotated[int, Option("--images", "How many calibration images.", INT8, min=1)] = 256
     method: Annotated[
-        Literal["minmax", "percentile", "mse", "entropy"],
-        Option("--method", "Ranges by minmax, percentile, mse or entropy.", INT8),
-    ] = "mse"
+        Literal["auto", "minmax", "percentile", "mse"],
+        Option("--method", "Ranges by minmax, percentile or mse; auto tries which.", INT8),
+    ] = "auto"
     cpu_isa: Annotated[
         CpuIsa | None,
         Option(

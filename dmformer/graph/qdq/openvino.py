@@ -14,17 +14,23 @@ import onnx
 
 from dmformer.graph.qdq.affine import Range
 from dmformer.graph.qdq.inputs import layer_inputs, quantize_inputs
-from dmformer.graph.qdq.scheme import U8S8
+from dmformer.graph.qdq.scheme import U8S7, U8S8, Scheme
 
 
-def emit_openvino(model: onnx.ModelProto, ranges: Mapping[str, Range], int8_groups: Collection[str]) -> onnx.ModelProto:
+def emit_openvino(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], int8_groups: Collection[str], scheme: Scheme
+) -> onnx.ModelProto:
     """Writes Q/DQ for OpenVINO on a CPU: uint8 activations, int8 weights per output channel.
+
+    Its kernels for CPUs without VNNI saturate like those of ONNX Runtime: there weights have seven bits too (measured
+    with AVX2 alone: 36 dB instead of 25).
 
     Args:
         model: The canonical float32 graph.
         ranges: Range of each site by node name; ``image`` for the input.
         int8_groups: Groups computed in integers; all else stays in OpenVINO's float precision. Groups without
             weights (sums, residuals, the GELU) are not affected.
+        scheme: Integer types that suit the CPU; activations are uint8 on all of them.
 
     Returns:
         A graph with the same interface.
@@ -32,4 +38,5 @@ def emit_openvino(model: onnx.ModelProto, ranges: Mapping[str, Range], int8_grou
     Raises:
         ExportError: A site that is needed has no range.
     """
-    return quantize_inputs(model, ranges, int8_groups, U8S8, layer_inputs)
+    suited = U8S7 if scheme.weight_reach == U8S7.weight_reach else U8S8
+    return quantize_inputs(model, ranges, int8_groups, suited, layer_inputs)
