@@ -110,11 +110,11 @@ VARIANTS: dict[str, Variant] = {
     "five": Variant(network(5, widths=(21, 37, 70, 99), expansion=3)),
     "grey": Variant(network(10, in_channels=1, layer_scale=False, kernels=(3, 5), dilations=(1, 3))),
     "skewed": Variant(network(10, depths=(1, 1, 5, 1), kernels=(7, 3), dilations=(1, 4))),
-    "decayed": Variant(DECAYED, weight_decay=0.5),
+    "decayed": Variant(DECAYED, epochs=3, weight_decay=0.5),
     "decayed-stream": Variant(DECAYED, epochs=1, weight_decay=0.5, start=("decayed", outliers_in_stream)),
     "decayed-ffn": Variant(DECAYED, epochs=1, weight_decay=0.5, start=("decayed", outliers_in_ffn)),
     "decayed-rescaled": Variant(DECAYED, epochs=0, weight_decay=0.5, start=("decayed", rescaled_stream)),
-    "hundred": Variant(network(100, widths=(16, 32, 72, 128)), size=64, epochs=6),
+    "hundred": Variant(network(100, widths=(16, 32, 72, 128)), size=64, epochs=4),
 }
 
 
@@ -241,6 +241,7 @@ def saved(name: str, model: DMFormer) -> Checkpoint:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    torch.set_flush_denormal(True)
     parser.add_argument("names", nargs="*", default=list(VARIANTS))
     trained: dict[str, DMFormer] = {}
     for name in parser.parse_args().names:
