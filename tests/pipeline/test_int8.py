@@ -15,6 +15,7 @@ import pytest
 
 from dmformer import assets, host
 from dmformer.bundle import Bundle
+from dmformer.calibration.plan import load_plan
 from dmformer.calibration.sensitivity import units_of
 from dmformer.data.idx import read_idx
 from dmformer.errors import DataError, UsageError
@@ -33,7 +34,7 @@ from dmformer.summary import summarize
 from tests.support import LOOSE, TINY, Notes, random_images, snapshot
 
 COUNT = 16
-FEW = {"stem.conv1", "stem.conv2", "stages.0.*.ffn", "stages.3.*.dma.expand", "stages.3.*.residual", "head"}
+FEW = {"stem.conv1", "stem.conv2", "stages.0.*.ffn", "stages.3.*.residual", "head"}
 
 
 @pytest.fixture(autouse=True)
@@ -158,8 +159,7 @@ def test_a_broken_floor_puts_layers_back_to_float_until_the_proof_holds(
     weights: Path, noise: Path, labelled: Path, tmp_path: Path
 ) -> None:
     plain = export_bundles(weights, options(tmp_path / "1", noise, data=labelled))[0]
-    sqnr = plain.proof.comparisons[-1].sqnr_db
-    assert sqnr is not None
+    sqnr = min(one.sqnr_db or 0.0 for one in plain.proof.comparisons)
     notes = Notes()
     tolerance = replace(LOOSE, min_sqnr=sqnr + 0.2)
     better = export_bundles(weights, options(tmp_path / "2", noise, data=labelled, tolerance=tolerance), notes)[0]
@@ -169,28 +169,26 @@ def test_a_broken_floor_puts_layers_back_to_float_until_the_proof_holds(
     before, after = (outcome.bundle.manifest.precision.groups for outcome in (plain, better))
     assert list(before.values()).count("float") < list(after.values()).count("float")
     returned = said.partition("back to float to hold the floor: ")[2].partition("\n")[0].split(", ")
-    assert 0 < len(returned) < len(FEW)
+    assert 0 < len(returned) <= 3
     for unit in returned:
         assert re.search(rf"back to float: {re.escape(unit)} \(\d+\.\d% of the noise, saves -?\d+\.\d+ ms\)", said)
-    assert f"with {len(returned)} of 4 units in float: the proof holds" in said
-    plan = better.bundle.path / "plan.json"
+    assert f"with {len(returned)} of 3 units in float: the proof holds" in said
     assert Bundle.load(better.bundle.path).manifest.files["plan.json"].role == "plan"
-    again = export_bundles(weights, with_int8(options(tmp_path / "3", noise, data=labelled), plan=plan))[0]
-    assert again.bundle.manifest.precision.groups == after, "the plan that was searched is given back"
+    assert load_plan(better.bundle.path / "plan.json").groups == after
 
 
 @pytest.mark.usefixtures("few_units")
 def test_a_floor_that_nothing_holds_is_rejected_with_the_best_engine_that_was_seen(
     weights: Path, images: Path, tmp_path: Path
 ) -> None:
-    plain, tolerance = export_bundles(weights, options(tmp_path / "1", images))[0], replace(LOOSE, min_sqnr=500)
-    notes = Notes()
-    outcome = export_bundles(weights, options(tmp_path / "2", images, tolerance=tolerance), notes)[0]
+    notes, tolerance = Notes(), replace(LOOSE, min_sqnr=500)
+    outcome = export_bundles(weights, options(tmp_path / "out", images, tolerance=tolerance), notes)[0]
     assert not outcome.proof.passed
     assert outcome.bundle.path.name == "mini-onnxruntime-int8.rejected"
     assert any("the best engine is kept" in line for line in notes.said)
-    before, after = (made.proof.comparisons[-1].sqnr_db for made in (plain, outcome))
-    assert before is not None and after is not None and after > before
+    seen = [float(figure) for line in notes.said for figure in re.findall(r"SQNR (\d+\.\d) dB is below", line)]
+    kept = outcome.proof.comparisons[-1].sqnr_db
+    assert kept is not None and len(seen) == 3 and seen[0] < round(kept, 1) == max(seen)
     assert verify(Bundle.load(outcome.bundle.path)).comparisons == outcome.proof.comparisons, (
         "the engine is the proof's"
     )
