@@ -26,6 +26,8 @@ Noise = Callable[[frozenset[str]], float]
 Milliseconds = Callable[["onnx.ModelProto"], float]
 """The latency of a graph in the target runtime."""
 Granularity = Literal["block", "stage"]
+MEASURABLE_MS = 0.05
+"""Less time than this does not tell units apart: where so little is saved, the noise decides. This project's choice."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Sensitivity:
     @property
     def noise_per_ms(self) -> float:
         """What the search orders by: noise removed per millisecond given up."""
-        return self.noise / max(self.saved_ms, 1e-3)
+        return self.noise / max(self.saved_ms, MEASURABLE_MS)
 
 
 def units_of(model: onnx.ModelProto, chosen: Collection[str], granularity: Granularity) -> dict[str, tuple[str, ...]]:

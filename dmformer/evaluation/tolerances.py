@@ -72,15 +72,16 @@ def within_chance(comparison: Comparison, tolerance: Tolerance, headline: Figure
 def too_few(comparison: Comparison, tolerance: Tolerance, headline: Figure | None) -> list[str]:
     """In words, what somebody asked for that so few images cannot tell: one alone is more than may be missed."""
     floor, drop = tolerance.min_agreement, tolerance.max_drop
-    limits = [
-        ("agreement", "min_agreement", comparison.decisions, None if floor is None else 1 - floor),
-        (headline and headline.title, "max_drop", comparison.images, None if drop is None else drop / 100),
-    ]
+    limits = []
+    if floor is not None and comparison.agreement is not None:
+        limits.append(("agreement", "min_agreement", comparison.decisions or comparison.images, 1 - floor))
+    if drop is not None and headline is not None and headline.key in comparison.figures:
+        limits.append((headline.title, "max_drop", comparison.images, drop / 100))
     return [
         f"{comparison.data}: one of {count} is {1 / count:.2%} of them: for what {title} was asked to keep, "
         f"give {ceil(1 / share - ROUNDING):,} or more with --data"
         for title, name, count, share in limits
-        if title and count and share and tolerance.is_asked(name) and share > ROUNDING and share * count < 1 - ROUNDING
+        if tolerance.is_asked(name) and ROUNDING < share < (1 - ROUNDING) / count
     ]
 
 
