@@ -56,7 +56,7 @@ class Tolerance(Strict):
         min_sqnr_db: Smallest allowed signal to quantization noise ratio in dB.
         max_drop: Largest allowed loss of the task's headline figure in its unit, where the right answers are known.
         on_few_images: Which of `min_agreement` and `max_drop` somebody asked for: on the largest set they hold as they
-            are, however small it is; others leave small sets room for chance. True, of earlier versions, means both.
+            are, however small it is; others leave room for chance. True, of earlier versions, means both.
     """
 
     max_abs_error: Annotated[float, Field(gt=0)] | None = None
@@ -85,6 +85,8 @@ class Comparison(Strict):
         max_abs_error: Largest difference of a value, of several outputs in the one where it weighs most.
         reference_scale: Largest absolute output of the reference.
         figures: The task's figures by their keys; empty where no right answers are known.
+        drop_error: Standard error of the headline's drop in its unit, counted in pairs, image by image; None where that
+            was not done.
         by_class: The headline of each class where the task knows one of classes; None of a class that is in no answer,
             right or given.
     """
@@ -99,6 +101,7 @@ class Comparison(Strict):
     max_abs_error: Annotated[float, Field(ge=0)] | None = None
     reference_scale: Annotated[float, Field(ge=0)] | None = None
     figures: dict[str, Score] = {}  # noqa: RUF012 - pydantic copies it
+    drop_error: Annotated[float, Field(ge=0, le=1e12)] | None = None
     by_class: tuple[Score | None, ...] = ()
 
 

@@ -38,7 +38,8 @@ class Target:
         emitter: The function that writes Q/DQ by its rules; None where there is no INT8 for it.
         finish: A function that is applied to a finished graph with Q/DQ.
         follows_isa: Whether its integers are chosen for an instruction set: the emitter takes a scheme of them.
-        float_kinds: Kinds of layer groups that stay float by default; see `dmformer.calibration.plan.default_plan`.
+        float_kinds: Kinds of layer groups, or patterns of them, that stay float by default; see
+            `dmformer.calibration.plan.default_plan`.
         integers_of_cpu: Whether its 8-bit products are those of the CPU.
         natural: The precision where none is asked for.
         trial: A function that opens a graph without making a bundle of it, for searches and verdicts:
@@ -134,7 +135,7 @@ NVIDIA: dict[str, Any] = {
     "emitter": f"{QDQ}.tensorrt:emit_tensorrt",
     "class_map": "dmformer.graph.class_map:arg_max",
     "float_kinds": (
-        *(*STEM, "dma.gate", "dma.levels.0", "dma.levels.1", "dma.levels.2"),
+        *(*STEM, "dma.gate", "dma.levels.*"),
         # Nothing is quantized there: only inputs of layers with weights, and skip inputs, get a pair.
         *("dma.sum", "dma.mul", "ffn.gelu"),
     ),

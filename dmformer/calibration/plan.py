@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmformer.errors import DataError, UsageError
 from dmformer.graph.qdq.affine import Precision
-from dmformer.graph.qdq.sites import groups_of, select
+from dmformer.graph.qdq.sites import groups_of, kind_of
 from dmformer.reading import read_bounded
 from dmformer.targets import get_target
 from dmformer.texts import first_problem
@@ -81,16 +81,17 @@ def default_plan(model: onnx.ModelProto, target: str) -> PrecisionPlan:
         model: The canonical graph.
         target: Its name. Its row says which kinds of groups stay float.
 
-    The first convolution of the stem everywhere: three channels in, and more noise than all other groups together
-    (``dmformer inspect --sensitivity``). The other two save time as integers on CPUs; elsewhere, where that was not
-    measured, they stay float with it.
+    The first convolution of the stem everywhere: its three channels fill no vector of integers, so that it is no faster
+    for its noise (``dmformer inspect --sensitivity`` shows both). The other two save time as integers on CPUs;
+    elsewhere, where that was not measured, they stay float with it.
 
     The gate everywhere: under 1 % of the time, and a factor on everything. In ONNX Runtime the residual stream
     too: as integers it would be rounded twice in every block, and those roundings add up. OpenVINO, TensorRT and
     Core ML keep it in float by themselves, because only inputs of layers are quantized there. Depthwise INT8 is
     rarely faster than FP16 in TensorRT (NVIDIA/TensorRT issues 4529, 1409).
     """
-    floating = select(groups_of(model), get_target(target).float_kinds)
+    kinds = get_target(target).float_kinds
+    floating = [one for one in groups_of(model) if any(fnmatch.fnmatchcase(kind_of(one), kind) for kind in kinds)]
     return PrecisionPlan(groups=dict.fromkeys(sorted(floating), "float"))
 
 

@@ -1,18 +1,19 @@
-"""Leave-one-out sensitivity of layer groups, and the search for a plan that holds a floor.
+"""Sensitivity of layer groups, and the search for how many must be float for a proof to hold.
 
-Each unit (a group of one block, or one kind of group in a stage) is put back to float while all else stays
-integer. What the error falls by is what its integers cost; what the time grows by is what they save. Both
-are measured on this machine.
+Each unit (a group of one block, or one kind of group in a stage) is alone in integers: the noise of that is what they
+cost. Left out of a plan instead, a unit would be charged with the errors of others that it cancels, and credited with
+those that it adds to. In the plan it is turned to the other precision: what the time differs by is what its integers
+save. Both are measured on this machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from dmformer.errors import UsageError
-from dmformer.graph.qdq.sites import groups_of, kind_of
+from dmformer.graph.qdq.affine import Precision
+from dmformer.graph.qdq.sites import groups_of
 from dmformer.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 Build = Callable[[frozenset[str]], "onnx.ModelProto"]
 """The quantized graph for a set of integer groups."""
-Noise = Callable[["onnx.ModelProto"], float]
-"""Share of the energy of the float model's outputs that is noise in the graph's, on a fixed set of images."""
+Noise = Callable[[frozenset[str]], float]
+"""Share of the energy of the float model's outputs that is noise with these groups in integers."""
 Milliseconds = Callable[["onnx.ModelProto"], float]
 """The latency of a graph in the target runtime."""
 Granularity = Literal["block", "stage"]
+MEASURABLE_MS = 0.05
+"""Less time than this does not tell units apart: where so little is saved, the noise decides. This project's choice."""
 
 
 @dataclass(frozen=True)
@@ -34,131 +37,103 @@ class Sensitivity:
     Attributes:
         unit: Its name: a group, or ``stages.0.*.dma.expand`` for that kind in a whole stage.
         groups: The groups in it.
-        noise: Share of the outputs' energy that is quantization noise caused by it; below zero where its
-            error cancels another's.
-        saved_ms: Milliseconds that it saves per run; below zero where float is faster.
+        noise: Share of the outputs' energy that is quantization noise where it alone is in integers.
+        saved_ms: Milliseconds that it saves per run; below zero where float is faster. Both are 0 where the target has
+            no integers for it.
+        planned: What the plan makes of it. Of one in float, the figures are those that its integers would have.
     """
 
     unit: str
     groups: tuple[str, ...]
     noise: float
     saved_ms: float
+    planned: Precision = "int8"
 
     @property
     def noise_per_ms(self) -> float:
         """What the search orders by: noise removed per millisecond given up."""
-        return self.noise / max(self.saved_ms, 1e-3)
+        return self.noise / max(self.saved_ms, MEASURABLE_MS)
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a graph holds the floor, and the figures in words."""
-
-    passed: bool
-    summary: str
-
-
-@dataclass(frozen=True)
-class PlanSearch:
-    """The result of a search.
-
-    Attributes:
-        int8_groups: Groups left as integers.
-        returned: Units put back to float, in that order.
-        verdict: Of the final graph.
-    """
-
-    int8_groups: frozenset[str]
-    returned: tuple[Sensitivity, ...]
-    verdict: Verdict
-
-
-def units_of(
-    model: onnx.ModelProto, int8_groups: Collection[str], granularity: Granularity
-) -> dict[str, tuple[str, ...]]:
-    """The integer groups of a model by unit, in the order of the computation.
+def units_of(model: onnx.ModelProto, chosen: Collection[str], granularity: Granularity) -> dict[str, tuple[str, ...]]:
+    """Some groups of a model by unit, in the order of the computation.
 
     Args:
         model: The canonical graph.
-        int8_groups: Groups that are integers to begin with.
+        chosen: The groups.
         granularity: ``block``: every group is a unit; ``stage``: one kind in one stage is.
     """
     units: dict[str, list[str]] = {}
     for group in groups_of(model):
-        if group in int8_groups:
+        if group in chosen:
             units.setdefault(group if granularity == "block" else _stage_unit(group), []).append(group)
     return {unit: tuple(groups) for unit, groups in units.items()}
 
 
 def _stage_unit(group: str) -> str:
-    parts = group.split(".")
-    return f"stages.{parts[1]}.*.{kind_of(group)}" if parts[0] == "stages" else group
+    stages, *place = group.split(".", 3)
+    return f"stages.{place[0]}.*.{place[2]}" if stages == "stages" else group
 
 
 def measure_sensitivity(
-    units: Mapping[str, tuple[str, ...]],
+    planned: frozenset[str],
+    units: Sequence[tuple[str, tuple[str, ...]]],
     build: Build,
     noise: Noise,
     milliseconds: Milliseconds,
     progress: Progress | None = None,
 ) -> list[Sensitivity]:
-    """Measures every unit by leaving it out.
+    """Measures every unit.
 
     Args:
-        units: Groups by unit; together they are all integer groups.
-        build: Makes the quantized graph.
-        noise: Runs it.
-        milliseconds: Times it.
+        planned: The groups that the plan makes integers.
+        units: Names and groups; those of one unit are all integers or all float.
+        build: Makes a quantized graph.
+        noise: Makes one and runs it.
+        milliseconds: Times one.
         progress: Watches.
 
     Returns:
         One result for each unit, most noise per millisecond first.
     """
-    everything = frozenset(group for groups in units.values() for group in groups)
-    whole = build(everything)
-    whole_noise, whole_ms = noise(whole), milliseconds(whole)
-    results = []
-    for unit, groups in (progress or Silent()).track(units.items(), "measuring sensitivity", len(units)):
-        rest = build(everything - set(groups))
-        results.append(Sensitivity(unit, groups, whole_noise - noise(rest), milliseconds(rest) - whole_ms))
-    return sorted(results, key=lambda one: (-one.noise_per_ms, one.unit))
+    whole = build(planned)
+    whole_ms = milliseconds(whole)
+
+    def measured(unit: str, groups: tuple[str, ...]) -> Sensitivity:
+        left_out = not planned.isdisjoint(groups)
+        precision: Precision = "int8" if left_out else "float"
+        other = build(planned ^ set(groups))
+        if other == whole:
+            return Sensitivity(unit, groups, 0.0, 0.0, precision)
+        longer = milliseconds(other) - whole_ms
+        return Sensitivity(unit, groups, noise(frozenset(groups)), longer if left_out else -longer, precision)
+
+    watched = (progress or Silent()).track(units, "measuring sensitivity", len(units))
+    return sorted((measured(*unit) for unit in watched), key=lambda one: (-one.noise_per_ms, one.unit))
 
 
-def search_plan(
-    int8_groups: Collection[str],
-    sensitivities: Callable[[], list[Sensitivity]],
-    build: Build,
-    judge: Callable[[onnx.ModelProto], Verdict],
-    progress: Progress | None = None,
-) -> PlanSearch:
-    """Puts units back to float, most noise per millisecond first, until the floor holds.
+def fewest_in_float(most: int, holds: Callable[[int], bool]) -> int | None:
+    """The number of units that go back to float, first ones of an order, until something holds.
+
+    One, then with each failure twice as many more; from the first that holds back towards the last that did not: of
+    ``n`` units about ``2 log2(n)`` are tried.
 
     Args:
-        int8_groups: Groups that are integers to begin with.
-        sensitivities: Measures them; asked only if the floor does not hold at once.
-        build: Makes the quantized graph.
-        judge: Compares it with the floor.
-        progress: Watches.
+        most: How many can go back.
+        holds: Whether it holds with so many in float. It is asked no number twice, and 0 is known to fail.
 
-    Raises:
-        UsageError: The floor does not hold with every group in float either.
+    Returns:
+        None where it does not hold with ``most`` either.
     """
-    remaining = frozenset(int8_groups)
-    verdict = judge(build(remaining))
-    if verdict.passed:
-        return PlanSearch(remaining, (), verdict)
-    order = sensitivities()
-    returned: list[Sensitivity] = []
-    for one in (progress or Silent()).track(order, "searching a plan", len(order)):
-        remaining -= set(one.groups)
-        returned.append(one)
-        verdict = judge(build(remaining))
-        if verdict.passed:
-            return PlanSearch(remaining, tuple(returned), verdict)
-    raise UsageError(
-        f"no precision plan holds the floor: with every layer in float it is still {verdict.summary}",
-        "allow a larger --max-drop",
-    )
+    fails, step = 0, 1
+    while not holds(enough := min(fails + step, most)):
+        if enough == most:
+            return None
+        fails, step = enough, 2 * step
+    while enough - fails > 1:
+        middle = (fails + enough) // 2
+        fails, enough = (fails, middle) if holds(middle) else (middle, enough)
+    return enough
 
 
 def pareto(results: Collection[Sensitivity]) -> list[Sensitivity]:

@@ -158,13 +158,13 @@ def show_sensitivity(document: SensitivityDocument) -> None:
 
     grid = table(
         f"What INT8 for {escaped(document.target)} costs and saves, "
-        f"measured in {escaped(document.measured_in)}, one unit put back to float at a time",
-        "unit", ">noise added, % of energy", ">time saved, ms", ">noise per ms",
+        f"measured in {escaped(document.measured_in)}: noise of each unit alone, time in the plan",
+        "unit", "plan", ">noise added, % of energy", ">time saved, ms", ">noise per ms",
     )  # fmt: skip
     for unit in document.units:
         noise, saved = unit.noise * 100, unit.saved_ms
-        worth = f"{noise / saved:.4f}" if saved > 0 else "float is faster"
-        grid.add_row(escaped(unit.unit), f"{noise:.4f}", f"{saved:.3f}", escaped(worth))
+        worth = f"{noise / saved:.4f}" if saved > 0 else "float is faster" if noise or saved else "no integers there"
+        grid.add_row(escaped(unit.unit), escaped(unit.planned), f"{noise:.4f}", f"{saved:.3f}", escaped(worth))
     console().print(grid)
     if document.picture:
         console().print(f"picture: {escaped(document.picture)}")

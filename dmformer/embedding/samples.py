@@ -28,7 +28,7 @@ from dmformer.bundle import Bundle
 from dmformer.embedding.answers import ENDINGS as ANSWER_ENDINGS
 from dmformer.embedding.answers import golden_answers
 from dmformer.engine_input import from_tensors
-from dmformer.evaluation.tolerances import with_room
+from dmformer.evaluation.tolerances import agreement_with_room
 from dmformer.evaluation.verify import PREPROCESSING_ERROR, exported_tolerance, fitting_golden
 from dmformer.golden import Golden
 
@@ -76,7 +76,7 @@ def tolerance_of(bundle: Bundle, decisions: int) -> dict[str, Any]:
 
     Args:
         bundle: Its proof names the tolerance; where it has none yet, its precision does.
-        decisions: Of the golden samples; what nobody asked for leaves few of them room for chance.
+        decisions: Of the golden samples; what nobody asked for leaves room for chance.
     """
     tolerance = exported_tolerance(bundle)
     manifest = bundle.manifest
@@ -88,7 +88,7 @@ def tolerance_of(bundle: Bundle, decisions: int) -> dict[str, Any]:
         "tensor": [step * ROUNDING for step in steps],
         "max_abs_error": tolerance.max_abs_error,
         "min_sqnr_db": tolerance.min_sqnr_db,
-        "min_agreement": with_room(tolerance, decisions, decisions, True).min_agreement if decisions else None,
+        "min_agreement": agreement_with_room(tolerance, decisions, True) if decisions else None,
     }
 
 

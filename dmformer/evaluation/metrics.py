@@ -112,8 +112,13 @@ class Measured:
             max_abs_error=furthest.error if compared else None,
             reference_scale=furthest.scale if compared else None,
             figures=scores,
+            drop_error=self._drop_error(),
             by_class=self._by_class(),
         )
+
+    def _drop_error(self) -> float | None:
+        own, theirs = self.engine.by_image(), self._reference.by_image()
+        return float(np.sqrt(np.square(own - theirs).sum())) if 0 < own.size == theirs.size else None
 
     def _by_class(self) -> tuple[Score | None, ...]:
         own, theirs = self.engine.by_class(), self._reference.by_class()

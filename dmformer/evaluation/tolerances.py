@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import ceil, sqrt
 from typing import Literal
 
 from pydantic import ValidationError
 
-from dmformer.chance import most_by_chance
+from dmformer.chance import STANDARD_ERRORS, most_by_chance
 from dmformer.errors import UsageError
 from dmformer.manifest import Comparison, Tolerance
 from dmformer.precision import Precision
@@ -18,10 +19,6 @@ DEFAULTS: dict[Precision, Tolerance] = {
     "int8": Tolerance(min_agreement=0.97, min_sqnr_db=20.0, max_drop=0.5),
 }
 """This project's choice. FP16 leaves room for bfloat16 arithmetic, which is what CPUs execute it in."""
-
-ENOUGH = 200
-"""With fewer, a default floor leaves room for chance, as of 32 one flip alone is 3 %: an engine that is just good
-enough falls below what is left with a probability of `dmformer.chance.CHANCE` at most. This project's choice."""
 
 SHARES: tuple[Literal["min_agreement", "max_drop"], ...] = ("min_agreement", "max_drop")
 ROUNDING = 1e-9
@@ -45,7 +42,7 @@ def with_overrides(base: Tolerance, **overrides: float | None) -> Tolerance:
 
 
 def failures(
-    comparison: Comparison, tolerance: Tolerance, headline: Figure | None, is_largest: bool = False
+    comparison: Comparison, tolerance: Tolerance, headline: Figure | None, as_asked: bool = False
 ) -> list[str]:
     """In words, everything that a comparison fell short of. Empty where it passed.
 
@@ -53,9 +50,9 @@ def failures(
         comparison: What was measured.
         tolerance: What must hold.
         headline: The figure of the task whose loss is bounded, where it has one.
-        is_largest: Whether it is the largest set, on which what somebody asked for holds however small it is.
+        as_asked: Whether what somebody asked for holds as it is on this set, however small it is: the largest one.
     """
-    allowed = with_room(tolerance, comparison.decisions or comparison.images, comparison.images, is_largest)
+    allowed = with_room(comparison, tolerance, headline, as_asked)
     problems = [_error(comparison, tolerance), _noise(comparison, tolerance)]
     for problem, left in zip(
         _shares(comparison, allowed, headline), _room(comparison, tolerance, allowed), strict=True
@@ -65,29 +62,58 @@ def failures(
 
 
 def within_chance(comparison: Comparison, tolerance: Tolerance, headline: Figure | None) -> list[str]:
-    """In words, what is below a floor on the largest set, but no further than chance may take so few images."""
-    allowed = with_room(tolerance, comparison.decisions or comparison.images, comparison.images, is_largest=True)
+    """In words, what is below a floor on the largest set, but no further than chance may take so many images."""
+    allowed = with_room(comparison, tolerance, headline, as_asked=True)
     below = zip(_shares(comparison, tolerance, headline), _shares(comparison, allowed, headline), strict=True)
     many = f"{comparison.data}: of {comparison.images} images that may be chance; verify on more"
     return [f"{nominal} ({many})" for nominal, problem in below if nominal and not problem]
 
 
-def with_room(tolerance: Tolerance, decisions: int, images: int, is_largest: bool) -> Tolerance:
-    """What must hold on a set, with room for chance where it is small; as `failures`.
+def too_few(comparison: Comparison, tolerance: Tolerance, headline: Figure | None) -> list[str]:
+    """In words, what somebody asked for that so few images cannot tell: one alone is more than may be missed."""
+    floor, drop = tolerance.min_agreement, tolerance.max_drop
+    limits = []
+    if floor is not None and comparison.agreement is not None:
+        limits.append(("agreement", "min_agreement", comparison.decisions or comparison.images, 1 - floor))
+    if drop is not None and headline is not None and headline.key in comparison.figures:
+        limits.append((headline.title, "max_drop", comparison.images, drop / 100))
+    return [
+        f"{comparison.data}: one of {count} is {1 / count:.2%} of them: for what {title} was asked to keep, "
+        f"give {ceil(1 / share - ROUNDING):,} or more with --data"
+        for title, name, count, share in limits
+        if tolerance.is_asked(name) and ROUNDING < share < (1 - ROUNDING) / count
+    ]
 
-    Agreement is a share of the decisions. What is right varies from image to image, however many decisions each has.
+
+def with_room(comparison: Comparison, tolerance: Tolerance, headline: Figure | None, as_asked: bool) -> Tolerance:
+    """What must hold on a set, with room for chance in what nobody asked for; as `failures`.
+
+    Agreement is a share of the decisions. A drop is counted in pairs, by the images that the engine or PyTorch alone
+    got right: chance moves it by a multiple of its standard error.
     """
-    changed, asked = {}, tolerance.is_asked if is_largest else lambda _: False
-    if decisions < ENOUGH and (floor := tolerance.min_agreement) is not None and not asked("min_agreement"):
-        changed["min_agreement"] = min(floor, (decisions - misses(decisions, 1 - floor)) / decisions)
-    if images < ENOUGH and (points := tolerance.max_drop) is not None and not asked("max_drop"):
-        changed["max_drop"] = max(points, misses(images, points / 100) / images * 100)
+    counted = comparison.decisions or comparison.images
+    changed, points = {"min_agreement": agreement_with_room(tolerance, counted, as_asked)}, tolerance.max_drop
+    if points is not None and not (as_asked and tolerance.is_asked("max_drop")):
+        changed["max_drop"] = points + STANDARD_ERRORS * _drop_error(comparison, headline)
     return tolerance.model_copy(update=changed)
 
 
-def misses(count: int, share: float) -> int:
-    """How many of ``count`` decisions may be missed where ``share`` of all may be: one at least."""
-    return max(1, most_by_chance(count, share))
+def agreement_with_room(tolerance: Tolerance, decisions: int, as_asked: bool) -> float | None:
+    """What must hold of the agreement on so many decisions; as `with_room`. One may always be missed."""
+    floor = tolerance.min_agreement
+    if floor is None or (as_asked and tolerance.is_asked("min_agreement")):
+        return floor
+    return min(floor, (decisions - max(1, most_by_chance(decisions, 1 - floor))) / decisions)
+
+
+def _drop_error(comparison: Comparison, headline: Figure | None) -> float:
+    """The standard error of the headline's drop, in its unit."""
+    score = comparison.figures.get(headline.key) if headline else None
+    if score is None or score.drop is None:
+        return 0.0
+    # Where nobody counted in pairs: there were as many at least as were lost.
+    fewest = sqrt(max(0.0, score.drop) * 100 / comparison.images)
+    return fewest if comparison.drop_error is None else comparison.drop_error
 
 
 def _error(comparison: Comparison, tolerance: Tolerance) -> str | None:

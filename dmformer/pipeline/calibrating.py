@@ -114,9 +114,8 @@ def calibration_set(
 
 def _readable_part(source: Dataset, data: Dataset | None, count: int, progress: Progress) -> Dataset:
     """Some images of a set, those that can be read."""
-    # On labelled images of --data the reference has run, and has named the damaged ones.
-    told = source is data and source.labelled
-    return readable(subset(source, count), Silent() if told else progress)
+    # On images of --data the reference runs too, and names the damaged ones.
+    return readable(subset(source, count), Silent() if source is data else progress)
 
 
 def readable(dataset: Dataset, progress: Progress) -> Dataset:

@@ -152,9 +152,11 @@ def weight_layers(graph: onnx.ModelProto, options: ExportOptions) -> tuple[tuple
     """The layers whose weights become int8: those of the plan that was given, or all but the gate's."""
     from dmformer.calibration.plan import default_plan, load_plan
     from dmformer.graph.qdq.sites import groups_of
+    from dmformer.pipeline.quantizing import check_integers
 
     plan = default_plan(graph, TARGET) if options.int8.plan is None else load_plan(options.int8.plan)
     int8 = plan.int8_groups(graph)
+    check_integers(graph, int8)
     return layers_in(graph, int8), {group: "int8" if group in int8 else "float" for group in groups_of(graph)}
 
 
@@ -174,9 +176,11 @@ def quantized_material(
     from dmformer.graph.qdq.coreml import activation_stats
     from dmformer.graph.qdq.sites import groups_of
     from dmformer.pipeline.int8_export import int8_graphs
+    from dmformer.pipeline.quantizing import check_integers
 
     graphs = int8_graphs(TARGET, prepared, options)
     int8, quantizer = graphs.planned, graphs.quantizer
+    check_integers(prepared.graph, int8)
     corrected = correct_biases(
         quantizer.balanced, quantizer.emit(int8), int8, graphs.calibration.images.batches, progress=progress
     )

@@ -103,6 +103,7 @@ class Unit(Strict):
     groups: tuple[str, ...]
     noise: float
     saved_ms: float
+    planned: str
 
 
 class SensitivityDocument(Inspected):

@@ -1,4 +1,4 @@
-"""Making one INT8 bundle: quantize by the plan, verify, and search another plan where the floor breaks."""
+"""Making one INT8 bundle: quantize by the plan, prove it, and search another plan where the proof fails."""
 
 from __future__ import annotations
 
@@ -6,30 +6,25 @@ from dataclasses import replace
 from functools import cache, partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmformer.bundle import Bundle, assemble
-from dmformer.calibration.plan import PrecisionPlan, plan_from_groups, save_plan
+from dmformer.calibration.plan import plan_from_groups, save_plan
 from dmformer.data.dataset import iterate_batches
 from dmformer.errors import UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.tolerances import accuracy_words
-from dmformer.manifest import Proof, Tolerance
-from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, publish
+from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, built, publish
 from dmformer.pipeline.options import ExportOptions
-from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, Int8Graphs, SearchImages
+from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, Int8Graphs, Quantized, SearchImages
+from dmformer.pipeline.searching import Made, search_plan
 from dmformer.pipeline.verdict import judge_int8
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
-from dmformer.staging import Staging, staged
+from dmformer.staging import staged
 from dmformer.tasks.base import Outputs, Task
 
-if TYPE_CHECKING:
-    from dmformer.pipeline.quantizing import Quantized
-
-HALF = 0.5
 PLAN_FILE = "plan.json"
 
 
@@ -43,21 +38,24 @@ def make_int8(
         DmformerError: See `dmformer.errors`.
     """
     int8 = int8_graphs(target, prepared, options)
-    groups = int8.planned
     with staged(destination, options.force) as staging:
-        quantized = int8.make(groups, progress)
-        bundle, proof = build_and_verify(
-            target, quantized.graph, quantized.groups, staging, prepared, options, progress
-        )
-        if not proof.passed and options.int8.plan is None:
-            quantized, bundle, proof = search_again(
-                int8, quantized, bundle, proof, staging, prepared, options, progress
-            )
+        place = (staging, prepared, options)
+
+        def prove(quantized: Quantized) -> Made:
+            bundle, proof = build_and_verify(target, quantized.graph, quantized.groups, *place, progress)
+            return Made(quantized, bundle, proof)
+
+        best = prove(int8.make(int8.planned, progress))
+        if not best.proof.passed and may_search(int8, progress):
+            first, images = best, search_images(prepared)
+            best = search_plan(int8, first, prove, images, options.required(), progress)
+            # The engine in the directory is the one that was tried last.
+            again = built(target, best.quantized.graph, best.quantized.groups, *place).with_proof(best.proof)
+            best = replace(best, bundle=again if best is first else with_plan(again, int8, best.quantized))
         sample = np.resize(prepared.golden.tensors, (int8.batch or 1, *prepared.golden.tensors.shape[1:]))
-        verdict = judge_int8(
-            target, quantized, prepared.graph, sample, accuracy_words(proof.largest, int8.task.headline)
-        )
-        return replace(publish(staging, bundle, proof), verdict=verdict)
+        words = accuracy_words(best.proof.largest, int8.task.headline)
+        verdict = judge_int8(target, best.quantized, prepared.graph, sample, words)
+        return replace(publish(staging, best.bundle, best.proof), verdict=verdict)
 
 
 def int8_graphs(target: str, prepared: Prepared, options: ExportOptions) -> Int8Graphs:
@@ -70,42 +68,18 @@ def int8_graphs(target: str, prepared: Prepared, options: ExportOptions) -> Int8
     return Int8Graphs(target, prepared.graph, prepared.calibration, options.int8, batch, task, spec)
 
 
-def search_again(
-    int8: Int8Graphs,
-    quantized: Quantized,
-    bundle: Bundle,
-    proof: Proof,
-    staging: Staging,
-    prepared: Prepared,
-    options: ExportOptions,
-    progress: Progress,
-) -> tuple[Quantized, Bundle, Proof]:
-    """Searches a plan that holds the floor and builds it; gives back what there was where there is none."""
-    progress.say(f"{int8.target}: below the floor ({'; '.join(proof.failures)}): searching a precision plan")
-    try:
-        groups = int8.search(search_images(prepared), stricter(options.required()), progress)
-    except UsageError as error:
-        progress.say(error.message)
-        return quantized, bundle, proof
-    better = int8.make(groups, progress)
-    rebuilt, proof = build_and_verify(int8.target, better.graph, better.groups, staging, prepared, options, progress)
-    return better, with_plan(rebuilt, plan_from_groups(int8.model, groups)), proof
+def may_search(int8: Int8Graphs, progress: Progress) -> bool:
+    """Whether another plan is looked for where the proof fails: nobody gave one, and there are images to judge by."""
+    if int8.calibration.images.random:
+        progress.say(f"{int8.target}: calibrated on random numbers, for speed alone: the plan is kept")
+    return int8.options.plan is None and not int8.calibration.images.random
 
 
-def with_plan(bundle: Bundle, plan: PrecisionPlan) -> Bundle:
+def with_plan(bundle: Bundle, int8: Int8Graphs, quantized: Quantized) -> Bundle:
     """The bundle with the plan that was searched for it, which ``export --plan`` takes."""
-    save_plan(plan, bundle.path / PLAN_FILE)
+    integers = [group for group, precision in quantized.groups.items() if precision == "int8"]
+    save_plan(plan_from_groups(int8.model, integers), bundle.path / PLAN_FILE)
     return assemble(bundle.path, bundle.manifest, bundle.golden(), bundle.roles | {PLAN_FILE: "plan"})
-
-
-def stricter(tolerance: Tolerance) -> Tolerance:
-    """Half of what is allowed, because a search looks at fewer images than the proof."""
-    return tolerance.model_copy(
-        update={
-            "max_drop": None if tolerance.max_drop is None else tolerance.max_drop * HALF,
-            "min_agreement": None if tolerance.min_agreement is None else 1 - (1 - tolerance.min_agreement) * HALF,
-        }
-    )
 
 
 def search_images(prepared: Prepared) -> SearchImages:

@@ -91,12 +91,24 @@ def build_and_verify(
     progress: Progress,
 ) -> tuple[Bundle, Proof]:
     """A bundle in its staging directory, with its proof."""
-    request = request_for(target, graph, staging, prepared, options)
-    bundle = build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
+    bundle = built(target, graph, groups, staging, prepared, options)
     proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
     checkpoint = prepared.checkpoint
     proof = with_sizes(proof, bundle, checkpoint, other_sizes(options, checkpoint.preprocessing), progress)
     return bundle.with_proof(proof), proof
+
+
+def built(
+    target: str,
+    graph: onnx.ModelProto,
+    groups: dict[str, str],
+    staging: Staging,
+    prepared: Prepared,
+    options: ExportOptions,
+) -> Bundle:
+    """A bundle in its staging directory, in the place of one that was built there before."""
+    request = request_for(target, graph, staging, prepared, options)
+    return build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
 
 
 def request_for(

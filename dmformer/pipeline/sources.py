@@ -26,7 +26,7 @@ class Sources:
     Attributes:
         checkpoint: The weights, with the preprocessing for the size that was asked for.
         samples: Real images for the golden samples.
-        dataset: Labelled images to verify on, or None.
+        dataset: Images to verify on, or None.
         demonstration: What the weights are embedded with; None for the user's own.
         notes: What was chosen where the user left it open, one line each.
     """
@@ -87,9 +87,8 @@ def open_sources(
             f"no data given: the golden samples are pictures of another kind ({other.name}), without their labels"
         )
     elif not samples.labelled:
-        notes.append(f"{samples.name} has no labels: golden samples are taken from it")
-    labelled = dataset if dataset is not None and dataset.labelled else None
-    return Sources(checkpoint, samples, labelled, shown, tuple(notes))
+        notes.append(f"{samples.name} has no labels: agreement with PyTorch is judged, not accuracy")
+    return Sources(checkpoint, samples, dataset, shown, tuple(notes))
 
 
 def resolve_checkpoint(weights: Checkpoint | Path | str | None, task: str | None = None) -> Checkpoint:

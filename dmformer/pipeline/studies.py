@@ -11,6 +11,7 @@ from dmformer.calibration.ranges import Ranges, save_ranges
 from dmformer.calibration.sensitivity import Sensitivity
 from dmformer.documents import Document, schema
 from dmformer.files import check_output
+from dmformer.graph.qdq.sites import groups_of
 from dmformer.pipeline.export import check_options, prepare
 from dmformer.pipeline.int8_export import int8_graphs, search_images
 from dmformer.pipeline.making import Prepared
@@ -101,7 +102,7 @@ def study_sensitivity(
 
     def study(prepared: Prepared) -> list[Sensitivity]:
         int8 = int8_graphs(options.targets[0], prepared, options)
-        return int8.sensitivities(search_images(prepared), granularity, progress)
+        return int8.sensitivities(search_images(prepared), granularity, groups_of(int8.model), progress)
 
     return _with_prepared(weights, options, progress, study)
 

@@ -202,6 +202,20 @@ def completed(draft: Manifest, request: EngineRequest, report: EngineReport) -> 
     )
 
 
+def with_integers(integers: int, total: int, floating: str, most: str) -> str:
+    """What an INT8 engine computes in: ``most`` where at least half of its convolutions are seen in integers.
+
+    Args:
+        integers: Convolutions that the runtime computes in integers.
+        total: All of them.
+        floating: What the others are computed in.
+        most: How that is called.
+    """
+    if integers and 2 * integers >= total:
+        return most
+    return f"{floating} (int8: {integers or 'none'} of {total} convolutions)"
+
+
 def require(reason: str | None) -> None:
     """Raises `MissingBackendError` with the install command for what `Runtime.missing` says."""
     if reason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,20 @@ from dmformer.runtimes.base import (
     check_batch,
     only_cpu,
     short_reason,
+    with_integers,
 )
 from dmformer.runtimes.interface import Tensor, check_interface, check_operators
 from dmformer.runtimes.onnx_wire import operators
+from dmformer.scratch import scratch_directory
 from dmformer.tasks.base import joined
 
 ENGINE_FILE = "model.onnx"
 PROVIDER = "CPUExecutionProvider"
 AGAIN = "export it again"
+CONVOLUTIONS = ("Conv", "FusedConv", "NhwcFusedConv")
+"""ONNX Runtime's in float."""
+FLOATS = {"fp32": "float32", "fp16": "float32 (weights stored as float16)"}
+"""The CPU provider has no half-precision convolutions: FP16 weights are widened when the session is made."""
 ELEMENTS = {"tensor(float)": "float32"} | {f"tensor({name})": name for name in ("float16", "uint8", "int32")}
 
 
@@ -96,7 +103,7 @@ class OnnxRuntime(Runtime):
 
     def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
         shutil.copyfile(request.onnx, Path(request.directory) / ENGINE_FILE)
-        executes = _executes(request.precision)
+        executes = executed_integers(request.onnx) if request.precision == "int8" else FLOATS[request.precision]
         return EngineReport(roles={ENGINE_FILE: "engine"}, version=self.version(), options={}, executes=executes)
 
     def preload(self) -> None:
@@ -125,6 +132,13 @@ def _tensors(nodes: list[Any]) -> list[Tensor]:
     ]
 
 
-def _executes(precision: str) -> str:
-    # The CPU provider has no half-precision convolutions: FP16 weights are widened when the session is made.
-    return {"fp32": "float32", "fp16": "float32 (weights stored as float16)", "int8": "int8"}[precision]
+def executed_integers(path: str) -> str:
+    """What the convolutions of an INT8 file are computed in, by the graph that ONNX Runtime makes of it here."""
+    options = session_options(0)
+    with scratch_directory() as scratch:
+        optimized = scratch / ENGINE_FILE
+        options.optimized_model_filepath = str(optimized)
+        telemetry.onnxruntime().InferenceSession(path, options, providers=[PROVIDER])
+        kinds = Counter(operators(optimized.read_bytes()))
+    integers = kinds["QLinearConv"] + kinds["ConvInteger"]
+    return with_integers(integers, integers + sum(kinds[kind] for kind in CONVOLUTIONS), "float32", "int8")

@@ -32,8 +32,8 @@ def node_outputs(model: bytes) -> dict[str, str]:
     return {name: tensors[0].decode() for name, tensors in outputs.items() if name and tensors}
 
 
-def operators(model: bytes) -> set[str]:
-    """The operators of a serialized model's graph and functions; not of graphs inside of operators.
+def operators(model: bytes) -> list[str]:
+    """The operator of every node of a serialized model's graph and functions; not of graphs inside of operators.
 
     Raises:
         ValueError: It is no protobuf.
@@ -41,7 +41,7 @@ def operators(model: bytes) -> set[str]:
     places = ((ModelField["graph"], GraphField["node"]), (ModelField["functions"], FUNCTION_NODE))
     parts = Message(model)
     nodes = (node for outer, inner in places for part in parts.messages(outer) for node in part.messages(inner))
-    return {node.text(NodeField["op_type"]) for node in nodes}
+    return [node.text(NodeField["op_type"]) for node in nodes]
 
 
 def with_outputs(model: bytes, tensors: list[str]) -> bytes:

@@ -31,6 +31,7 @@ from dmformer.runtimes.base import (
     check_batch,
     only_cpu,
     short_reason,
+    with_integers,
 )
 from dmformer.runtimes.interface import Tensor, check_interface, check_operators
 from dmformer.tasks.base import joined
@@ -173,9 +174,7 @@ def precision_of_layers(layers: Sequence[Layer], hint: str, requested: str) -> s
     floating = counts.most_common(1)[0][0] if counts else NAMES.get(hint, hint)
     if requested != "int8":
         return floating
-    if total == 0 or 2 * integers >= total:
-        return f"int8 with {floating}"
-    return f"{floating} (int8: {integers or 'none'} of {total} convolutions)"
+    return with_integers(integers, total, floating, f"int8 with {floating}")
 
 
 def primitive_type(primitive: str, precision: str = "") -> str:

@@ -131,6 +131,14 @@ class Tally(ABC):
     def figures(self) -> dict[str, float]:
         """The figures that could be counted, by their keys; empty where a target was not known."""
 
+    def by_image(self) -> NDArray[np.float64]:
+        """How far each image moves the headline, in its unit, up to a constant; empty where a target was not known.
+
+        The squares of what two tallies of the same images differ by add up to the variance of how far their headlines
+        differ (the infinitesimal jackknife, Efron, "Nonparametric estimates of standard error", Biometrika 1981).
+        """
+        return np.empty(0)
+
     def by_class(self) -> tuple[float | None, ...]:
         """The headline of each class, in its unit; empty where the task has none of classes."""
         return ()

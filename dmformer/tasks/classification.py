@@ -105,6 +105,7 @@ class TopTally(Tally):
         self._right = dict.fromkeys(self._ranks, 0)
         self._known = True
         self._decisions: list[int] = []
+        self._hits: list[bool] = []
 
     def add(self, result: Result, targets: Sequence[int | None]) -> None:
         outputs = result.outputs
@@ -112,12 +113,16 @@ class TopTally(Tally):
         self._known = self._known and all(target is not None for target in targets)
         if self._known:
             labels = np.array(targets, np.int64)
+            self._hits.extend((outputs.argmax(axis=1) == labels).tolist())
             for key, rank in self._ranks.items():
                 self._right[key] += top_k_count(outputs, labels, rank)
 
     def figures(self) -> dict[str, float]:
         images = len(self._decisions)
         return {key: right / images * 100 for key, right in self._right.items()} if self._known and images else {}
+
+    def by_image(self) -> NDArray[np.float64]:
+        return np.array(self._hits if self._known else [], np.float64) * 100 / max(1, len(self._hits))
 
     def remark(self, dataset: Dataset, indices: Sequence[int], who: str) -> str | None:
         if order := better_order(dataset, indices, np.array(self._decisions, np.int64)):

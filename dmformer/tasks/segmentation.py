@@ -228,6 +228,8 @@ class ConfusionTally(Tally):
         self._task, self._resize, self._known, self._pictures = task, resize, True, 0
         self.matrix = np.zeros((task.kinds_of_pixels, task.kinds_of_pixels), np.int64)
         """Pixels by class in the mask (rows) and in the answer (columns)."""
+        self._by_picture: list[NDArray[np.float32]] = []
+        """Of each picture, by class: the pixels in both, and those in either."""
 
     def add(self, result: Result, targets: Sequence[Mask | None]) -> None:
         self._pictures += len(targets)
@@ -240,7 +242,9 @@ class ConfusionTally(Tally):
         for mask, classes in zip(masks, self._task.maps(result, self._resize, sizes), strict=True):
             counted = mask != IGNORED
             pairs = mask[counted].astype(np.int64) * side + classes[counted]
-            self.matrix += np.bincount(pairs, minlength=side * side).reshape(side, side)
+            matrix = np.bincount(pairs, minlength=side * side).reshape(side, side)
+            self._by_picture.append(np.stack(both_and_either(matrix)).astype(np.float32))
+            self.matrix += matrix
 
     def figures(self) -> dict[str, float]:
         total = int(self.matrix.sum())
@@ -258,6 +262,22 @@ class ConfusionTally(Tally):
     def by_class(self) -> tuple[float | None, ...]:
         if not self._known or not self.matrix.any():
             return ()
-        right = np.diag(self.matrix)
-        either = self.matrix.sum(axis=0) + self.matrix.sum(axis=1) - right
+        right, either = both_and_either(self.matrix)
         return tuple(float(own / all_ * 100) if all_ else None for own, all_ in zip(right, either, strict=True))
+
+    def by_image(self) -> NDArray[np.float64]:
+        right, either = both_and_either(self.matrix)
+        seen = either > 0
+        if not self._known or not seen.any():
+            return np.empty(0)
+        own = np.stack(self._by_picture).astype(np.float64)[:, :, seen]
+        # What a class's IoU changes by with a picture's pixels, to the first order.
+        moved = (own[:, 0] - right[seen] / either[seen] * own[:, 1]) / either[seen]
+        by_picture: NDArray[np.float64] = moved.mean(axis=1) * 100
+        return by_picture
+
+
+def both_and_either(matrix: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of a confusion matrix, by class: the pixels in both mask and answer, and those in either."""
+    right = np.diag(matrix)
+    return right, matrix.sum(axis=0) + matrix.sum(axis=1) - right

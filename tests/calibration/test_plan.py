@@ -12,16 +12,22 @@ from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import PrecisionPlan, default_plan, load_plan, plan_from_groups, save_plan
 from dmformer.calibration.sensitivity import (
     Sensitivity,
-    Verdict,
+    fewest_in_float,
     measure_sensitivity,
     pareto,
-    search_plan,
     units_of,
 )
 from dmformer.errors import DataError, OutputError, UsageError
 from dmformer.graph.qdq.sites import groups_of
 from tests.calibration.graphs import ISA, canonical_graph, images, logits, ranges
 from tests.support import relative_noise
+
+
+def with_levels(count: int) -> onnx.ModelProto:
+    """A stand-in for a graph with some levels in its only block."""
+    names = ["stages.0.0.dma.expand", *(f"stages.0.0.dma.levels.{index}" for index in range(count))]
+    nodes = [onnx.NodeProto(name=name, op_type="Conv") for name in names]
+    return onnx.ModelProto(graph=onnx.GraphProto(node=nodes))
 
 
 class TestPlan:
@@ -53,6 +59,11 @@ class TestPlan:
     def test_complete_plan(self) -> None:
         chosen = default_plan(canonical_graph(), "openvino").int8_groups(canonical_graph())
         assert plan_from_groups(canonical_graph(), chosen).int8_groups(canonical_graph()) == chosen
+
+    @pytest.mark.parametrize("levels", [1, 3, 4])
+    def test_depthwise_levels_stay_float_for_tensorrt_however_many_there_are(self, levels: int) -> None:
+        groups = default_plan(with_levels(levels), "tensorrt").int8_groups(with_levels(levels))
+        assert groups == {"stages.0.0.dma.expand"}
 
     @pytest.mark.parametrize("target", ["onnxruntime", "openvino", "tensorrt", "coreml"])
     def test_the_gate_stays_float_by_default(self, target: str) -> None:
@@ -90,20 +101,29 @@ SAVED = {"a": 10.0, "b": 0.1, "c": 1.0}
 UNITS = {name: (name,) for name in NOISE}
 
 
-def measured() -> list[Sensitivity]:
+def measured(planned: str = "abc") -> list[Sensitivity]:
     return measure_sensitivity(
-        UNITS,
+        frozenset(planned),
+        list(UNITS.items()),
         fake,
-        lambda model: sum(NOISE[name] for name in integers(model)),
+        lambda groups: sum(NOISE[name] for name in groups),
         lambda model: 100 - sum(SAVED[name] for name in integers(model)),
     )
 
 
 class TestSensitivity:
-    def test_leave_one_out_gives_back_what_each_unit_costs_and_saves(self) -> None:
-        for one in measured():
+    @pytest.mark.parametrize("planned", ["abc", "b", ""])
+    def test_what_each_unit_costs_and_saves_is_given_back_whatever_the_plan_makes_of_it(self, planned: str) -> None:
+        for one in measured(planned):
             assert one.noise == pytest.approx(NOISE[one.unit], rel=1e-5)
             assert one.saved_ms == pytest.approx(SAVED[one.unit])
+            assert one.planned == ("int8" if one.unit in planned else "float")
+
+    def test_what_a_target_has_no_integers_for_is_not_measured(self) -> None:
+        (one,) = measure_sensitivity(
+            frozenset(), [("a", ("a",))], lambda groups: fake(frozenset()), lambda _: 0.5, lambda _: 1.0
+        )
+        assert (one.noise, one.saved_ms) == (0, 0)
 
     def test_order_is_noise_per_millisecond(self) -> None:
         assert [one.unit for one in measured()] == ["b", "c", "a"]
@@ -124,32 +144,26 @@ class TestSensitivity:
         made = quantizer(model, ranges(), "onnxruntime", ISA)
         units = {"ffn": ("stages.0.0.ffn", "stages.1.0.ffn"), "stem": ("stem.conv1",)}
         right = logits(model, images(8))
-        results = measure_sensitivity(
-            units, made.build, lambda graph: relative_noise(right, logits(graph, images(8))), lambda graph: 1.0
-        )
-        assert sum(one.noise for one in results) > 0
+        planned = frozenset(group for groups in units.values() for group in groups)
+
+        def noise(groups: frozenset[str]) -> float:
+            return relative_noise(right, logits(made.build(groups), images(8)))
+
+        results = measure_sensitivity(planned, list(units.items()), made.build, noise, lambda graph: 1.0)
+        assert all(one.noise > 0 for one in results)
 
 
-class TestSearch:
-    @staticmethod
-    def judge(limit: float) -> object:
-        def judged(model: onnx.ModelProto) -> Verdict:
-            noise = sum(NOISE[name] for name in integers(model))
-            return Verdict(noise <= limit, f"noise {noise:.1f}")
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 20, 45])
+def test_the_fewest_units_go_back_to_float_after_few_trials(most: int) -> None:
+    for wanted in range(1, most + 2):
+        tried: list[int] = []
 
-        return judged
+        def holds(count: int, tried: list[int] = tried, wanted: int = wanted) -> bool:
+            tried.append(count)
+            return count >= wanted
 
-    def test_units_go_back_until_the_floor_holds(self) -> None:
-        found = search_plan(NOISE, measured, fake, self.judge(0.55))  # type: ignore[arg-type]
-        assert [one.unit for one in found.returned] == ["b", "c"]
-        assert found.int8_groups == {"a"}
-        assert found.verdict.passed
-
-    def test_nothing_is_measured_when_the_floor_holds_at_once(self) -> None:
-        found = search_plan(NOISE, lambda: pytest.fail("measured"), fake, self.judge(1.0))  # type: ignore[arg-type]
-        assert found.int8_groups == set(NOISE)
-        assert found.returned == ()
-
-    def test_no_plan_holds(self) -> None:
-        with pytest.raises(UsageError, match=r"no precision plan holds the floor: .* still noise 0\.0"):
-            search_plan(NOISE, measured, fake, self.judge(-1.0))  # type: ignore[arg-type]
+        found = fewest_in_float(most, holds)
+        assert found == (wanted if wanted <= most else None)
+        assert len(tried) == len(set(tried)) <= 2 * most.bit_length()
+        assert tried[0] == 1, "one unit may be enough"
+        assert found is not None or tried[-1] == most, "nothing is left"

@@ -16,6 +16,7 @@ from PIL import Image
 import dmformer
 from dmformer import telemetry
 from dmformer.bundle import Bundle
+from dmformer.calibration.sensitivity import Sensitivity
 from dmformer.cli import output
 from dmformer.cli.doctor import _can
 from dmformer.pipeline.doctor import TargetState
@@ -136,12 +137,15 @@ def test_a_sensitivity_is_titled_by_what_measures_it(
     with pytest.raises(SystemExit) as asked:
         opened(target, ModelProto())
     place = asked.value.code
-    monkeypatch.setattr("dmformer.pipeline.studies.study_sensitivity", lambda *given: [])
+    units = [Sensitivity("head", ("head",), 0.1, 0.5), Sensitivity("residual", ("a",), 0.0, 0.0, "float")]
+    monkeypatch.setattr("dmformer.pipeline.studies.study_sensitivity", lambda *given: units)
     code, out, _ = invoke(capsys, "inspect", "--sensitivity", "--target", target, "--json")
     found = document(out, "dmformer.inspect/2")
     assert (code, found["target"], found["measured_in"]) == (0, target, place)
     code, _, err = invoke(capsys, "inspect", "--sensitivity", "--target", target)
-    assert f"INT8 for {target} costs and saves, measured in {place}" in " ".join(err.split())
+    said = " ".join(err.split())
+    assert f"INT8 for {target} costs and saves, measured in {place}" in said
+    assert "head int8 10.0000 0.500 20.0000" in said and "residual float 0.0000 0.000 no integers there" in said
 
 
 def test_doctor_tells_what_can_be_done(capsys: Capture) -> None:

@@ -41,9 +41,7 @@ TOP1 = Classification(LinearHead()).headline
 def told(found: Comparison) -> str:
     """All that a comparison is printed as."""
     json.dumps(found.model_dump(), allow_nan=False)
-    return "; ".join(
-        problem for asked in DEFAULTS.values() for problem in failures(found, asked, TOP1, is_largest=True)
-    )
+    return "; ".join(problem for asked in DEFAULTS.values() for problem in failures(found, asked, TOP1, as_asked=True))
 
 
 EXTREME = st.sampled_from([0.0, -0.0, 1.0, 1e-45, 1e-38, 3.4e38, -3.4e38]) | st.floats(width=32, allow_nan=False)

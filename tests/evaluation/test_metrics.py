@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmformer.evaluation.metrics import Measured
 from dmformer.tasks.base import Result
-from dmformer.tasks.classification import TopTally, top_k_count
+from dmformer.tasks.classification import Classification, LinearHead, TopTally, top_k_count
 from tests.support import compare, relative_noise
 
+TASK = Classification(LinearHead(classes=3))
 LOGITS = np.array([[3, 1, 2], [0, 5, 4], [1, 2, 9], [7, 6, 5]], np.float32)
 
 
@@ -51,6 +53,18 @@ def test_sqnr_does_not_lose_small_noise_to_float32() -> None:
     outputs[0, 0] += np.float32(1e-3)
     noise = float(outputs[0, 0]) - 1000
     assert compare(reference, outputs).sqnr_db == pytest.approx(10 * math.log10(1e9 / noise**2))
+
+
+def test_the_error_of_a_drop_counts_the_answers_that_one_alone_got_right() -> None:
+    """Of six images one is lost, two are won, and one is wrong both times."""
+    measured, rows = Measured(TASK, "exact"), np.eye(3, dtype=np.float32)
+    before, after, labels = [0, 1, 2, 0, 1, 2], [0, 1, 1, 1, 2, 0], [0, 1, 2, 1, 2, 1]
+    measured.add(rows[before], Result(rows[after]), labels)
+    found = measured.comparison("images", "0" * 64)
+    assert found.drop_error == pytest.approx(100 * math.sqrt(1 + 2) / 6)
+    unknown = Measured(TASK, "exact")
+    unknown.add(rows[before], Result(rows[after]), [None] * 6)
+    assert unknown.comparison("images", "0" * 64).drop_error is None
 
 
 def test_relative_noise_by_hand() -> None:

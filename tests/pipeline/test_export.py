@@ -197,7 +197,7 @@ def test_what_was_left_open_is_said(weights: Path, labelled: Path, tmp_path: Pat
     assert silent.notes == ()
     assert open_sources(weights, None, None, None).dataset is None
     flat = open_sources(weights, None, tmp_path / "flat.npz", None)
-    assert flat.dataset is None
+    assert flat.dataset is flat.samples
     assert len(flat.samples) == 3
     assert any("no labels" in note for note in flat.notes)
 

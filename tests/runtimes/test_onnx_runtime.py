@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import onnxruntime
 import pytest
 
 from dmformer.errors import EngineError
-from dmformer.runtimes.base import Session
-from dmformer.runtimes.onnx_runtime import OnnxRuntimeSession, session_options
+from dmformer.runtimes.base import Session, with_integers
+from dmformer.runtimes.onnx_runtime import OnnxRuntimeSession, executed_integers, session_options
 from dmformer.runtimes.registry import open_bundle
 from tests.runtimes.contract import RuntimeContract
 
@@ -45,3 +46,10 @@ def test_all_graph_optimizations_are_on() -> None:
     options = session_options(threads=3)
     assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     assert options.intra_op_num_threads == 3
+
+
+def test_int8_is_said_only_where_onnx_runtime_computes_in_integers(exported: Callable[..., Path]) -> None:
+    floating = str(exported("onnxruntime") / "model.onnx")
+    assert re.fullmatch(r"float32 \(int8: none of \d+ convolutions\)", executed_integers(floating))
+    assert with_integers(0, 0, "float32", "int8") == "float32 (int8: none of 0 convolutions)"
+    assert with_integers(3, 6, "float32", "int8") == "int8"

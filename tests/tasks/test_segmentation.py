@@ -152,3 +152,24 @@ def test_an_overlay_keeps_boundaries_sharp() -> None:
     assert boundaries(classes).sum() == 6
     with pytest.raises(DataError, match="its classes are"):
         answer.overlay(np.zeros((5, 6, 3), np.uint8))
+
+
+def test_the_error_of_a_drop_is_what_drawing_the_pictures_again_gives() -> None:
+    random, count = np.random.default_rng(3), 120
+    masks = random.integers(0, CLASSES, (count, 8, 8)).astype(np.int16)
+    hard = random.uniform(0, 0.5, (count, 1, 1))
+    answers = [
+        np.where(random.uniform(size=masks.shape) < share * hard, (masks + 1) % CLASSES, masks).astype(np.int64)
+        for share in (0.8, 1.0)
+    ]
+
+    def figures(rows: NDArray[np.int64]) -> list[tuple[float, NDArray[np.float64]]]:
+        tallies = [task().tally("exact") for _ in answers]
+        for tally, answer in zip(tallies, answers, strict=True):
+            tally.add(Result(np.empty(0, np.float32), answer[rows]), list(masks[rows]))
+        return [(tally.figures()["miou"], tally.by_image()) for tally in tallies]
+
+    (_, before), (_, after) = figures(np.arange(count))
+    drawn = [figures(random.integers(0, count, count)) for _ in range(100)]
+    spread = np.std([one[0][0] - one[1][0] for one in drawn])
+    assert np.sqrt(np.square(before - after).sum()) == pytest.approx(spread, rel=0.25)

@@ -44,13 +44,14 @@ def draw_sensitivity(results: Sequence[Sensitivity], title: str, path: Path) -> 
     axes = figure.add_subplot()
     front = {one.unit for one in pareto(results)}
     for one in results:
-        on_front = one.unit in front
-        axes.plot(one.saved_ms, one.noise * 100, "o", color="#0b6e99" if on_front else "#b0b0b0", markersize=6)
+        colour, filled = "#0b6e99" if one.unit in front else "#b0b0b0", "full" if one.planned == "int8" else "none"
+        axes.plot(one.saved_ms, one.noise * 100, "o", color=colour, fillstyle=filled, markersize=6)
     for one in sorted(results, key=lambda one: -one.noise)[:NAMED]:
         axes.annotate(one.unit, (one.saved_ms, one.noise * 100), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axes.axhline(0, color="#808080", linewidth=0.8)
     axes.axvline(0, color="#808080", linewidth=0.8)
     axes.set(title=title, xlabel="time saved by INT8, ms", ylabel="noise added by INT8, % of the logits' energy")
+    axes.text(1, 0, "hollow: the plan keeps it in float", transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
     drawn = io.BytesIO()
     figure.savefig(drawn, format=path.suffix[1:], metadata={SUFFIXES[path.suffix]: MARK})
     write_output(path, drawn.getvalue(), marked(MARK), None, option=OPTION)
