@@ -68,7 +68,7 @@ def brighter(image: NDArray[np.float32], spec: Preprocessing) -> NDArray[np.floa
 
 
 def rounding_activations(model: onnx.ModelProto, ranges: Mapping[str, Range]) -> onnx.ModelProto:
-    """The graph with the inputs of its layers rounded to eight bits, but those of gates: no plan has them in integers."""
+    """The graph with the inputs of its layers rounded to eight bits; gates are integers in no plan."""
     graph = Graph(model)
     quantizers = Quantizers(graph, value_ranges(graph, ranges), U8S8)
     readers: dict[str, list[tuple[str, str]]] = {}

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmformer.errors import DataError, UsageError
 from dmformer.graph.qdq.affine import Precision
-from dmformer.graph.qdq.sites import groups_of, kind_of
+from dmformer.graph.qdq.sites import groups_of, select
 from dmformer.reading import read_bounded
 from dmformer.targets import get_target
 from dmformer.texts import first_problem
@@ -90,8 +90,7 @@ def default_plan(model: onnx.ModelProto, target: str) -> PrecisionPlan:
     Core ML keep it in float by themselves, because only inputs of layers are quantized there. Depthwise INT8 is
     rarely faster than FP16 in TensorRT (NVIDIA/TensorRT issues 4529, 1409).
     """
-    kinds = get_target(target).float_kinds
-    floating = [one for one in groups_of(model) if any(fnmatch.fnmatchcase(kind_of(one), kind) for kind in kinds)]
+    floating = select(groups_of(model), get_target(target).float_kinds)
     return PrecisionPlan(groups=dict.fromkeys(sorted(floating), "float"))
 
 

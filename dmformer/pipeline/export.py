@@ -159,7 +159,7 @@ def prepare(sources: Sources, options: ExportOptions, scratch: Path, progress: P
             return None
         return reference_outputs(reference, dataset, framing, file, progress)
 
-    calibration = calibrated(graph, sources, options, progress) if calibrates else None
+    calibration = calibrated(graph, sources, golden, options, progress) if calibrates else None
     scanned = calibration.images if calibration else None
     if scanned is None and any(maker.scans(options) for maker in makers):
         scanned = to_scan(sources, options, progress)
@@ -174,8 +174,11 @@ def to_scan(sources: Sources, options: ExportOptions, progress: Progress) -> Cal
     return images_to_scan(sources.checkpoint.preprocessing, samples, sources.demonstration, options.int8, progress)
 
 
-def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions, progress: Progress) -> Calibration:
-    """The ranges of the graph; says how far the calibration and the verification set overlap."""
+def calibrated(
+    graph: onnx.ModelProto, sources: Sources, golden: Golden, options: ExportOptions, progress: Progress
+) -> Calibration:
+    """The ranges of the graph; says how far the calibration and the verification set overlap, or are unlike."""
+    from dmformer.calibration.likeness import unlike
     from dmformer.pipeline.calibrating import calibration_for, overlap
 
     samples = sources.samples if options.data is not None else None
@@ -185,6 +188,8 @@ def calibrated(graph: onnx.ModelProto, sources: Sources, options: ExportOptions,
     shared = overlap(calibration.dataset, sources.dataset)
     if shared:
         progress.say(f"{shared} calibration images are verification images too: the accuracy flatters the engine")
+    if not calibration.images.random and (beyond := unlike(graph, calibration.ranges, [golden.tensors])):
+        progress.say(f"verification images: {beyond}: calibrate with images like those in use")
     return calibration
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 import onnx
 
@@ -27,7 +28,7 @@ COMPUTE = ("Conv", "Gemm")
 ARITHMETIC = (*COMPUTE, "Add", "Mul", "GlobalAveragePool", "Sigmoid")
 PLANNED = (*ARITHMETIC, "Gelu")
 STEM = ("stem.conv1", "stem.conv2", "stem.conv3")
-"""The three convolutions of the stem, each a group of its own: the first makes most of the noise."""
+"""The three convolutions of the stem, each a group of its own."""
 
 
 def group_of(node_name: str) -> str:
@@ -69,9 +70,9 @@ def kind_of(group: str) -> str:
 
 
 def select(groups: Iterable[str], kinds: Iterable[str]) -> frozenset[str]:
-    """The groups whose kind is one of ``kinds``."""
-    wanted = set(kinds)
-    return frozenset(group for group in groups if kind_of(group) in wanted)
+    """The groups whose kind is one of ``kinds``, which may be patterns (``dma.levels.*``)."""
+    wanted = tuple(kinds)
+    return frozenset(group for group in groups if any(fnmatchcase(kind_of(group), kind) for kind in wanted))
 
 
 def site_values(graph: Graph) -> dict[str, str]:

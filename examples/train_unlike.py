@@ -1,14 +1,13 @@
-"""Trains nine unlike checkpoints for the other int8 benchmarks: a quarter of an hour on two quiet cores.
+"""Train eight unlike checkpoints for ``benchmarks/int8_unlike.py``, in a quarter of an hour on two quiet cores.
 
 INT8 that is right for one trained network may be wrong for the next one. These differ in what matters to eight bits:
 widths, expansion, kernels, depths, layer scale, dead channels, outliers in the stream and in the FFN, many classes.
-The data are those of ``examples/train_fashion_mnist.py``; of 100 classes each is a pair of garments.
+The data are those of ``train_fashion_mnist.py``; of 100 classes each is a pair of garments.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from dmformer.model.checkpoint import Checkpoint, save_checkpoint
-from dmformer.model.config import ModelConfig
-from dmformer.model.layers import Block
-from dmformer.model.network import DMFormer
-from dmformer.preprocessing import Preprocessing
-from dmformer.tasks.classification import LinearHead
-from examples.train_fashion_mnist import (
+from train_fashion_mnist import (
     MEAN,
     STD,
     Recipe,
@@ -34,6 +26,13 @@ from examples.train_fashion_mnist import (
     resized,
     use_matrix_levels,
 )
+
+from dmformer.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dmformer.model.config import ModelConfig
+from dmformer.model.layers import Block
+from dmformer.model.network import DMFormer
+from dmformer.preprocessing import Preprocessing
+from dmformer.tasks.classification import LinearHead
 
 DATA = Path("/usr/share/datasets/fashion-mnist")
 OUTPUT = Path("build/int8-checkpoints")
@@ -67,23 +66,34 @@ def network(classes: int, **fields: object) -> ModelConfig:
     return ModelConfig.model_validate({**base, **fields, "head": LinearHead(classes=classes)})
 
 
-def nothing(model: DMFormer) -> None:
-    """Goes on as it is."""
+def blocks_of(model: nn.Module) -> list[Block]:
+    """All blocks of a network or a stage."""
+    return [module for module in model.modules() if isinstance(module, Block)]
+
+
+def first(model: DMFormer) -> list[Block]:
+    """The blocks of the first stage."""
+    return blocks_of(model.stages[0])
+
+
+def factors(scale: nn.Module) -> Tensor:
+    """The factors of a layer scale."""
+    return next(scale.parameters())
 
 
 @torch.no_grad()
 def outliers_in_stream(model: DMFormer) -> None:
     """Every block writes a few channels of the stream much larger."""
-    for block in (module for module in model.modules() if isinstance(module, Block)):
-        block.scale2.weight[:CHOSEN] *= FACTOR
+    for block in blocks_of(model):
+        factors(block.scale2)[:CHOSEN] *= FACTOR
 
 
 @torch.no_grad()
 def outliers_in_ffn(model: DMFormer) -> None:
     """A few hidden channels of every FFN become much larger, and weigh as much less."""
-    for block in (module for module in model.modules() if isinstance(module, Block)):
-        block.ffn.conv1.weight[:CHOSEN] *= FACTOR
-        block.ffn.conv1.bias[:CHOSEN] *= FACTOR
+    for block in blocks_of(model):
+        for parameter in block.ffn.conv1.parameters():
+            parameter[:CHOSEN] *= FACTOR
         block.ffn.conv2.weight[:, :CHOSEN] /= FACTOR
 
 
@@ -92,28 +102,28 @@ def rescaled_stream(model: DMFormer) -> None:
     """The same function with the channels of the first stage's stream unevenly scaled."""
     scale = torch.exp(2 * torch.randn(model.config.widths[0], generator=torch.Generator().manual_seed(0)))
     model.stem.conv3.weight *= scale[:, None, None, None]
-    model.stem.conv3.bias *= scale
-    for block in model.stages[0]:
-        block.scale1.weight *= scale
-        block.scale2.weight *= scale
-        for norm in (block.norm1, block.norm2):
-            norm.running_mean *= scale
-            # Exact up to BatchNorm's epsilon, which the weight takes.
-            wide = norm.running_var * scale**2
-            norm.weight *= torch.sqrt((wide + norm.eps) / (norm.running_var + norm.eps)) / scale
-            norm.running_var.copy_(wide)
-    model.downsamples[0].weight /= scale[None, :, None, None]
+    for parameter in (model.stem.conv3.bias, *(factors(one) for b in first(model) for one in (b.scale1, b.scale2))):
+        if parameter is not None:
+            parameter.mul_(scale)
+    for norm in (one for block in first(model) for one in (block.norm1, block.norm2)):
+        assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+        narrow = norm.running_var.clone()
+        norm.running_mean *= scale
+        norm.running_var *= scale**2
+        # Exact, because the weight takes what epsilon changes.
+        norm.weight.mul_(torch.sqrt((norm.running_var + norm.eps) / (narrow + norm.eps)) / scale)
+    next(model.downsamples.parameters()).div_(scale[None, :, None, None])
 
 
-DECAYED = network(10)
+FIVE = network(5, widths=(21, 37, 70, 99), expansion=3)
 VARIANTS: dict[str, Variant] = {
-    "five": Variant(network(5, widths=(21, 37, 70, 99), expansion=3)),
+    "five": Variant(FIVE),
+    "five-stream": Variant(FIVE, epochs=1, start=("five", outliers_in_stream)),
+    "five-ffn": Variant(FIVE, epochs=1, start=("five", outliers_in_ffn)),
+    "five-rescaled": Variant(FIVE, epochs=0, start=("five", rescaled_stream)),
     "grey": Variant(network(10, in_channels=1, layer_scale=False, kernels=(3, 5), dilations=(1, 3))),
     "skewed": Variant(network(10, depths=(1, 1, 5, 1), kernels=(7, 3), dilations=(1, 4))),
-    "decayed": Variant(DECAYED, epochs=3, weight_decay=0.5),
-    "decayed-stream": Variant(DECAYED, epochs=1, weight_decay=0.5, start=("decayed", outliers_in_stream)),
-    "decayed-ffn": Variant(DECAYED, epochs=1, weight_decay=0.5, start=("decayed", outliers_in_ffn)),
-    "decayed-rescaled": Variant(DECAYED, epochs=0, weight_decay=0.5, start=("decayed", rescaled_stream)),
+    "decayed": Variant(network(10), epochs=3, weight_decay=0.5),
     "hundred": Variant(network(100, widths=(16, 32, 72, 128)), size=64, epochs=4),
 }
 
@@ -199,11 +209,11 @@ def top1(model: DMFormer, images: Images) -> float:
     return 100 * right / len(images)
 
 
-def make(name: str, trained: dict[str, DMFormer]) -> DMFormer:
-    """Trains one variant, or takes it from where it was trained."""
+def make(name: str) -> DMFormer:
+    """Trains one variant; one that goes on from another reads what that left behind."""
     variant = VARIANTS[name]
     if variant.start:
-        model = copy.deepcopy(trained[variant.start[0]])
+        model = load_checkpoint(OUTPUT / f"{variant.start[0]}.safetensors").build()
         variant.start[1](model)
     else:
         torch.manual_seed(0)
@@ -241,12 +251,10 @@ def saved(name: str, model: DMFormer) -> Checkpoint:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    torch.set_flush_denormal(True)
     parser.add_argument("names", nargs="*", default=list(VARIANTS))
-    trained: dict[str, DMFormer] = {}
+    torch.set_flush_denormal(True)
     for name in parser.parse_args().names:
-        trained[name] = make(name, trained)
-        saved(name, trained[name])
+        saved(name, make(name))
 
 
 if __name__ == "__main__":
