@@ -215,6 +215,7 @@ def make(name: str) -> DMFormer:
     if variant.start:
         model = load_checkpoint(OUTPUT / f"{variant.start[0]}.safetensors").build()
         variant.start[1](model)
+        model.requires_grad_(True)
     else:
         torch.manual_seed(0)
         model = DMFormer(variant.config)

@@ -80,37 +80,55 @@ def search_scales(
         Factors float32 ``[C]`` by seam name, rounded to five digits, so that a file holds them exactly.
     """
     graph = Graph(model)
-    return {seam.name: _search(graph, seam, statistics) for seam in find_seams(graph)}
+    seams = find_seams(graph)
+    return {seam.name: _search(graph, seam, seams, statistics) for seam in seams}
 
 
-def _search(graph: Graph, seam: Seam, statistics: Mapping[str, ChannelStatistics]) -> NDArray[np.float32]:
+def _search(
+    graph: Graph, seam: Seam, seams: tuple[Seam, ...], statistics: Mapping[str, ChannelStatistics]
+) -> NDArray[np.float32]:
     measured = [statistics[site] for site in seam.sites]
     passing = [statistics[site] for site in seam.passing]
-    weights = [_columns(graph, reader) for reader in seam.readers]
-    largest = np.max([np.abs(columns).max(axis=0) / _largest(columns) for columns in weights], axis=0)
-    reach = _reach(measured, largest)
+    read = [_read(graph, reader, seams) for reader in seam.readers]
+    reach = _reach(measured, read)
     if seam.depthwise:
         return _tidy(reach)
+    weights = [_columns(graph, reader) for reader in seam.readers]
+    small = np.maximum(np.max([np.abs(one).max(axis=0) / _largest(one) for one in weights], axis=0), SMALLEST)
     # Either what the readers see is balanced, or what passes to them is: both are tried.
-    reaches = [reach, _reach([*measured, *passing], largest)] if passing else [reach]
-    small = np.maximum(largest, SMALLEST)
+    reaches = [reach, _reach([*measured, *passing], read)] if passing else [reach]
     candidates = [_tidy(reach**a / small ** (1 - a)) for reach in reaches for a in EXPONENTS]
     return min(candidates, key=lambda scale: _noise(weights, measured, passing, scale))
 
 
-def _reach(measured: list[ChannelStatistics], largest: NDArray[np.float64]) -> NDArray[np.float64]:
+def _read(graph: Graph, reader: str, seams: tuple[Seam, ...]) -> NDArray[np.float64]:
+    """Absolute weights ``[rows, C]`` by which a layer reads its channels; behind a depthwise one, its readers'."""
+    own = np.abs(_columns(graph, reader))
+    if not _is_depthwise(graph.by_name[reader]):
+        return own
+    behind = [other for seam in seams if reader in seam.writers for other in seam.readers]
+    dense = [np.abs(_columns(graph, other)) for other in behind if not _is_depthwise(graph.by_name[other])]
+    return own.max(axis=0) * (np.concatenate(dense) if dense else np.ones((1, own.shape[1])))
+
+
+def _reach(measured: list[ChannelStatistics], read: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Reaches with those of small channels raised.
 
     What the images show of a channel that matters little on them may be little of what it can: they may be few, or all
     of one class, and then another class wakes it. Its factor would cut all that off, though it has next to nothing to
     gain. So a channel counts as if it mattered `HEADROOM` times as much as the others do on average, if it does not
-    matter more. (Reach times weight is how much, whatever the scale of the channel.)
+    matter more. How much it matters is its largest share in what any row of a reader adds up: no scale of a channel
+    or a row changes that.
     """
     reach = np.max([one.reach for one in measured], axis=0).astype(np.float64)
-    awake = (reach > 0) & (largest > 0)
-    typical = np.exp(np.log(reach[awake] * largest[awake]).mean()) if awake.any() else 1.0
-    raised: NDArray[np.float64] = np.maximum(reach, HEADROOM * typical / np.where(largest > 0, largest, 1.0))
-    return raised
+    unit = np.max([(one / np.maximum((one * reach).max(axis=1), TINY)[:, None]).max(axis=0) for one in read], axis=0)
+    share = unit * reach
+    if not share.any():
+        return np.ones_like(reach)
+    typical = np.exp(np.log(share[share > 0]).mean())
+    raised = np.maximum(reach, HEADROOM * typical / np.where(unit > 0, unit, np.inf))
+    # One that is silent and that nobody reads may have any.
+    return np.asarray(np.where(raised > 0, raised, raised.max()))
 
 
 def _largest(columns: NDArray[np.float64]) -> float:

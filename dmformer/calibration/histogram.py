@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 BINS = 4096
 MOST_VALUES = 2**16
-"""Values looked at per update; larger arrays are sampled at a regular stride."""
+"""Values looked at per update; larger arrays are sampled at a regular stride, each value standing for so many."""
+FAR = 1 / 8
+"""Share of the reach beyond which every value is looked at."""
 _STRIDES = (1, 3, 7, 13, 31, 61, 127, 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521)
 
 
@@ -34,14 +36,20 @@ class Histogram:
         """
         self._grow(largest)
         if self.reach == 0.0:
-            self.zeros += min(values.size, MOST_VALUES)
+            self.zeros += values.size
             return
-        sample = values.reshape(-1)[:: _stride(values.size)]
-        flat = sample[sample != 0]
-        self.zeros += len(sample) - len(flat)
+        flat, stride = values.reshape(-1), _stride(values.size)
+        # The few far values decide what is cut off: of them all are counted.
+        far = flat[np.abs(flat) > self.reach * FAR] if stride > 1 else flat[:0]
+        sample = flat[::stride]
+        near = sample[(np.abs(sample) <= self.reach * FAR) & (sample != 0)] if stride > 1 else sample[sample != 0]
+        self.zeros += stride * int((sample == 0).sum())
+        self.counts += stride * self._counted(near) + self._counted(far)
+
+    def _counted(self, flat: NDArray[np.float32]) -> NDArray[np.int64]:
         # Divided first: the reach, a power of two, may be so small that its inverse is none that float32 holds.
         index = ((flat / np.float32(self.reach) + 1) * np.float32(BINS / 2)).astype(np.int32)
-        self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
+        return np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
 
     def _grow(self, largest: float) -> None:
         if largest > 0 and self.reach == 0.0:

@@ -64,7 +64,7 @@ def test_a_head_is_quantized_with_the_rest(head: Head, target: str) -> None:
     assert any(group.startswith("head.") for group in groups)
     engine = quantizer(model, calibrate(model, calibration_set()), target, ISA)
     expected, result = (outputs(one, images(8)) for one in (model, engine.corrected(groups, batches(images(8)))))
-    assert relative_noise(expected["logits"], result["logits"]) < 1e-2, "20 dB"
+    assert relative_noise(expected["logits"], result["logits"]) < 2e-2, "17 dB, of random weights"
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
