@@ -25,8 +25,9 @@ from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.precision import Precision
-from tests.conversions import remembered
+from tests.conversions import read_operators_once, remembered
 from tests.support import CLASSES, KINDS, SEGMENTER, TINY, Command, invoke, random_images
+from tests.warm import warm_processes
 
 Exported = Callable[..., Path]
 Segmented = Callable[..., Path]
@@ -64,6 +65,14 @@ def _conversions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dmformer.graph.onnx_model.onnx_from_torch", remembered(shared / "conversions"))
+        read_operators_once(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports build and try their engines in one process after the other, not each in two fresh ones: `tests.warm`."""
+    with warm_processes(tmp_path_factory.mktemp("warm")):
         yield
 
 

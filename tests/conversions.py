@@ -6,6 +6,7 @@ runs each time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+import pytest
 
 from dmformer.graph.from_torch import GraphOptions, onnx_from_torch
 from dmformer.model.network import DMFormer
@@ -36,6 +38,13 @@ def remembered(folder: Path, convert: Convert = onnx_from_torch) -> Convert:
         return ir.from_proto(onnx.load_model_from_string(kept.read_bytes()))
 
     return converted
+
+
+def read_operators_once(patch: pytest.MonkeyPatch) -> None:
+    """Lets PyTorch read the ONNX functions of its operators once: for each conversion anew that is a third of it."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
 
 
 def digest(model: DMFormer) -> str:
