@@ -25,7 +25,7 @@ from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.precision import Precision
-from tests.conversions import read_operators_once, remembered
+from tests.conversions import CONVERSIONS, read_operators_once, remembered
 from tests.support import CLASSES, KINDS, SEGMENTER, TINY, Command, invoke, random_images
 from tests.warm import warm_processes
 
@@ -65,6 +65,7 @@ def _conversions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dmformer.graph.onnx_model.onnx_from_torch", remembered(shared / "conversions"))
+        patch.setenv(CONVERSIONS, str(shared / "conversions"))
         read_operators_once(patch)
         yield
 
