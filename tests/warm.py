@@ -47,6 +47,10 @@ def inherited() -> Hashable:
     )
 
 
+FRESH = ("openvino",)
+"""Targets whose engines are built in a fresh process always: OpenVINO numbers nodes anew in each, and writes that."""
+
+
 class Warm(Process):
     """A process that others may have used before. As `Process`."""
 
@@ -56,7 +60,7 @@ class Warm(Process):
 
     def __init__(self, name: str, service: str, request: dict[str, Any], steps: Mapping[str, str], hint: str) -> None:
         self._inherited = inherited()
-        used = Warm.idle.pop(self._inherited, None)
+        used = None if request.get("target") in FRESH else Warm.idle.pop(self._inherited, None)
         if used is None or used._process.poll() is not None:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(processes, "START", START)
