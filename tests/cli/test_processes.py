@@ -12,17 +12,16 @@ import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import BundleError
-from tests.conversions import REMEMBERING
+from tests.conversions import CONVERSIONS, REMEMBERING
 from tests.support import finish, kill_when, one_line, partials, run, snapshot, start, world
 
 Exported = Callable[..., Path]
 
-LIMITED = """
+LIMITED = f"""
 import resource, sys
 size = int(sys.argv.pop(1))
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-from dmformer.cli import main
-main()
+{REMEMBERING}
 """
 WITHOUT_TORCH = '''
 import sys
@@ -205,9 +204,15 @@ def test_two_exports_to_the_same_place_give_one_bundle_and_one_refusal(weights: 
 @pytest.mark.parametrize(
     ("target", "limit"), [("onnxruntime", 60_000), ("onnxruntime", 300_000), ("openvino", 100_000)]
 )
-def test_a_file_that_cannot_grow_is_one_line(target: str, limit: int, weights: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_grow_is_one_line(
+    target: str, limit: int, exported: Exported, weights: Path, tmp_path: Path
+) -> None:
+    exported(target)
+    # A copy, in which nothing changes: what is too large is not the tests' own memory of conversions.
+    remembered = shutil.copytree(os.environ[CONVERSIONS], tmp_path / "remembered", ignore=shutil.ignore_patterns("*.*"))
     before = world(tmp_path)
-    done = run(str(limit), "export", weights, "-t", target, "-o", tmp_path / "out", code=LIMITED)
+    environment = {**os.environ, CONVERSIONS: str(remembered)}
+    done = run(str(limit), "export", weights, "-t", target, "-o", tmp_path / "out", code=LIMITED, env=environment)
     assert done.returncode == 2, done.stderr
     assert "too large" in one_line(done.stderr)
     assert world(tmp_path) == before
