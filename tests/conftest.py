@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import pydoc
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,15 +80,24 @@ def _engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_onnxruntime_thread() -> Iterator[None]:
+def _one_onnxruntime_thread() -> Iterator[dict[str, Any]]:
     """Where the number is left to ONNX Runtime: threads that wait for more work keep the cores of other workers busy.
 
-    A session of the tiny network is made and run in a third of the time.
+    A session of the tiny network is made and run in a third of the time. Gives what was there before.
     """
+    modules = ("calibration.observe", "graph.onnx_model", "runtimes.onnx_runtime")
+    chosen = {name: pydoc.locate(name) for name in (f"dmformer.{module}.threads_per_stream" for module in modules)}
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("calibration.observe", "graph.onnx_model", "runtimes.onnx_runtime"):
-            patch.setattr(f"dmformer.{module}.threads_per_stream", lambda threads, streams=1: threads or 1)
-        yield
+        for name in chosen:
+            patch.setattr(name, lambda threads, streams=1: threads or 1)
+        yield chosen
+
+
+@pytest.fixture
+def chosen_threads(_one_onnxruntime_thread: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads are chosen as they are for a user."""
+    for name, choose in _one_onnxruntime_thread.items():
+        monkeypatch.setattr(name, choose)
 
 
 @pytest.fixture(scope="session")
