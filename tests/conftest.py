@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import pydoc
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +27,9 @@ from dmformer.model.random_weights import random_checkpoint
 from dmformer.pipeline.export import export_bundles
 from dmformer.pipeline.options import ExportOptions
 from dmformer.precision import Precision
-from tests.conversions import remembered
+from tests.conversions import CONVERSIONS, read_operators_once, remembered
 from tests.support import CLASSES, KINDS, SEGMENTER, TINY, Command, invoke, random_images
+from tests.warm import warm_processes
 
 Exported = Callable[..., Path]
 Segmented = Callable[..., Path]
@@ -64,7 +67,37 @@ def _conversions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dmformer.graph.onnx_model.onnx_from_torch", remembered(shared / "conversions"))
+        patch.setenv(CONVERSIONS, str(shared / "conversions"))
+        read_operators_once(patch)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports build and try their engines in one process after the other, not each in two fresh ones: `tests.warm`."""
+    with warm_processes(tmp_path_factory.mktemp("warm")):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_onnxruntime_thread() -> Iterator[dict[str, Any]]:
+    """Where the number is left to ONNX Runtime: threads that wait for more work keep the cores of other workers busy.
+
+    A session of the tiny network is made and run in a third of the time. Gives what was there before.
+    """
+    modules = ("calibration.observe", "graph.onnx_model", "runtimes.onnx_runtime")
+    chosen = {name: pydoc.locate(name) for name in (f"dmformer.{module}.threads_per_stream" for module in modules)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in chosen:
+            patch.setattr(name, lambda threads, streams=1: threads or 1)
+        yield chosen
+
+
+@pytest.fixture
+def chosen_threads(_one_onnxruntime_thread: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads are chosen as they are for a user."""
+    for name, choose in _one_onnxruntime_thread.items():
+        monkeypatch.setattr(name, choose)
 
 
 @pytest.fixture(scope="session")

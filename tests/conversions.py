@@ -6,11 +6,13 @@ runs each time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
@@ -18,7 +20,23 @@ import onnx_ir as ir
 from dmformer.graph.from_torch import GraphOptions, onnx_from_torch
 from dmformer.model.network import DMFormer
 
+if TYPE_CHECKING:
+    import pytest
+
 Convert = Callable[[DMFormer, GraphOptions], ir.Model]
+CONVERSIONS = "DMFORMER_TESTS_CONVERSIONS"
+"""The variable that names the folder of `tests.conversions` to processes that `REMEMBERING` begins."""
+REMEMBERING = f"""
+import os, sys
+sys.path.append({str(Path(__file__).parent.parent)!r})
+from pathlib import Path
+from dmformer.graph import onnx_model
+from tests.conversions import remembered
+onnx_model.onnx_from_torch = remembered(Path(os.environ["{CONVERSIONS}"]))
+from dmformer.cli import main
+main()
+"""
+"""The command line, where converting the network is not what a test is about: that is two thirds of an export."""
 
 
 def remembered(folder: Path, convert: Convert = onnx_from_torch) -> Convert:
@@ -36,6 +54,13 @@ def remembered(folder: Path, convert: Convert = onnx_from_torch) -> Convert:
         return ir.from_proto(onnx.load_model_from_string(kept.read_bytes()))
 
     return converted
+
+
+def read_operators_once(patch: pytest.MonkeyPatch) -> None:
+    """Lets PyTorch read the ONNX functions of its operators once: for each conversion anew that is a third of it."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
 
 
 def digest(model: DMFormer) -> str:

@@ -63,7 +63,7 @@ def box(tmp_path: Path) -> Path:
 def test_a_command_calls_nobody(target: str, exported: Exported, box: Path) -> None:
     said, left = isolated(
         box, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); from dmformer.cli import main; main()",
-        "bench", exported(target), "--against", "none", "--duration", "0.05",
+        "bench", exported(target), "--against", "none", "--duration", "0.05", "--launches", "1", "--warmup", "0",
     )  # fmt: skip
     assert "ASKED" not in said
     assert not [path for path in left if path.is_file()]

@@ -161,7 +161,7 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 QUOTAS = [("max", 8, 0), ("50000", 1, 1), ("150000", 1, 1), ("200000", 2, 2), ("399999", 3, 3), ("9000000", 8, 0)]
 
 
-@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.usefixtures("eight_cores", "chosen_threads")
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(("quota", "cores", "threads"), QUOTAS)
 def test_a_quota_counts_wherever_threads_are_chosen(

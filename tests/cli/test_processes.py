@@ -12,16 +12,16 @@ import pytest
 
 from dmformer.bundle import Bundle
 from dmformer.errors import BundleError
+from tests.conversions import CONVERSIONS, REMEMBERING
 from tests.support import finish, kill_when, one_line, partials, run, snapshot, start, world
 
 Exported = Callable[..., Path]
 
-LIMITED = """
+LIMITED = f"""
 import resource, sys
 size = int(sys.argv.pop(1))
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-from dmformer.cli import main
-main()
+{REMEMBERING}
 """
 WITHOUT_TORCH = '''
 import sys
@@ -131,13 +131,15 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
     "the engine is there": lambda out: any(out.glob(".*.partial/model.*")),
     "the manifest is there": lambda out: any(out.glob(".*.partial/manifest.json")),
 }
+PROGRAMS = {"making the graph": None}
+"""What is stopped at a moment, where it must be PyTorch's conversion."""
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_ctrl_c_leaves_nothing(moment: str, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "parent" / "out"
     before = world(tmp_path)
-    process = start("export", weights, "-o", out, "-t", "openvino")
+    process = start("export", weights, "-o", out, "-t", "openvino", code=PROGRAMS.get(moment, REMEMBERING))
     kill_when(process, lambda: MOMENTS[moment](out), signal.SIGINT)
     done = finish(process)
     assert done.returncode == 130, done.stderr
@@ -159,7 +161,7 @@ def bundles_that_load(folder: Path) -> list[Path]:
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_kill_9_leaves_nothing_that_loads(moment: str, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = start("export", weights, "-o", out)
+    process = start("export", weights, "-o", out, code=PROGRAMS.get(moment, REMEMBERING))
     kill_when(process, lambda: MOMENTS[moment](out), signal.SIGKILL)
     assert finish(process).returncode == -signal.SIGKILL
     assert bundles_that_load(out) == []
@@ -173,7 +175,7 @@ def test_kill_9_does_not_harm_a_bundle_that_is_being_replaced_and_the_next_run_c
     before = snapshot(place)
     for moment in ("building the engine", "the manifest is there"):
         left = set(partials(place.parent))
-        process = start("export", weights, "-o", place.parent, "--force")
+        process = start("export", weights, "-o", place.parent, "--force", code=REMEMBERING)
 
         def reached(moment: str = moment, left: set[Path] = left) -> bool:
             new = set(partials(place.parent)) - left
@@ -184,14 +186,14 @@ def test_kill_9_does_not_harm_a_bundle_that_is_being_replaced_and_the_next_run_c
         assert snapshot(place) == before
         assert bundles_that_load(place.parent) == [place]
     assert partials(place.parent), "the killed runs left something to be cleaned"
-    assert run("export", weights, "-o", place.parent, "--force").returncode == 0
+    assert run("export", weights, "-o", place.parent, "--force", code=REMEMBERING).returncode == 0
     assert partials(place.parent) == []
     assert snapshot(place) != before, "golden samples are 32 now"
     Bundle.load(place)
 
 
 def test_two_exports_to_the_same_place_give_one_bundle_and_one_refusal(weights: Path, tmp_path: Path) -> None:
-    processes = [start("export", weights, "-o", tmp_path / "out") for _ in range(2)]
+    processes = [start("export", weights, "-o", tmp_path / "out", code=REMEMBERING) for _ in range(2)]
     done = [finish(process) for process in processes]
     assert sorted(result.returncode for result in done) == [0, 2], [result.stderr for result in done]
     refused = next(result for result in done if result.returncode == 2)
@@ -202,9 +204,15 @@ def test_two_exports_to_the_same_place_give_one_bundle_and_one_refusal(weights: 
 @pytest.mark.parametrize(
     ("target", "limit"), [("onnxruntime", 60_000), ("onnxruntime", 300_000), ("openvino", 100_000)]
 )
-def test_a_file_that_cannot_grow_is_one_line(target: str, limit: int, weights: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_grow_is_one_line(
+    target: str, limit: int, exported: Exported, weights: Path, tmp_path: Path
+) -> None:
+    exported(target)
+    # A copy, in which nothing changes: what is too large is not the tests' own memory of conversions.
+    remembered = shutil.copytree(os.environ[CONVERSIONS], tmp_path / "remembered", ignore=shutil.ignore_patterns("*.*"))
     before = world(tmp_path)
-    done = run(str(limit), "export", weights, "-t", target, "-o", tmp_path / "out", code=LIMITED)
+    environment = {**os.environ, CONVERSIONS: str(remembered)}
+    done = run(str(limit), "export", weights, "-t", target, "-o", tmp_path / "out", code=LIMITED, env=environment)
     assert done.returncode == 2, done.stderr
     assert "too large" in one_line(done.stderr)
     assert world(tmp_path) == before
@@ -217,7 +225,7 @@ def test_a_full_disk_is_one_line_and_leaves_it_as_it_was(
     place = disk(size)
     (place / "precious").write_text("kept")
     before = snapshot(place)
-    done = run("export", weights, "-t", target, "-o", place / "out")
+    done = run("export", weights, "-t", target, "-o", place / "out", code=REMEMBERING)
     assert done.returncode == 2, done.stderr
     assert one_line(done.stderr).startswith(f"error: {place}/out/mini-{target}-")
     assert "cannot be written (No space left" in one_line(done.stderr)
@@ -230,7 +238,7 @@ def test_no_room_for_temporary_files_is_told_of_them(
 ) -> None:
     place = disk(size)
     environment = {**os.environ, "TMPDIR": str(place)}
-    done = run("export", weights, "-t", target, "-o", tmp_path / "out", env=environment)
+    done = run("export", weights, "-t", target, "-o", tmp_path / "out", code=REMEMBERING, env=environment)
     assert done.returncode == 2, done.stderr
     assert one_line(done.stderr).startswith(f"error: {place}: temporary files cannot be written (No space left")
     assert snapshot(place) == {}

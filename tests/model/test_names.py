@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -16,11 +17,11 @@ from dmformer.model.checkpoint import load_checkpoint
 from dmformer.model.config import ModelConfig
 from dmformer.model.description import required_names
 from dmformer.model.fitting import Fitted, fit
-from dmformer.model.naming import pattern
+from dmformer.model.naming import pattern, reading
 from dmformer.model.naming.choice import closest_reading, shapes_of
-from dmformer.model.naming.dialect import DialectFile, dialects, get_dialect, read_rules, with_rules
+from dmformer.model.naming.dialect import Dialect, DialectFile, dialects, get_dialect, read_rules, with_rules
 from dmformer.model.naming.document import rules_text
-from dmformer.model.naming.modules import kind_of
+from dmformer.model.naming.modules import Module, kind_of
 from dmformer.model.state_dicts import RawWeights, expected_shapes
 from tests.model.elsewhere.networks import NETWORKS, network
 from tests.model.small_models import State, small_checkpoint, small_config
@@ -28,22 +29,8 @@ from tests.model.small_models import State, small_checkpoint, small_config
 CASES = 2000
 STYLES = [name for name in NETWORKS if name != "mmseg"]
 PIECES = [
-    "norm",
-    "norm1",
-    "norm2",
-    "bn",
-    "attn",
-    "dma",
-    "fc1",
-    "fc2",
-    "0",
-    "1",
-    "weight",
-    "bias",
-    "gate",
-    "scale",
-    "head",
-]
+    "norm", "norm1", "norm2", "bn", "attn", "dma", "fc1", "fc2", "0", "1", "weight", "bias", "gate", "scale", "head",
+]  # fmt: skip
 
 
 def fitted(state: State) -> Fitted:
@@ -98,6 +85,21 @@ def same(found: Fitted, wanted: Fitted) -> bool:
     )
 
 
+@pytest.fixture
+def _modules_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dialect takes a module for is its own matter: most modules of thousands of files are the same."""
+    read, known = reading._assigned, dict[tuple[Any, ...], reading.Assignment]()
+
+    def assigned(dialect: Dialect, module: Module) -> reading.Assignment:
+        key = (dialect.name, module.path, *module.shapes.items())
+        if key not in known:
+            known[key] = read(dialect, module)
+        return known[key]
+
+    monkeypatch.setattr(reading, "_assigned", assigned)
+
+
+@pytest.mark.usefixtures("_modules_read_once")
 def test_a_spoilt_file_is_the_same_network_or_none() -> None:
     originals = {style: original(style) for style in STYLES}
     wanted = {style: fitted(state) for style, state in originals.items()}

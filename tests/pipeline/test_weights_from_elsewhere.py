@@ -20,6 +20,7 @@ from dmformer.model.again import load_again
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.model.hub import HubReference
 from dmformer.weights import digest_of_weights
+from tests.conversions import REMEMBERING
 from tests.model.small_models import small_checkpoint
 from tests.model.test_hub import NEW, REPOSITORIES, Hub, Repository
 from tests.model.test_names import completed, made_up, proposed
@@ -50,7 +51,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_what_is_on_the_hub_is_exported_and_its_commit_is_kept(served: str, tmp_path: Path) -> None:
     home = {"HF_HOME": str(tmp_path / "hub"), "HF_ENDPOINT": served, "NO_PROXY": "127.0.0.1"}
-    done = run("export", "hf://org/dmformer-tiny", "-o", tmp_path / "one", env={**os.environ, **home})
+    done = run("export", "hf://org/dmformer-tiny", "-o", tmp_path / "one", code=REMEMBERING, env={**os.environ, **home})
     assert done.returncode == 0, done.stderr
     assert "fetching hf://org/dmformer-tiny" in done.stderr
     first = manifest(tmp_path / "one")
