@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 FASHION_MNIST ?= /usr/share/datasets/fashion-mnist
 
 .DEFAULT_GOAL := help
-.PHONY: help install system demo test lint types types-tensorrt unit pages arm docs schema train train-scenes figures campaign release-check clean
+.PHONY: help install system demo test lint types types-tensorrt unit pages arm docs schema train train-unlike train-scenes figures campaign release-check clean
 
 help:  ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ schema: $(INSTALLED)  ## Write docs/manifest.schema.json again
 train: $(INSTALLED)  ## Train the embedded checkpoint again (about an hour on 2 quiet cores)
 	$(BIN)/python examples/train_fashion_mnist.py --data $(FASHION_MNIST) --output build/dmformer-tiny-fashion-mnist.pt
 	$(BIN)/python examples/make_assets.py --data $(FASHION_MNIST) --state build/dmformer-tiny-fashion-mnist.pt
+
+train-unlike: $(INSTALLED)  ## Train small unlike checkpoints, on which benchmarks.int8_unlike compares INT8 (a quarter of an hour)
+	$(BIN)/python examples/train_unlike.py
 
 train-scenes: $(INSTALLED)  ## Train the embedded segmenter again (about two hours on 2 quiet cores)
 	$(BIN)/python examples/train_scenes.py --data $(FASHION_MNIST) --output build/begun.safetensors

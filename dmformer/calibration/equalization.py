@@ -5,8 +5,8 @@ bits less. At a seam (`dmformer.calibration.seams`) each channel is divided by
 
     s_c = reach_c ** a / weight_c ** (1 - a)
 
-(reach: largest absolute activation; weight: largest weight that reads it). Depthwise readers take a = 1,
-which costs them nothing. Otherwise `a` is searched: it trades the rounding of the activation against that of
+(reach: largest absolute activation, or more where the channel hardly matters on the images, see `_reach`; weight:
+largest weight that reads it). Depthwise readers take a = 1, which costs them nothing. Otherwise `a` is searched: it trades the rounding of the activation against that of
 the readers' weights, and the sum of both is computed from the measured statistics. The formula makes the
 result independent of how a checkpoint's channels happen to be scaled. (The form is that of Nagel et al.,
 arXiv 1906.04721, and of SmoothQuant, arXiv 2211.10438.)
@@ -108,7 +108,7 @@ def _read(graph: Graph, reader: str, seams: tuple[Seam, ...]) -> NDArray[np.floa
         return own
     behind = [other for seam in seams if reader in seam.writers for other in seam.readers]
     dense = [np.abs(_columns(graph, other)) for other in behind if not _is_depthwise(graph.by_name[other])]
-    return own.max(axis=0) * (np.concatenate(dense) if dense else np.ones((1, own.shape[1])))
+    return np.asarray(own.max(axis=0) * (np.concatenate(dense) if dense else np.ones((1, own.shape[1]))))
 
 
 def _reach(measured: list[ChannelStatistics], read: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -23,7 +23,9 @@ MOST_IMAGES = 32
 
 
 def open_session(model: onnx.ModelProto) -> Any:
-    """An ONNX Runtime session on the CPU.
+    """An ONNX Runtime session on the CPU, in which what is quantized is rounded but computed in float.
+
+    The integers may be another CPU's: on one without their instructions the kernels would saturate.
 
     Raises:
         EngineError: ONNX Runtime refuses the graph.
@@ -33,6 +35,7 @@ def open_session(model: onnx.ModelProto) -> Any:
     options.intra_op_num_threads = threads_per_stream(0)
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = True
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -82,7 +82,7 @@ def test_rescaled_channels_give_the_same_integers(sigma: float) -> None:
         results.append(logits(made.build(groups), images(16, seed=1)))
     plain, rescaled = results
     reference = logits(canonical_graph(), images(16, seed=1))
-    assert abs(sqnr(reference, plain) - sqnr(reference, rescaled)) < 1.0
+    assert abs(sqnr(reference, plain) - sqnr(reference, rescaled)) < 1.5
     assert sqnr(reference, rescaled) > 25
 
 
