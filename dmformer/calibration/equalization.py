@@ -6,10 +6,10 @@ bits less. At a seam (`dmformer.calibration.seams`) each channel is divided by
     s_c = reach_c ** a / weight_c ** (1 - a)
 
 (reach: largest absolute activation, or more where the channel hardly matters on the images, see `_reach`; weight:
-largest weight that reads it). Depthwise readers take a = 1, which costs them nothing. Otherwise `a` is searched: it trades the rounding of the activation against that of
-the readers' weights, and the sum of both is computed from the measured statistics. The formula makes the
-result independent of how a checkpoint's channels happen to be scaled. (The form is that of Nagel et al.,
-arXiv 1906.04721, and of SmoothQuant, arXiv 2211.10438.)
+largest weight that reads it). Depthwise readers take a = 1, which costs them nothing. Otherwise `a` is searched: it
+trades the rounding of the activation against that of the readers' weights, and the sum of both is computed from the
+measured statistics. The formula makes the result independent of how a checkpoint's channels happen to be scaled. (The
+form is that of Nagel et al., arXiv 1906.04721, and of SmoothQuant, arXiv 2211.10438.)
 """
 
 from __future__ import annotations
