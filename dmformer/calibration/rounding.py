@@ -29,7 +29,7 @@ FEWEST_SAMPLES, SAMPLES_BY_INPUT = 1024, 4
 """How often a layer's inputs are looked at, spread over all images and positions: at least, and for each input."""
 DAMPING = 0.01
 """Share of the mean second moment that is added to all: no direction is trusted to be silent."""
-BLOCK = 128
+BLOCK = 32
 
 
 @dataclass(frozen=True)
