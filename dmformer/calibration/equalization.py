@@ -32,8 +32,8 @@ EXPONENTS = tuple(float(a) for a in np.linspace(0, 1, 11))
 LEVELS = 255
 REACH = 127
 DIGITS = 5
-HEADROOM = 4.0
-"""Measured: on 16 images or one class equalization lost 6 to 13 dB without it, and loses 1 with it."""
+HEADROOM = 2.0
+"""Measured on two networks: on 16 images or one class equalization lost up to 9 dB without it, 2 at most with it."""
 SMALLEST = 1e-30
 TINY = 1e-300
 Scales = Mapping[str, NDArray[np.float32]]
@@ -117,16 +117,16 @@ def _reach(measured: list[ChannelStatistics], read: list[NDArray[np.float64]]) -
     What the images show of a channel that matters little on them may be little of what it can: they may be few, or all
     of one class, and then another class wakes it. Its factor would cut all that off, though it has next to nothing to
     gain. So a channel counts as if it mattered `HEADROOM` times as much as the others do on average, if it does not
-    matter more. How much it matters is its largest share in what any row of a reader adds up: no scale of a channel
-    or a row changes that.
+    matter more. How much it matters is its share of what the rows of a reader add up: no scale of a channel or a row
+    changes that.
     """
     reach = np.max([one.reach for one in measured], axis=0).astype(np.float64)
-    unit = np.max([(one / np.maximum((one * reach).max(axis=1), TINY)[:, None]).max(axis=0) for one in read], axis=0)
-    share = unit * reach
-    if not share.any():
+    # By row, in the energy that the layer adds up; on average over rows, so that the shares of all channels sum up to 1
+    energies = [np.square(one) / np.maximum(np.square(one * reach).sum(axis=1), TINY)[:, None] for one in read]
+    unit = np.sqrt(np.max([one.mean(axis=0) for one in energies], axis=0))
+    if not (unit * reach).any():
         return np.ones_like(reach)
-    typical = np.exp(np.log(share[share > 0]).mean())
-    raised = np.maximum(reach, HEADROOM * typical / np.where(unit > 0, unit, np.inf))
+    raised = np.maximum(reach, HEADROOM / np.sqrt(len(reach)) / np.where(unit > 0, unit, np.inf))
     # One that is silent and that nobody reads may have any.
     return np.asarray(np.where(raised > 0, raised, raised.max()))
 
