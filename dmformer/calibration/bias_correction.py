@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.calibration.observe import Batches, batch_size, open_session, rebatched, with_outputs
+from dmformer.calibration.observe import Batches, alive, batch_size, rebatched
 from dmformer.calibration.rounding import round_weights
 from dmformer.calibration.segments import Segment, extract, find_segments
 from dmformer.graph.qdq.graph import Graph
@@ -116,19 +116,14 @@ def _run(
     model: onnx.ModelProto, segment: Segment, values: list[str], chunks: list[Chunk], wanted: bool = True
 ) -> tuple[dict[str, NDArray[np.float64]], list[Chunk]]:
     """Means ``[images, C]`` of the given values, and, where wanted, what is alive behind the segment by chunk."""
-    inputs = [value.name for value in model.graph.input]
     own = [value for value in segment.targets if value not in segment.sources] if wanted else []
-    names = [*dict.fromkeys([*values, *own])]
-    session = open_session(with_outputs(model, names)) if names else None
     means: dict[str, list[NDArray[np.float64]]] = {value: [] for value in values}
     results: list[Chunk] = []
-    for chunk in chunks:
-        arrays = session.run(names, {name: chunk[name] for name in inputs}) if session else []
-        alive = {**chunk, **dict(zip(names, arrays, strict=True))}
+    for arrays in alive(model, [*values, *own], chunks):
         for value in values:
-            means[value].append(alive[value].mean(axis=tuple(range(2, alive[value].ndim)), dtype=np.float64))
+            means[value].append(arrays[value].mean(axis=tuple(range(2, arrays[value].ndim)), dtype=np.float64))
         if wanted:
-            results.append({value: alive[value] for value in segment.targets})
+            results.append({value: arrays[value] for value in segment.targets})
     return {value: np.concatenate(parts) for value, parts in means.items()}, results
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dmformer.calibration.observe import Batches, rebatched, run_over
 from dmformer.graph.qdq.affine import Range
 from dmformer.graph.qdq.graph import Graph
-from dmformer.graph.qdq.inputs import layer_inputs
+from dmformer.graph.qdq.inputs import layer_inputs, quantize_reads
 from dmformer.graph.qdq.insertion import Quantizers
 from dmformer.graph.qdq.scheme import U8S8
 from dmformer.graph.qdq.sites import group_of, kind_of, value_ranges
@@ -71,12 +71,7 @@ def rounding_activations(model: onnx.ModelProto, ranges: Mapping[str, Range]) ->
     """The graph with the inputs of its layers rounded to eight bits; gates are integers in no plan."""
     graph = Graph(model)
     quantizers = Quantizers(graph, value_ranges(graph, ranges), U8S8)
-    readers: dict[str, list[tuple[str, str]]] = {}
-    for node in graph.nodes:
-        for value in layer_inputs(graph, node) if kind_of(group_of(node.name)) != "dma.gate" else ():
-            readers.setdefault(value, []).append((node.name, value))
-    for value, places in readers.items():
-        quantizers.activation(value, places)
+    quantize_reads(quantizers, [one for one in graph.nodes if kind_of(group_of(one.name)) != "dma.gate"], layer_inputs)
     return quantizers.finish()
 
 

@@ -40,9 +40,8 @@ class Histogram:
             return
         flat, stride = values.reshape(-1), _stride(values.size)
         # The few far values decide what is cut off: of them all are counted.
-        far = flat[np.abs(flat) > self.reach * FAR] if stride > 1 else flat[:0]
-        sample = flat[::stride]
-        near = sample[(np.abs(sample) <= self.reach * FAR) & (sample != 0)] if stride > 1 else sample[sample != 0]
+        far, sample = flat[np.abs(flat) > self.reach * FAR], flat[::stride]
+        near = sample[(np.abs(sample) <= self.reach * FAR) & (sample != 0)]
         self.zeros += stride * int((sample == 0).sum())
         self.counts += stride * self._counted(near) + self._counted(far)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,6 +124,18 @@ def run_over(
         yield {name: arrays[name][:count] for name in values}
     if not seen:
         raise DataError("there is no image to calibrate with", "give a folder, .npz or IDX file with images")
+
+
+def alive(
+    model: onnx.ModelProto, values: Collection[str], chunks: Iterable[Mapping[str, NDArray[Any]]]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Batches of a part's inputs, by name, each with the given values of the part besides."""
+    inputs = [value.name for value in model.graph.input]
+    names = [name for name in dict.fromkeys(values) if name not in inputs]
+    session = open_session(with_outputs(model, names)) if names else None
+    for chunk in chunks:
+        arrays = session.run(names, {name: chunk[name] for name in inputs}) if session else []
+        yield {**chunk, **dict(zip(names, arrays, strict=True))}
 
 
 def check_shape(model: onnx.ModelProto, batch: NDArray[np.float32]) -> None:

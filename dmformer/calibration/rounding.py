@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.calibration.observe import open_session, with_outputs
+from dmformer.calibration.observe import alive
 from dmformer.graph.qdq.graph import Graph, attribute
 from dmformer.graph.qdq.sites import COMPUTE
 
@@ -55,21 +55,17 @@ def round_weights(graph: Graph, model: onnx.ModelProto, chunks: Sequence[Mapping
         model: The part in its quantized form.
         chunks: Batches of the part's inputs as they are in the quantized graph, by name.
     """
-    emitted, inputs = Graph(model), [value.name for value in model.graph.input]
+    emitted = Graph(model)
     nodes = [graph.by_name[name] for name in emitted.by_name if name in graph.by_name]
     grids = {node.name: grid for node in nodes if (grid := grid_of(emitted, node))}
     if not grids:
         return
-    count = sum(len(chunk[inputs[0]]) for chunk in chunks)
+    count = sum(len(chunk[model.graph.input[0].name]) for chunk in chunks)
     weights = {name: graph.by_name[name].input[1] for name in grids}
     moments = {name: Moments(graph.by_name[name], graph.array(weights[name]).shape, count) for name in grids}
-    read = list(dict.fromkeys(grid.value for grid in grids.values() if grid.value not in inputs))
-    session = open_session(with_outputs(model, read)) if read else None
-    for chunk in chunks:
-        arrays = session.run(read, {name: chunk[name] for name in inputs}) if session else []
-        alive = {**chunk, **dict(zip(read, arrays, strict=True))}
+    for arrays in alive(model, [grid.value for grid in grids.values()], chunks):
         for name, grid in grids.items():
-            moments[name].add(alive[grid.value])
+            moments[name].add(arrays[grid.value])
     for name, grid in grids.items():
         weight = graph.array(weights[name])
         graph.set_array(weights[name], on_grid(weight, graph.by_name[name], grid, moments[name].sums))

@@ -230,6 +230,11 @@ def _batches(images: Iterator[tuple[int, Loaded]], batch_size: int) -> Iterator[
         )
 
 
+def evenly(total: int, count: int) -> list[int]:
+    """The numbers of ``count`` of ``total`` things in order, evenly spread."""
+    return [position * total // count for position in range(count)]
+
+
 def subset(dataset: Dataset, count: int, seed: int | None = None) -> Dataset:
     """Choose ``count`` images, always the same ones; all of them where there are no more.
 
@@ -248,6 +253,6 @@ def subset(dataset: Dataset, count: int, seed: int | None = None) -> Dataset:
     if count >= total:
         return dataset
     if seed is None:
-        return dataset.select([position * total // count for position in range(count)])
+        return dataset.select(evenly(total, count))
     drawn = np.random.default_rng(seed).choice(total, count, replace=False)
     return dataset.select(sorted(int(index) for index in drawn))

@@ -7,7 +7,7 @@ from pathlib import Path
 from dmformer import host
 from dmformer.pipeline.int8_export import make_int8
 from dmformer.pipeline.maker import Maker
-from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, graph_for, publish
+from dmformer.pipeline.making import Outcome, Prepared, built, graph_for, proven, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.progress import Progress
 from dmformer.staging import staged
@@ -32,5 +32,6 @@ class EngineMaker(Maker):
             return make_int8(name, destination, prepared, options, progress)
         with staged(destination, options.force) as staging:
             graph = graph_for(prepared.graph, options.precision)
-            bundle, proof = build_and_verify(name, graph, {}, staging, prepared, options, progress)
+            made = built(name, graph, {}, staging, prepared, options)
+            bundle, proof = proven(made, prepared, options, progress)
             return publish(staging, bundle, proof)

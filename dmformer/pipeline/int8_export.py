@@ -11,11 +11,11 @@ import numpy as np
 
 from dmformer.bundle import Bundle, assemble
 from dmformer.calibration.plan import plan_from_groups, save_plan
-from dmformer.data.dataset import iterate_batches
+from dmformer.data.dataset import evenly, iterate_batches
 from dmformer.errors import UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.tolerances import accuracy_words
-from dmformer.pipeline.making import Outcome, Prepared, build_and_verify, built, publish
+from dmformer.pipeline.making import Outcome, Prepared, built, proven, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, Int8Graphs, Quantized, SearchImages
 from dmformer.pipeline.searching import Made, search_plan
@@ -39,18 +39,19 @@ def make_int8(
     """
     int8 = int8_graphs(target, prepared, options)
     with staged(destination, options.force) as staging:
-        place = (staging, prepared, options)
+
+        def build(quantized: Quantized) -> Bundle:
+            return built(target, quantized.graph, quantized.groups, staging, prepared, options)
 
         def prove(quantized: Quantized) -> Made:
-            bundle, proof = build_and_verify(target, quantized.graph, quantized.groups, *place, progress)
-            return Made(quantized, bundle, proof)
+            return Made(quantized, *proven(build(quantized), prepared, options, progress))
 
         best = prove(int8.make(int8.planned, progress))
         if not best.proof.passed and may_search(int8, progress):
             first, images = best, search_images(prepared)
             best = search_plan(int8, first, prove, images, options.required(), progress)
             # The engine in the directory is the one that was tried last.
-            again = built(target, best.quantized.graph, best.quantized.groups, *place).with_proof(best.proof)
+            again = build(best.quantized).with_proof(best.proof)
             best = replace(best, bundle=again if best is first else with_plan(again, int8, best.quantized))
         sample = np.resize(prepared.golden.tensors, (int8.batch or 1, *prepared.golden.tensors.shape[1:]))
         words = accuracy_words(best.proof.largest, int8.task.headline)
@@ -108,7 +109,7 @@ def chosen_images(reference: ReferenceOutputs, spec: Preprocessing, task: Task) 
     """An even choice of the images that the reference has answered, no more than memory has room for."""
     total = len(reference.indices)
     count = min(total, SEARCH_IMAGES, max(1, SEARCH_BYTES // (4 * prod(spec.shape))))
-    rows = [position * total // count for position in range(count)]
+    rows = evenly(total, count)
     images = reference.dataset.select([reference.indices[row] for row in rows])
     batches = list(iterate_batches(images, spec, count, target=partial(task.target, spec=spec)))
     return SearchImages(

@@ -81,23 +81,6 @@ class Prepared:
     scanned: CalibrationSet | None = None
 
 
-def build_and_verify(
-    target: str,
-    graph: onnx.ModelProto,
-    groups: dict[str, str],
-    staging: Staging,
-    prepared: Prepared,
-    options: ExportOptions,
-    progress: Progress,
-) -> tuple[Bundle, Proof]:
-    """A bundle in its staging directory, with its proof."""
-    bundle = built(target, graph, groups, staging, prepared, options)
-    proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
-    checkpoint = prepared.checkpoint
-    proof = with_sizes(proof, bundle, checkpoint, other_sizes(options, checkpoint.preprocessing), progress)
-    return bundle.with_proof(proof), proof
-
-
 def built(
     target: str,
     graph: onnx.ModelProto,
@@ -109,6 +92,14 @@ def built(
     """A bundle in its staging directory, in the place of one that was built there before."""
     request = request_for(target, graph, staging, prepared, options)
     return build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
+
+
+def proven(bundle: Bundle, prepared: Prepared, options: ExportOptions, progress: Progress) -> tuple[Bundle, Proof]:
+    """A bundle that was built, with its proof."""
+    proof = verify(bundle, prepared.reference(), tolerance=options.required(), progress=progress)
+    checkpoint = prepared.checkpoint
+    proof = with_sizes(proof, bundle, checkpoint, other_sizes(options, checkpoint.preprocessing), progress)
+    return bundle.with_proof(proof), proof
 
 
 def request_for(

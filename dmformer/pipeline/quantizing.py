@@ -16,6 +16,7 @@ from dmformer.calibration.int8 import Quantizer, quantizer
 from dmformer.calibration.observe import rebatched
 from dmformer.calibration.plan import PrecisionPlan, default_plan, load_plan
 from dmformer.calibration.sensitivity import Granularity, Sensitivity, measure_sensitivity, units_of
+from dmformer.data.dataset import evenly
 from dmformer.errors import UsageError
 from dmformer.evaluation.metrics import Measured
 from dmformer.evaluation.tolerances import failures
@@ -55,8 +56,7 @@ class SearchImages:
 
     def fewer(self, count: int) -> SearchImages:
         """No more than so many of them, evenly spread."""
-        total = len(self.tensors)
-        rows = [place * total // count for place in range(count)] if total > count else list(range(total))
+        rows = evenly(len(self.tensors), min(count, len(self.tensors)))
         targets = [self.targets[row] for row in rows]
         return SearchImages(self.tensors[rows], lambda few: self.outputs([rows[row] for row in few]), targets)
 

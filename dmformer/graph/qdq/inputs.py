@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import onnx
 
@@ -35,17 +35,22 @@ def quantize_inputs(
     """
     graph = Graph(model)
     quantizers = Quantizers(graph, value_ranges(graph, ranges), scheme)
-    readers: dict[str, list[tuple[str, str]]] = {}
-    for node in graph.nodes:
-        if group_of(node.name) not in int8_groups:
-            continue
-        for value in inputs_of(graph, node):
-            readers.setdefault(value, []).append((node.name, value))
+    integer = [node for node in graph.nodes if group_of(node.name) in int8_groups]
+    for node in integer:
         if node.op_type in COMPUTE:
             quantizers.weight(node, None)
+    quantize_reads(quantizers, integer, inputs_of)
+    return quantizers.finish()
+
+
+def quantize_reads(quantizers: Quantizers, nodes: Iterable[onnx.NodeProto], inputs_of: Inputs) -> None:
+    """Writes Q/DQ on chosen inputs of some nodes. Readers of the same value share one pair."""
+    readers: dict[str, list[tuple[str, str]]] = {}
+    for node in nodes:
+        for value in inputs_of(quantizers.graph, node):
+            readers.setdefault(value, []).append((node.name, value))
     for value, places in readers.items():
         quantizers.activation(value, places)
-    return quantizers.finish()
 
 
 def layer_inputs(graph: Graph, node: onnx.NodeProto) -> list[str]:
