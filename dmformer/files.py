@@ -1,4 +1,4 @@
-"""Writing one file: whole or not at all, and never over something that the user did not name.
+"""Writing one file, whole or not at all and never over something that the user did not name, and removing a folder.
 
 Links are followed and the real file is replaced; a device or a FIFO is written into and stays what it is.
 """
@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -214,3 +215,16 @@ def _is_ours(path: Path, ours: Ours) -> bool:
 def _refuse(path: Path, error: OSError, hint: str) -> NoReturn:
     why = "nobody reads it" if error.errno == errno.ENXIO else error.strerror or error
     raise OutputError(f"{path}: cannot be written ({why})", hint) from error
+
+
+def remove_tree(directory: Path) -> None:
+    """Removes a directory with all that is in it, as far as that can be done: also when it is stopped meanwhile.
+
+    Raises:
+        KeyboardInterrupt: It was; the directory is gone nevertheless.
+    """
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise

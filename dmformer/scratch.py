@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dmformer.errors import OutputError
+from dmformer.files import remove_tree
 from dmformer.locks import abandoned, fresh, unlock
 from dmformer.space import refusal
 
@@ -43,8 +43,10 @@ def scratch_directory() -> Iterator[Path]:
             f"{place}: temporary files cannot be written ({why})", "make room, or let TMPDIR name another folder"
         ) from error
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        unlock(held)
+        try:
+            remove_tree(directory)
+        finally:
+            unlock(held)
 
 
 def _sweep(place: Path) -> None:
@@ -52,7 +54,7 @@ def _sweep(place: Path) -> None:
     with os.scandir(place) as entries:
         folders = [Path(entry.path) for entry in entries if NAME.fullmatch(entry.name) and _is_own_directory(entry)]
     for left in abandoned(folders):
-        shutil.rmtree(left, ignore_errors=True)
+        remove_tree(left)
 
 
 def _is_own_directory(entry: os.DirEntry[str]) -> bool:

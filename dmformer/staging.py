@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dmformer.errors import OutputError
-from dmformer.files import MAX_BYTES, utf8_name
+from dmformer.files import MAX_BYTES, remove_tree, utf8_name
 from dmformer.locks import abandoned, fresh, lock, unlock
 from dmformer.reading import read_json
 from dmformer.space import FULL, has_room, refusal
@@ -120,7 +119,7 @@ def _swap(directory: Path, target: Path) -> None:
         except OSError:
             replaced.rename(target)
             raise
-        shutil.rmtree(replaced, ignore_errors=True)
+        remove_tree(replaced)
     finally:
         unlock(held)
 
@@ -226,10 +225,12 @@ def staged(destination: Path, force: bool = False, kind: Kind = BUNDLE) -> Itera
         # Neither the hidden folder nor the file that was copied from: the user named the destination.
         raise OutputError(f"{destination}: cannot be written ({why})", OTHER) from error
     finally:
-        if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
-        unlock(held)
-        _remove_empty(created)
+        try:
+            if directory is not None:
+                remove_tree(directory)
+        finally:
+            unlock(held)
+            _remove_empty(created)
 
 
 def _why(error: Exception, directory: Path | None) -> str | None:
@@ -258,7 +259,7 @@ def _recover(destination: Path) -> None:
         if left.name.endswith(REPLACED + PARTIAL) and not destination.exists():
             left.rename(destination)
         else:
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left)
 
 
 def _made(directory: Path) -> Path:

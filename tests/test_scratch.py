@@ -24,6 +24,17 @@ with scratch_directory() as scratch:
     (scratch / "half").write_text("x")
     time.sleep(600)
 """
+REMOVER = """
+import sys
+from pathlib import Path
+from dmformer.scratch import scratch_directory
+from dmformer.staging import staged
+with scratch_directory() as scratch, staged(Path(sys.argv[1])) as staging:
+    for folder in (scratch, staging.directory):
+        for number in range(2000):
+            (folder / str(number)).touch()
+    Path(sys.argv[2]).touch()
+"""
 WRITER = """
 import os, sys, time
 from pathlib import Path
@@ -47,6 +58,24 @@ def test_scratch_is_private_and_gone_at_the_end() -> None:
         (scratch / "deep").mkdir()
         raise KeyboardInterrupt
     assert held() == []
+
+
+@pytest.mark.parametrize("left", [1500, 1])
+@pytest.mark.parametrize("first", [True, False], ids=["staged", "scratch"])
+def test_a_run_that_is_stopped_while_it_removes_its_own_goes_on_removing(
+    first: bool, left: int, tmp_path: Path
+) -> None:
+    out, ready = tmp_path / "parent" / "out", tmp_path / "ready"
+    process = start(out, ready, code=REMOVER)
+
+    def removing() -> bool:
+        folders = list(out.parent.glob(".*.partial") if first else place().glob(f"{PREFIX}*"))
+        return ready.exists() and all(sum(1 for _ in folder.glob("*")) < left for folder in folders)
+
+    kill_when(process, removing, signal.SIGINT)
+    finish(process)
+    assert held() == []
+    assert list(tmp_path.iterdir()) == [ready]
 
 
 def test_the_next_run_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
