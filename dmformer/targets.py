@@ -40,6 +40,8 @@ class Target:
         follows_isa: Whether its integers are chosen for an instruction set: the emitter takes a scheme of them.
         float_kinds: Kinds of layer groups, or patterns of them, that stay float by default; see
             `dmformer.calibration.plan.default_plan`.
+        gelu_factors: Where its INT8 has products at GELUs whose channels differ (`dmformer.calibration.factors`):
+            behind them, or around them where results of layers are rounded too; empty where it has none.
         integers_of_cpu: Whether its 8-bit products are those of the CPU.
         natural: The precision where none is asked for.
         trial: A function that opens a graph without making a bundle of it, for searches and verdicts:
@@ -73,6 +75,7 @@ class Target:
     finish: str | None = None
     follows_isa: bool = False
     float_kinds: tuple[str, ...] = ()
+    gelu_factors: Literal["", "behind", "around"] = ""
     integers_of_cpu: bool = False
     natural: Literal["fp32", "fp16"] = "fp32"
     trial: str = "dmformer.runtimes.onnx_runtime:open_graph"
@@ -164,6 +167,7 @@ ONNX_RUNTIME: dict[str, Any] = {
     "class_map": "dmformer.graph.class_map:channels_last",
     "follows_isa": True,
     "float_kinds": ("stem.conv1", "dma.gate", "dma.mul", "residual", "head.sum"),
+    "gelu_factors": "around",
     "integers_of_cpu": True,
     "extra": "onnxruntime",
 }
@@ -181,6 +185,7 @@ ROWS = (
         emitter=f"{QDQ}.openvino:emit_openvino",
         follows_isa=True,
         float_kinds=("stem.conv1", "dma.gate"),
+        gelu_factors="behind",
         integers_of_cpu=True,
         trial="dmformer.runtimes.openvino:open_graph",
         tried_in="OpenVINO",

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from dmformer.calibration.choosing import least_noise
 from dmformer.calibration.clipping import Chosen, Method, choose_range
-from dmformer.calibration.equalization import equalized, search_scales
+from dmformer.calibration.equalization import search_scales
+from dmformer.calibration.factors import (
+    BEHIND,
+    gelus_of,
+    rescaled,
+    with_places,
+    worthwhile,
+)
 from dmformer.calibration.observe import Batches
 from dmformer.calibration.ranges import Ranges, SiteRange, graph_digest
 from dmformer.calibration.seams import find_seams
@@ -97,13 +104,16 @@ def calibrate(
     watch = progress or Silent()
     graph = Graph(model)
     values = site_values(graph)
-    wanted = sorted({site for seam in find_seams(graph) for site in (*seam.sites, *seam.passing)})
+    # A product behind a GELU has its values until it has a factor.
+    values |= {gelu + BEHIND: values[gelu] for gelu in gelus_of(graph)}
+    places = with_places(model, gelus_of(graph))
+    wanted = sorted({site for seam in find_seams(Graph(places)) for site in (*seam.sites, *seam.passing)})
     channels = measure_channels(
         model, {site: values[site] for site in wanted}, _Checked(images.batches), images.count, watch
     )
-    scales = search_scales(model, channels)
-    balanced = equalized(model, scales)
-    histograms = measure_histograms(balanced, sites_to_measure(graph), images.batches, images.count, watch)
+    scales = worthwhile(model, search_scales(places, channels), channels)
+    balanced = rescaled(model, scales)
+    histograms = measure_histograms(balanced, sites_to_measure(Graph(balanced)), images.batches, images.count, watch)
     pixels = {} if images.random else dict.fromkeys(graph.inputs, pixel_range(images.preprocessing))
     choices = {
         one: {site: choose_range(histogram, span, one) for site, (histogram, span) in histograms.items()} | pixels

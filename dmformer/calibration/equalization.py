@@ -84,6 +84,18 @@ def search_scales(
     return {seam.name: _search(graph, seam, seams, statistics) for seam in seams}
 
 
+def relative_noise(
+    model: onnx.ModelProto, name: str, scales: Scales, statistics: Mapping[str, ChannelStatistics]
+) -> float:
+    """Expected noise of a seam's readers with a scale, over that without."""
+    graph = Graph(model)
+    seam = next(one for one in find_seams(graph) if one.name == name)
+    weights = [_columns(graph, reader) for reader in seam.readers]
+    measured, passing = ([statistics[site] for site in sites] for sites in (seam.sites, seam.passing))
+    with_scale, without = (_noise(weights, measured, passing, s) for s in (scales[name], np.ones_like(scales[name])))
+    return with_scale / max(without, TINY)
+
+
 def _search(
     graph: Graph, seam: Seam, seams: tuple[Seam, ...], statistics: Mapping[str, ChannelStatistics]
 ) -> NDArray[np.float32]:

@@ -10,6 +10,8 @@ MOST_VALUES = 2**16
 """Values looked at per update; larger arrays are sampled at a regular stride, each value standing for so many."""
 FAR = 1 / 8
 """Share of the reach beyond which every value is looked at."""
+NEAR = slice(round(BINS / 2 * (1 - FAR)), round(BINS / 2 * (1 + FAR)))
+"""Bins of the others."""
 _STRIDES = (1, 3, 7, 13, 31, 61, 127, 251, 509, 1021, 2039, 4093, 8191, 16381, 32749, 65521)
 
 
@@ -39,16 +41,24 @@ class Histogram:
             self.zeros += values.size
             return
         flat, stride = values.reshape(-1), _stride(values.size)
-        # The few far values decide what is cut off: of them all are counted.
-        far, sample = flat[np.abs(flat) > self.reach * FAR], flat[::stride]
-        near = sample[(np.abs(sample) <= self.reach * FAR) & (sample != 0)]
-        self.zeros += stride * int((sample == 0).sum())
-        self.counts += stride * self._counted(near) + self._counted(far)
+        sample = flat[::stride]
+        zeros = sample.size - int(np.count_nonzero(sample))
+        counts = self._counted(sample)
+        counts[BINS // 2] -= zeros
+        counts *= stride
+        if stride > 1:
+            # The few far values decide what is cut off: of them all are counted.
+            every = self._counted(flat[np.abs(flat) >= np.float32(self.reach * FAR)])
+            counts[: NEAR.start], counts[NEAR.stop :] = every[: NEAR.start], every[NEAR.stop :]
+        self.zeros += stride * zeros
+        self.counts += counts
 
     def _counted(self, flat: NDArray[np.float32]) -> NDArray[np.int64]:
         # Divided first: the reach, a power of two, may be so small that its inverse is none that float32 holds.
-        index = ((flat / np.float32(self.reach) + 1) * np.float32(BINS / 2)).astype(np.int32)
-        return np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
+        index = ((flat / np.float32(self.reach) + 1) * np.float32(BINS / 2)).astype(np.intp)
+        counts = np.bincount(index, minlength=BINS + 1)
+        counts[BINS - 1] += counts[BINS]  # the reach itself
+        return counts[:BINS]
 
     def _grow(self, largest: float) -> None:
         if largest > 0 and self.reach == 0.0:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dmformer.calibration.bias_correction import Emit, correct_biases
-from dmformer.calibration.equalization import equalized
+from dmformer.calibration.factors import gelus_with_factors, rescaled, spans_without
 from dmformer.calibration.observe import Batches
 from dmformer.calibration.ranges import Ranges
 from dmformer.graph.qdq.emitters import emitter_for, finished
 from dmformer.graph.qdq.graph import Graph
-from dmformer.graph.qdq.sites import site_values
+from dmformer.graph.qdq.sites import group_of, site_values
 from dmformer.progress import Progress
+from dmformer.targets import get_target
 
 if TYPE_CHECKING:
     import onnx
@@ -24,28 +25,43 @@ class Quantizer:
     """Makes quantized graphs of one model for one target.
 
     Attributes:
-        balanced: The equalized float32 graph.
+        model: The canonical float32 graph.
         ranges: Its ranges.
         target: Its name.
         isa: The CPU's instruction set (`dmformer.graph.qdq.scheme.CPU_ISAS`).
     """
 
-    balanced: onnx.ModelProto
+    model: onnx.ModelProto
     ranges: Ranges
     target: str
     isa: str
 
+    def balanced(self, int8_groups: Collection[str]) -> onnx.ModelProto:
+        """The equalized float32 graph as it suits these integer groups."""
+        return rescaled(self.model, self.ranges.channel_scales(), self._gelus(int8_groups), self._both_sides)
+
+    def _gelus(self, int8_groups: Collection[str]) -> list[str]:
+        """The GELUs with factors: where a GELU has integers of its own, they are a table, which knows no channels."""
+        places = get_target(self.target).gelu_factors
+        known = gelus_with_factors(self.model, self.ranges.scales) if places else ()
+        return [name for name in known if places == "behind" or group_of(name) not in int8_groups]
+
+    @property
+    def _both_sides(self) -> bool:
+        return get_target(self.target).gelu_factors == "around"
+
     def emit(self, int8_groups: Collection[str]) -> Emit:
         """The emitter for these integer groups, for the graph or a segment of it."""
-        write, spans = emitter_for(self.target, self.isa), self.ranges.spans()
+        write, gelus = emitter_for(self.target, self.isa), self._gelus(int8_groups)
+        spans = spans_without(self.model, self.ranges.spans(), gelus, self._both_sides)
         # In a segment a value that was made before is an input, which is a site of its own name.
-        values = site_values(Graph(self.balanced))
+        values = site_values(Graph(self.balanced(int8_groups)))
         spans |= {value: spans[site] for site, value in values.items() if site in spans}
         return lambda model: write(model, spans, int8_groups)
 
     def build(self, int8_groups: Collection[str]) -> onnx.ModelProto:
         """The quantized graph without bias correction: what searches look at."""
-        return finished(self.emit(int8_groups)(self.balanced), self.target)
+        return finished(self.emit(int8_groups)(self.balanced(int8_groups)), self.target)
 
     def corrected(
         self, int8_groups: Collection[str], batches: Batches, progress: Progress | None = None
@@ -58,7 +74,7 @@ class Quantizer:
             progress: Watches.
         """
         emit = self.emit(int8_groups)
-        corrected = correct_biases(self.balanced, emit, int8_groups, batches, progress)
+        corrected = correct_biases(self.balanced(int8_groups), emit, int8_groups, batches, progress)
         return finished(emit(corrected), self.target)
 
 
@@ -71,4 +87,4 @@ def quantizer(model: onnx.ModelProto, ranges: Ranges, target: str, isa: str) -> 
     """
     ranges.check_model(model)
     emitter_for(target, isa)
-    return Quantizer(equalized(model, ranges.channel_scales()), ranges, target, isa)
+    return Quantizer(model, ranges, target, isa)

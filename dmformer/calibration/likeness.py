@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dmformer.calibration.equalization import equalized
+from dmformer.calibration.factors import rescaled
 from dmformer.calibration.observe import run_over
 from dmformer.calibration.ranges import Ranges
 from dmformer.graph.qdq.graph import Graph
@@ -36,7 +36,7 @@ def unlike(model: onnx.ModelProto, ranges: Ranges, images: Iterable[NDArray[np.f
     Returns:
         One line; None where they are alike.
     """
-    balanced = equalized(model, ranges.channel_scales())
+    balanced = rescaled(model, ranges.channel_scales())
     values = site_values(Graph(balanced))
     sites = [site for site in ranges.sites if site in values]
     reach = dict.fromkeys(sites, 0.0)

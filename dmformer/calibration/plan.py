@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dmformer.errors import DataError, UsageError
 from dmformer.graph.qdq.affine import Precision
-from dmformer.graph.qdq.sites import groups_of, select
+from dmformer.graph.qdq.sites import group_of, groups_of, select
 from dmformer.reading import read_bounded
 from dmformer.targets import get_target
 from dmformer.texts import first_problem
@@ -74,12 +74,13 @@ def plan_from_groups(model: onnx.ModelProto, int8_groups: Iterable[str]) -> Prec
     return PrecisionPlan(groups={group: "int8" if group in integer else "float" for group in groups_of(model)})
 
 
-def default_plan(model: onnx.ModelProto, target: str) -> PrecisionPlan:
+def default_plan(model: onnx.ModelProto, target: str, gelus: Iterable[str] = ()) -> PrecisionPlan:
     """What measures best on this architecture for a runtime: see ``benchmarks/int8_speed.py``.
 
     Args:
         model: The canonical graph.
         target: Its name. Its row says which kinds of groups stay float.
+        gelus: The GELUs that have factors (`dmformer.calibration.factors`): where those are on both sides, in float.
 
     The first convolution of the stem everywhere: its three channels fill no vector of integers, so that it is no faster
     for its noise (``dmformer inspect --sensitivity`` shows both). The other two save time as integers on CPUs;
@@ -90,7 +91,9 @@ def default_plan(model: onnx.ModelProto, target: str) -> PrecisionPlan:
     Core ML keep it in float by themselves, because only inputs of layers are quantized there. Depthwise INT8 is
     rarely faster than FP16 in TensorRT (NVIDIA/TensorRT issues 4529, 1409).
     """
-    floating = select(groups_of(model), get_target(target).float_kinds)
+    row = get_target(target)
+    floating = select(groups_of(model), row.float_kinds)
+    floating |= {group_of(gelu) for gelu in gelus if row.gelu_factors == "around"}
     return PrecisionPlan(groups=dict.fromkeys(sorted(floating), "float"))
 
 

@@ -1,10 +1,10 @@
 """Rounding a layer's weights so that its output changes least, instead of each weight to its nearest code.
 
 An error in one weight can be made good by those that are still to be rounded, as far as their inputs go together: how
-far, the layer's own inputs on the calibration images say. Column by column, each weight is rounded and the rest takes
-its error over, by the inverse of the inputs' second moments (Frantar et al., GPTQ, arXiv 2210.17323, whose order and
-damping these are too). The result is a float weight that lies on the grid of codes already: whoever quantizes it gets
-these codes.
+far, the layer's own inputs on the calibration images say. One input after the other, each weight is rounded to where it
+makes the errors before it good best, by the inputs' second moments. This is GPTQ (Frantar et al., arXiv 2210.17323,
+whose order and damping these are) in its form without an inverse (Chen et al., arXiv 2507.18553). The result is a float
+weight that lies on the grid of codes already: whoever quantizes it gets these codes.
 
 Depthwise layers are left alone: their few weights have a scale for each channel and make next to no noise.
 """
@@ -96,7 +96,7 @@ class Moments:
         self._node, self._kernel = node, shape[2:]
         inputs = int(np.prod(shape[1:])) if shape[2:] or attribute(node, "transB", 0) else shape[0]
         self._each = -(-max(FEWEST_SAMPLES, SAMPLES_BY_INPUT * inputs) // images)
-        self.sums: NDArray[np.float64] = np.zeros((inputs, inputs))
+        self.sums: NDArray[np.float32] = np.zeros((inputs, inputs), np.float32)
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Looks at inputs ``[n, C, H, W]``, or ``[n, C]`` of a Gemm."""
@@ -119,7 +119,7 @@ class Moments:
 
 
 def on_grid(
-    weight: NDArray[np.float32], node: onnx.NodeProto, grid: Grid, moments: NDArray[np.float64]
+    weight: NDArray[np.float32], node: onnx.NodeProto, grid: Grid, moments: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """A layer's weight, rounded.
 
@@ -132,36 +132,35 @@ def on_grid(
     lying = node.op_type == "Gemm" and not attribute(node, "transB", 0)
     rows = weight.T if lying else weight
     steps = grid.scales[:, None]
-    codes = _codes(rows.reshape(len(rows), -1) / steps, moments, grid.reach)
-    made = (codes * steps).astype(np.float32).reshape(rows.shape)
+    columns = np.ascontiguousarray((rows.reshape(len(rows), -1) / steps).T, np.float32)
+    made = (_codes(columns, moments, grid.reach).T * steps).astype(np.float32).reshape(rows.shape)
     return np.ascontiguousarray(made.T if lying else made)
 
 
-def _codes(weight: NDArray[np.float64], moments: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Codes of weights ``[rows, inputs]`` that are given in steps."""
+def _codes(weight: NDArray[np.float32], moments: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """Codes of weights ``[inputs, rows]`` that are given in steps."""
     # The largest weight of a row decides its scale, which must come out the same: it keeps its code.
-    pinned = np.abs(weight) == np.abs(weight).max(axis=1, keepdims=True)
-    nearest = np.rint(weight)
+    pinned = np.abs(weight) == np.abs(weight).max(axis=0)
     order = np.argsort(-np.diagonal(moments), kind="stable")
     passing = _error_passing(moments[order][:, order])
-    rest, codes = weight[:, order].copy(), np.empty_like(weight)
+    weight, pinned = weight[order], pinned[order]
+    codes, errors = np.empty_like(weight), np.empty_like(weight)
     for start in range(0, len(order), BLOCK):
-        end = min(start + BLOCK, len(order))
-        errors = np.empty((len(weight), end - start))
-        for place in range(start, end):
-            column = order[place]
-            code = np.clip(np.rint(rest[:, place]), -reach, reach)
-            codes[:, column] = np.where(pinned[:, column], nearest[:, column], code)
-            errors[:, place - start] = (rest[:, place] - codes[:, column]) / passing[place, place]
-            rest[:, place:end] -= errors[:, place - start, None] * passing[place, place:end]
-        rest[:, end:] -= errors @ passing[start:end, end:]
-    return codes
+        block = slice(start, start + BLOCK)
+        wanted = weight[block] + passing[:start, block].T @ errors[:start]
+        for row, own in enumerate(wanted, start):
+            own += passing[start:row, row] @ errors[start:row]  # noqa: PLW2901 - a view
+            code = np.clip(np.rint(own), -reach, reach)
+            codes[row] = np.where(pinned[row], np.rint(weight[row]), code)
+            errors[row] = weight[row] - codes[row]
+    return codes[np.argsort(order)]
 
 
-def _error_passing(moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Upper factor of the inverse moments: by row, what the error of one input's weight asks of the later ones."""
+def _error_passing(moments: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Upper factor of the moments with a diagonal of ones: how much of each earlier error a weight takes over."""
     scale = float(np.diagonal(moments).mean())
     if scale <= 0:
-        return np.eye(len(moments))
-    damped = moments / scale + DAMPING * np.eye(len(moments))
-    return np.asarray(np.linalg.cholesky(np.linalg.inv(damped)).T)
+        return np.eye(len(moments), dtype=np.float32)
+    damped = moments / np.float32(scale) + DAMPING * np.eye(len(moments), dtype=np.float32)
+    factor = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
+    return np.asarray(factor / np.diagonal(factor))

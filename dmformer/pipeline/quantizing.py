@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer import host
+from dmformer.calibration.factors import gelus_with_factors
 from dmformer.calibration.int8 import Quantizer, quantizer
 from dmformer.calibration.observe import rebatched
 from dmformer.calibration.plan import PrecisionPlan, default_plan, load_plan
@@ -129,7 +130,7 @@ class Int8Graphs:
         """
         if self.options.plan is not None:
             return load_plan(self.options.plan)
-        return default_plan(self.model, self.target)
+        return default_plan(self.model, self.target, gelus_with_factors(self.model, self.calibration.ranges.scales))
 
     def make(self, int8_groups: Collection[str], progress: Progress) -> Quantized:
         """The finished graph for a set of integer groups.

@@ -7,14 +7,14 @@ import pytest
 
 from dmformer.calibration.choosing import BRIGHTER, brighter, least_noise
 from dmformer.calibration.collect import TRIED, tried
-from dmformer.calibration.equalization import equalized
+from dmformer.calibration.factors import rescaled
 from dmformer.calibration.likeness import unlike
 from dmformer.graph.qdq.affine import Range
 from tests.calibration.graphs import PREPROCESSING, batches, canonical_graph, images, ranges
 
 
 def test_the_choice_that_changes_outputs_least_is_taken() -> None:
-    model = equalized(canonical_graph(), ranges().channel_scales())
+    model = rescaled(canonical_graph(), ranges().channel_scales())
     right = ranges().spans()
     narrow, wide = (
         {site: Range(span.low * factor, span.high * factor) for site, span in right.items()} for factor in (0.2, 20)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dmformer.calibration.collect import calibrate
-from dmformer.calibration.equalization import equalized
+from dmformer.calibration.factors import rescaled
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.observe import run_over
 from dmformer.calibration.plan import default_plan
@@ -47,7 +47,7 @@ def test_a_head_changes_nothing_in_float(head: Head) -> None:
     model = dense_graph(head)
     ranges = calibrate(model, calibration_set(8))
     expected = outputs(model, images(4))
-    for name, result in outputs(equalized(model, ranges.channel_scales()), images(4)).items():
+    for name, result in outputs(rescaled(model, ranges.channel_scales()), images(4)).items():
         assert np.abs(result - expected[name]).max() <= 1e-5 * np.abs(expected[name]).max()
     float_groups = quantizer(model, ranges, "onnxruntime", ISA).corrected((), batches(images(4)))
     for name, result in outputs(float_groups, images(4)).items():

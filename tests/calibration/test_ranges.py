@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dmformer.calibration.clipping import METHODS, choose_range
 from dmformer.calibration.collect import CalibrationSet, calibrate, check_count, sites_to_measure
+from dmformer.calibration.factors import rescaled
 from dmformer.calibration.histogram import BINS, MOST_VALUES, Histogram
 from dmformer.calibration.observe import rebatched
 from dmformer.calibration.ranges import graph_digest, load_ranges, save_ranges
@@ -116,7 +117,8 @@ class TestClipping:
 
 class TestCalibrate:
     def test_every_site_that_can_be_quantized_has_a_range(self) -> None:
-        assert set(ranges().sites) == set(sites_to_measure(Graph(canonical_graph())))
+        measured = rescaled(canonical_graph(), ranges().channel_scales())
+        assert set(ranges().sites) == set(sites_to_measure(Graph(measured)))
         assert {"image", "stem.relu", "stages.0.0.dma.relu", "stages.3.0.ffn.gelu"} <= set(ranges().sites)
 
     def test_it_does_not_depend_on_how_images_are_batched(self) -> None:

@@ -39,6 +39,7 @@ def keep_channels_last(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     graph = Graph(model)
     shapes = {value: tuple(dim.dim_value for dim in tensor.shape.dim) for value, tensor in graph.tensors.items()}
+    shapes |= {name: tuple(constant.dims) for name, constant in graph.constants.items()}
     moved = [node for node in graph.nodes if _is_float_arithmetic(graph, shapes, node)]
     if not any(node.op_type == "QuantizeLinear" for node in graph.nodes) or not moved:
         return model
@@ -53,10 +54,7 @@ def _is_float_arithmetic(graph: Graph, shapes: Shapes, node: onnx.NodeProto) -> 
     """Whether a node computes in float, value by value, on images."""
     if node.op_type not in POINTWISE or len(shapes.get(node.output[0], ())) != 4:
         return False
-    data = graph.data_inputs(node)
-    if len(data) != len(node.input) or any(len(shapes.get(value, ())) != 4 for value in data):
-        return False
-    return not _is_fused(graph, node)
+    return all(len(shapes.get(value, ())) == 4 for value in node.input) and not _is_fused(graph, node)
 
 
 def _is_fused(graph: Graph, node: onnx.NodeProto) -> bool:
