@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from dmformer import host
 from dmformer.calibration.collect import CalibrationSet, calibrate
+from dmformer.calibration.factors import gelus_with_factors
 from dmformer.calibration.int8 import quantizer
 from dmformer.calibration.plan import default_plan
 from dmformer.evaluation.metrics import Measured
@@ -71,7 +72,7 @@ def own(graphs: Graphs, target: str, images: Images, correct: bool = True) -> on
     model = graphs.canonical
     found = calibrate(model, CalibrationSet(batches, "0" * 64, len(images), graphs.checkpoint.preprocessing))
     made = quantizer(model, found, target, host.int8_isa())
-    groups = default_plan(model, target).int8_groups(model)
+    groups = default_plan(model, target, gelus_with_factors(model, found.scales)).int8_groups(model)
     return made.corrected(groups, batches) if correct else made.build(groups)
 
 

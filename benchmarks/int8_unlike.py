@@ -28,6 +28,7 @@ MADE = Path("build/int8-checkpoints")
 TESTED = 1000
 WITHOUT: dict[str, tuple[str, object]] = {
     "equalization": ("dmformer.calibration.collect.search_scales", lambda model, statistics: {}),
+    "factors at GELUs": ("dmformer.calibration.factors.WORTHWHILE", -1.0),
     "the choice of ranges": ("benchmarks.int8_recipes.calibrate", partial(calibrate, method="mse")),
     "rounding by inputs": ("dmformer.calibration.bias_correction.round_weights", lambda graph, model, chunks: None),
     "bias correction": ("dmformer.calibration.bias_correction._certain", lambda differences: differences[0] * 0),

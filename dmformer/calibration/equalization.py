@@ -85,15 +85,18 @@ def search_scales(
 
 
 def relative_noise(
-    model: onnx.ModelProto, name: str, scales: Scales, statistics: Mapping[str, ChannelStatistics]
-) -> float:
-    """Expected noise of a seam's readers with a scale, over that without."""
-    graph = Graph(model)
-    seam = next(one for one in find_seams(graph) if one.name == name)
-    weights = [_columns(graph, reader) for reader in seam.readers]
-    measured, passing = ([statistics[site] for site in sites] for sites in (seam.sites, seam.passing))
-    with_scale, without = (_noise(weights, measured, passing, s) for s in (scales[name], np.ones_like(scales[name])))
-    return with_scale / max(without, TINY)
+    model: onnx.ModelProto, scales: Scales, statistics: Mapping[str, ChannelStatistics]
+) -> dict[str, float]:
+    """By seam that has a scale and dense readers: their expected noise with the scale, over that without."""
+    graph, noise = Graph(model), {}
+    for seam in find_seams(graph):
+        if seam.name in scales and not seam.depthwise:
+            weights = [_columns(graph, reader) for reader in seam.readers]
+            measured, passing = ([statistics[site] for site in sites] for sites in (seam.sites, seam.passing))
+            plain = np.ones_like(scales[seam.name])
+            with_scale, without = (_noise(weights, measured, passing, one) for one in (scales[seam.name], plain))
+            noise[seam.name] = with_scale / max(without, TINY)
+    return noise
 
 
 def _search(

@@ -83,13 +83,18 @@ def _insert(graph: Graph, value: str, name: str, channels: int) -> None:
 def worthwhile(
     model: onnx.ModelProto, scales: Scales, statistics: Mapping[str, ChannelStatistics]
 ) -> dict[str, NDArray[np.float32]]:
-    """The scales of a graph with places at all its GELUs, without those of GELUs where they bring little."""
-    kept = dict(scales)
-    for gelu, before in gelus_of(Graph(model)).items():
-        places = with_places(model, [gelu])
-        if gelu + BEHIND in scales and relative_noise(places, gelu + BEHIND, scales, statistics) > WORTHWHILE:
-            del kept[gelu + BEHIND], kept[before]
-    return kept
+    """The scales without those of GELUs where they bring little.
+
+    Args:
+        model: The canonical float32 graph.
+        scales: Of the seams of the graph with places at all GELUs.
+        statistics: Of the sites of all its seams.
+    """
+    gelus = gelus_of(Graph(model))
+    noise = relative_noise(with_places(model, gelus), scales, statistics)
+    little = [gelu for gelu in gelus if noise.get(gelu + BEHIND, 1.0) > WORTHWHILE]
+    left = {seam for gelu in little for seam in (gelu + BEHIND, gelus[gelu])}
+    return {seam: scale for seam, scale in scales.items() if seam not in left}
 
 
 def rescaled(
