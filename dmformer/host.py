@@ -72,6 +72,11 @@ def cpu() -> Cpu:
     return Cpu(_field(text, "model name") or _fallback_name(), isa)
 
 
+def has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16."""
+    return any(name.endswith("-bf16") for name in cpu().isa)
+
+
 def available_cores() -> int:
     """Logical cores that this process may keep busy: those that it may run on, and no more than its group's quota.
 

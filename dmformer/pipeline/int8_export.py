@@ -15,6 +15,7 @@ from dmformer.data.dataset import evenly, iterate_batches
 from dmformer.errors import UsageError
 from dmformer.evaluation.reference import ReferenceOutputs
 from dmformer.evaluation.tolerances import accuracy_words
+from dmformer.pipeline.float_parts import needs_float32, takes_half
 from dmformer.pipeline.making import Outcome, Prepared, built, proven, publish
 from dmformer.pipeline.options import ExportOptions
 from dmformer.pipeline.quantizing import SEARCH_BYTES, SEARCH_IMAGES, Int8Graphs, Quantized, SearchImages
@@ -41,10 +42,13 @@ def make_int8(
     with staged(destination, options.force) as staging:
 
         def build(quantized: Quantized) -> Bundle:
-            return built(target, quantized.graph, quantized.groups, staging, prepared, options)
+            extra = {"full_precision": True} if quantized.full_precision else {}
+            return built(target, quantized.graph, quantized.groups, staging, prepared, options, extra)
 
         def prove(quantized: Quantized) -> Made:
-            return Made(quantized, *proven(build(quantized), prepared, options, progress))
+            full = takes_half(target) and needs_float32(int8, quantized.graph, search_images(prepared))
+            settled = replace(quantized, full_precision=full)
+            return Made(settled, *proven(build(settled), prepared, options, progress))
 
         best = prove(int8.make(int8.planned, progress))
         if not best.proof.passed and may_search(int8, progress):

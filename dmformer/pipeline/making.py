@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmformer.bundle import Bundle
 from dmformer.evaluation.reference import ReferenceOutputs
@@ -88,10 +88,15 @@ def built(
     staging: Staging,
     prepared: Prepared,
     options: ExportOptions,
+    build: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """A bundle in its staging directory, in the place of one that was built there before."""
+    """A bundle in its staging directory, in the place of one built there before; ``build`` is for its runtime."""
     request = request_for(target, graph, staging, prepared, options)
-    return build_bundle(request, draft(target, groups, prepared, options), prepared.golden)
+    return build_bundle(
+        replace(request, build={**request.build, **(build or {})}),
+        draft(target, groups, prepared, options),
+        prepared.golden,
+    )
 
 
 def proven(bundle: Bundle, prepared: Prepared, options: ExportOptions, progress: Progress) -> tuple[Bundle, Proof]:

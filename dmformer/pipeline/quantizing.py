@@ -28,6 +28,7 @@ from dmformer.pipeline.options import Int8Options
 from dmformer.pipeline.trial import milliseconds, opened, outputs_of
 from dmformer.preprocessing import Preprocessing
 from dmformer.progress import Progress
+from dmformer.runtimes.base import Call
 from dmformer.tasks.base import Outputs, Result, Task
 
 if TYPE_CHECKING:
@@ -83,10 +84,12 @@ class Quantized:
     Attributes:
         graph: With Q/DQ and corrected biases.
         groups: Precision by layer group.
+        full_precision: Whether its engine computes in float32 what is not in integers, though half is to be had.
     """
 
     graph: onnx.ModelProto
     groups: dict[str, str]
+    full_precision: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,10 +157,10 @@ class Int8Graphs:
         noise = partial(self._noise, few)
         return measure_sensitivity(self.planned, units, self.quantizer.build, noise, stopwatch, progress)
 
-    def _measure(self, images: SearchImages, graph: onnx.ModelProto) -> Measured:
-        """A graph beside the reference, batch by batch."""
+    def measure(self, images: SearchImages, call: Call) -> Measured:
+        """A graph that was opened, beside the reference, batch by batch."""
         measured = Measured(self.task, self.spec.resize)
-        for rows, outputs in outputs_of(opened(self.target, graph), images.tensors, self.batch):
+        for rows, outputs in outputs_of(call, images.tensors, self.batch):
             measured.add(images.outputs(rows), Result(outputs), [images.targets[row] for row in rows])
         return measured
 
@@ -165,11 +168,11 @@ class Int8Graphs:
         """Share of the energy of the reference's outputs that is noise with some groups in integers."""
         batches = self.calibration.images.batches
         graph = self.quantizer.corrected(int8_groups, lambda: islice(rebatched(batches(), BIAS_IMAGES), 1))
-        return self._measure(images, graph).relative_noise
+        return self.measure(images, opened(self.target, graph)).relative_noise
 
     def _stopwatch(self, images: SearchImages) -> Callable[[onnx.ModelProto], float]:
         """Milliseconds of a graph beyond those of the whole plan, timed in turn with it: drift cancels."""
-        batch = np.resize(images.tensors, (self.batch or 1, *images.tensors.shape[1:]))
+        batch = self.batch_of(images)
         whole = opened(self.target, self.quantizer.build(self.planned))
 
         def more(graph: onnx.ModelProto) -> float:
@@ -178,9 +181,14 @@ class Int8Graphs:
 
         return more
 
+    def batch_of(self, images: SearchImages) -> NDArray[np.float32]:
+        """A batch to take the time of a graph with."""
+        return np.resize(images.tensors, (self.batch or 1, *images.tensors.shape[1:]))
+
     def clearly_below(self, images: SearchImages, tolerance: Tolerance, graph: onnx.ModelProto) -> list[str]:
         """In words, what a graph falls short of on some images by more than their choice explains."""
         floor = tolerance.min_sqnr_db
         update = {"on_few_images": False, "min_sqnr_db": None if floor is None else floor - SPREAD_DB}
-        comparison = self._measure(images, graph).comparison(f"{len(images.tensors)} images", "0" * 64)
+        measured = self.measure(images, opened(self.target, graph))
+        comparison = measured.comparison(f"{len(images.tensors)} images", "0" * 64)
         return failures(comparison, tolerance.model_copy(update=update), self.task.headline)

@@ -60,7 +60,10 @@ def judge_int8(
         accuracy: How the INT8 engine compares with the reference, in words.
     """
     halves = get_target(target).tries_half
-    calls = {"int8": opened(target, quantized.graph), "fp32": opened(target, model, full_precision=True)}
+    calls = {
+        "int8": opened(target, quantized.graph, quantized.full_precision),
+        "fp32": opened(target, model, full_precision=True),
+    }
     if halves:
         calls["half"] = opened(target, compress_weights(model))
     times = milliseconds(calls, batch)

@@ -112,7 +112,8 @@ class OpenVinoRuntime(Runtime):
     """Converts the ONNX file to OpenVINO's IR.
 
     FP32 engines are opened with float32 arithmetic. FP16 engines store their weights as float16 and
-    execute in what the CPU is best at: bfloat16 with AMX or AVX512-BF16, otherwise float32.
+    execute in what the CPU is best at: bfloat16 with AMX or AVX512-BF16, otherwise float32. So do the float parts of
+    INT8 engines, unless the build is told ``full_precision``.
     """
 
     def build_engine(self, request: EngineRequest, watch: Watch) -> EngineReport:
@@ -121,7 +122,8 @@ class OpenVinoRuntime(Runtime):
         model = openvino.convert_model(request.onnx)
         # A graph whose float weights are already float16 behind casts is stored as it is.
         openvino.save_model(model, str(directory / ENGINE_FILE), compress_to_fp16=request.precision == "fp16")
-        options = {PRECISION_HINT: "f32"} if request.precision == "fp32" else {}
+        full = request.precision == "fp32" or request.build.get("full_precision", False)
+        options = {PRECISION_HINT: "f32"} if full else {}
         compiled = openvino.Core().compile_model(str(directory / ENGINE_FILE), "CPU", options)
         return EngineReport(
             roles={ENGINE_FILE: "engine", WEIGHTS_FILE: "weights"},

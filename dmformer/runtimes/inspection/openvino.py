@@ -59,7 +59,7 @@ class OpenVinoInspector:
     def products(self, side: int, threads: int) -> dict[str, Product]:
         real = real_factors(side)
         calls = {"float32": _product(real, "f32", threads, quantized=False)}
-        if any(name in host.cpu().isa for name in ("amx-bf16", "avx512-bf16", "arm-bf16")):
+        if host.has_bfloat16():
             calls["bfloat16"] = _product(real, "bf16", threads, quantized=False)
         calls["int8"] = _product(real, "f32", threads, quantized=True)
         return calls
