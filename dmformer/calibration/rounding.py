@@ -149,10 +149,11 @@ def _codes(weight: NDArray[np.float32], moments: NDArray[np.float32], reach: int
         block = slice(start, start + BLOCK)
         wanted = weight[block] + passing[:start, block].T @ errors[:start]
         for row, own in enumerate(wanted, start):
-            own += passing[start:row, row] @ errors[start:row]  # noqa: PLW2901 - a view
             code = np.clip(np.rint(own), -reach, reach)
             codes[row] = np.where(pinned[row], np.rint(weight[row]), code)
             errors[row] = weight[row] - codes[row]
+            # Few numbers each time: a product of matrices would cost more in threads than it saves.
+            wanted[row - start + 1 :] += passing[row, row + 1 : block.stop, None] * errors[row]
     return codes[np.argsort(order)]
 
 
