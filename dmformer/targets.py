@@ -200,11 +200,14 @@ ROWS = (
         inspector=f"{INSPECTION}.ncnn:NcnnInspector",
         profiler="ncnn's layers, each run alone",
         emitter=f"{QDQ}.coreml:emit_coreml",
-        float_kinds=("stem.conv1", "dma.gate"),
+        # Dilated depthwise convolutions have no fast kernel in integers.
+        float_kinds=(*STEM, "dma.gate", "dma.levels.*"),
         trial="dmformer.runtimes.ncnn.runtime:open_graph",
         tried_in="ncnn",
         class_map="dmformer.graph.class_map:arg_max",
         extra="ncnn",
+        options=dict.fromkeys(("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"), "true|false"),
+        passes_options=True,
     ),
     Target(
         name="tensorrt",

@@ -95,13 +95,19 @@ def plain(kind: str, **parameters: Parameter) -> Convert:
 
 
 def alias(writer: Writer, node: onnx.NodeProto) -> None:
-    """Nothing is computed: a type that ncnn has not got, or a dimension of one."""
+    """Nothing is computed: blobs have no types, and a constant is read as it is stored."""
     if not writer.is_constant(node.input[0]):
         writer.alias(node.output[0], node.input[0])
 
 
 def nothing(writer: Writer, node: onnx.NodeProto) -> None:
     """Read by the layer behind it."""
+
+
+def reshaped(writer: Writer, node: onnx.NodeProto) -> None:
+    """To the shape that the graph's shapes say."""
+    shape = writer.shape(node.output[0])
+    writer.add("Reshape", node.name, (node.input[0],), node.output[0], dict(enumerate(reversed(shape))))
 
 
 def pooled(writer: Writer, node: onnx.NodeProto) -> None:
@@ -176,6 +182,7 @@ def first_of_largest(writer: Writer, node: onnx.NodeProto) -> None:
         ("Scale", (f"{name}/3",), {0: planes, 1: 1}, (behind, behind)),
         ("Reduction", (f"{name}/4",), {0: MAXIMUM, 1: 0, 3: (0,), 4: 1, 5: 1}, ()),
         ("BinaryOp", (f"{name}/5",), {0: REVERSE_SUBTRACT, 1: 1, 2: float(planes)}, ()),
+        ("Reshape", (f"{name}/6",), dict(enumerate(reversed(writer.shape(value)[1:]))), ()),
     ]
     for number, (kind, values, parameters, arrays) in enumerate(chain):
         last = number == len(chain) - 1
@@ -206,7 +213,7 @@ OPERATORS: dict[str, Convert] = {
     "Concat": joined,
     "ArgMax": first_of_largest,
     "Greater": above,
-    "Squeeze": alias,
+    "Squeeze": reshaped,
     "Cast": alias,
     "QuantizeLinear": nothing,
     "DequantizeLinear": nothing,

@@ -68,7 +68,7 @@ class NcnnInspector:
 
 
 def _opened(files: Files, bundle: Bundle, threads: int) -> Any:
-    return opened(files, threads, bundle.manifest.precision.requested == "fp16")
+    return opened(files, threads, bundle.manifest.runtime.options)
 
 
 def _timed(net: Any, layers: Sequence[Layer], taken: str, batch: NDArray[np.float32]) -> list[float]:
@@ -93,6 +93,6 @@ def _product(left: NDArray[np.float32], arrays: list[Array], threads: int) -> Pr
         Layer("Convolution", "product", ("left",), ("product",), parameters),
     )
     stored = [Stored(array.size, tagged=not index) for index, array in enumerate(arrays)]
-    net = opened(files_of(to_text(layers), to_bytes(stored, arrays)), threads, half=False)
+    net = opened(files_of(to_text(layers), to_bytes(stored, arrays)), threads, {})
     places = np.ascontiguousarray(left.T)[:, None]
     return lambda: computed(net, {"left": places}, ["product"])["product"][:, 0].T

@@ -82,28 +82,27 @@ def _check(files: Files, bundle: Bundle) -> None:
     stated = [spec.name for spec in manifest.outputs]
     # ncnn knows no order of outputs.
     ordered = stated if sorted(stated) == sorted(ends) else ends
-    decided = manifest.answer
-    outputs = [
-        # A map of decisions is one plane of floats, which the session makes integers of.
-        _tensor(name, files.shapes[name][1:], decided.dtype)
-        if decided and name == decided.name
-        else _tensor(name, files.shapes[name])
-        for name in ordered
-    ]
-    check_interface([_tensor(name, files.shapes[name]) for name in inputs], outputs, manifest)
+    # A blob is floats: of a map of decisions the session makes integers.
+    dtypes = {manifest.answer.name: manifest.answer.dtype} if manifest.answer else {}
+
+    def tensors(names: Sequence[str]) -> list[Tensor]:
+        return [Tensor(frozenset([n]), (None, *files.shapes[n]), dtypes.get(n, "float32")) for n in names]
+
+    check_interface(tensors(inputs), tensors(ordered), manifest)
 
 
-def _tensor(name: str, shape: Shape, dtype: str = "float32") -> Tensor:
-    return Tensor(frozenset([name]), (None, *shape), dtype)
+def half_options(precision: str) -> dict[str, str]:
+    """What an engine of a precision must be opened with, by ncnn's names."""
+    return dict.fromkeys(HALF, "true" if precision == "fp16" else "false")
 
 
-def opened(files: Files, threads: int, half: bool) -> Any:
+def opened(files: Files, threads: int, options: Mapping[str, str]) -> Any:
     """The network in the library, an ``ncnn.Net``.
 
     Args:
         files: What was read.
         threads: Inside one inference; 0 leaves the choice to ncnn.
-        half: Whether half precision may be used.
+        options: What of `half_options` is ``true``; all else is off.
 
     Raises:
         NetworkError: ncnn refuses it.
@@ -111,7 +110,7 @@ def opened(files: Files, threads: int, half: bool) -> Any:
     net = import_module("ncnn").Net()
     net.opt.use_vulkan_compute = False
     for name in HALF:
-        setattr(net.opt, name, half)
+        setattr(net.opt, name, options.get(name) == "true")
     if threads:
         net.opt.num_threads = threads
     # What was understood is written anew: nothing else of the file reaches the library.

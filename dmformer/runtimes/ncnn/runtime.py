@@ -33,6 +33,7 @@ from dmformer.runtimes.ncnn.engine import (
     WEIGHTS_FILE,
     computed,
     files_of,
+    half_options,
     opened,
     read_files,
 )
@@ -48,7 +49,7 @@ class NcnnSession(Session):
         files = read_files(bundle)
         requested = manifest.precision.requested
         try:
-            self._net = opened(files, threads_per_stream(options.threads, options.streams), requested == "fp16")
+            self._net = opened(files, threads_per_stream(options.threads, options.streams), manifest.runtime.options)
             self.execution = Execution("CPU", summary(precisions(self._net, files), requested))
         except (NetworkError, RuntimeError) as error:
             raise EngineError(f"{self._path}: cannot load it ({short_reason(error)})", AGAIN) from error
@@ -62,15 +63,8 @@ class NcnnSession(Session):
             images = [computed(self._net, {self._input.name: image}, names) for image in batch]
         except RuntimeError as error:
             raise EngineError(f"{self._path}: ncnn cannot run it ({short_reason(error)})", AGAIN) from error
-        # A plane of decisions has a channel of its own.
-        shapes = {spec.name: (len(images), *images[0][spec.name].shape[-len(spec.shape) + 1 :]) for spec in wanted}
         with np.errstate(invalid="ignore"):  # of what a damaged file gives
-            return {
-                spec.name: np.stack([image[spec.name] for image in images])
-                .reshape(shapes[spec.name])
-                .astype(spec.dtype)
-                for spec in wanted
-            }
+            return {spec.name: np.stack([one[spec.name] for one in images]).astype(spec.dtype) for spec in wanted}
 
     def close(self) -> None:
         self.__dict__.pop("_net", None)
@@ -92,11 +86,12 @@ class Ncnn(Runtime):
         (directory / ENGINE_FILE).write_text(converted.param)
         (directory / WEIGHTS_FILE).write_bytes(converted.weights)
         files = files_of(converted.param, converted.weights)
-        net = opened(files, 0, request.precision == "fp16")
+        options = half_options(request.precision)
+        net = opened(files, 0, options)
         return EngineReport(
             roles={ENGINE_FILE: "engine", WEIGHTS_FILE: "weights"},
             version=self.version(),
-            options={},
+            options=options,
             executes=summary(precisions(net, files), request.precision),
         )
 
@@ -112,7 +107,7 @@ def open_graph(graph: bytes, full_precision: bool) -> Call:
 
     model = onnx.ModelProto.FromString(graph)
     converted = convert(model)
-    net = opened(files_of(converted.param, converted.weights), 0, False)
+    net = opened(files_of(converted.param, converted.weights), 0, {})
     (taken,), given = model.graph.input, [value.name for value in model.graph.output]
 
     def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
