@@ -85,7 +85,7 @@ def _sides(layer: Layer, across: int, down: int) -> tuple[int, int]:
 
 
 def _convolved(layer: Layer, shapes: Sequence[Shape]) -> Shape:
-    need(len(shapes[0]) == 3, layer, f"it cannot take {shapes[0]}")
+    need(len(shapes[0]) == 3 and {0, 1, 6} <= layer.parameters.keys(), layer, f"it cannot take {shapes[0]}")
     (channels, *sides), outputs, groups = shapes[0], layer.integer(0), layer.integer(7, 1)
     kernel, dilation, stride = _sides(layer, 1, 11), _sides(layer, 2, 12), _sides(layer, 3, 13)
     left = layer.integer(4)
@@ -126,7 +126,7 @@ def _broadcast(layer: Layer, shapes: Sequence[Shape]) -> Shape:
 
 
 def _averaged(layer: Layer, shapes: Sequence[Shape]) -> Shape:
-    need(len(shapes[0]) == 3, layer, f"it cannot take {shapes[0]}")
+    need(len(shapes[0]) == 3 and {0, 4} <= layer.parameters.keys(), layer, f"it cannot take {shapes[0]}")
     return shapes[0][:1]
 
 
@@ -134,7 +134,7 @@ def _resized(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     need(len(shapes[0]) == 3, layer, f"it cannot take {shapes[0]}")
     # Between one value and none, ncnn's bilinear kernel reads what lies before the row.
     need(layer.integer(0) == NEAREST or min(shapes[0][1:]) > 1, layer, "it cannot interpolate a side of one")
-    need({3, 4} <= layer.parameters.keys(), layer, "it names no size")
+    need({0, 3, 4} <= layer.parameters.keys(), layer, "it names no size")
     return (shapes[0][0], layer.integer(3), layer.integer(4))
 
 

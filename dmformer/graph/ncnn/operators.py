@@ -101,7 +101,7 @@ def alias(writer: Writer, node: onnx.NodeProto) -> None:
 
 
 def nothing(writer: Writer, node: onnx.NodeProto) -> None:
-    """Read by the layer behind it."""
+    """The layers that read it look at what is before it, or at the shapes of the graph."""
 
 
 def reshaped(writer: Writer, node: onnx.NodeProto) -> None:
@@ -111,10 +111,14 @@ def reshaped(writer: Writer, node: onnx.NodeProto) -> None:
 
 
 def pooled(writer: Writer, node: onnx.NodeProto) -> None:
-    """The mean of each channel, with its two sides of one, that it goes with a map."""
-    channels, flat = writer.shape(node.input[0])[0], f"{node.output[0]}/flat"
+    """The mean of each channel, with two sides of one where it goes with a map."""
+    channels, taken = writer.shape(node.input[0])[0], writer.shape(node.output[0])
+    if taken not in ((channels,), (channels, 1, 1)):
+        raise refused(node, "is no mean of whole channels")
+    flat = node.output[0] if len(taken) == 1 else f"{node.output[0]}/flat"
     writer.add("Pooling", node.name, (node.input[0],), flat, {0: AVERAGE, 4: 1})
-    writer.add("Reshape", f"{node.name}/sides", (flat,), node.output[0], {0: 1, 1: 1, 2: channels})
+    if len(taken) > 1:
+        writer.add("Reshape", f"{node.name}/sides", (flat,), node.output[0], {0: 1, 1: 1, 2: channels})
 
 
 def resized(writer: Writer, node: onnx.NodeProto) -> None:
@@ -133,7 +137,9 @@ def resized(writer: Writer, node: onnx.NodeProto) -> None:
 
 
 def joined(writer: Writer, node: onnx.NodeProto) -> None:
-    """Maps behind each other."""
+    """Maps behind each other; what a batch's open size makes of shapes is known here."""
+    if not writer.graph.is_float(node.output[0]):
+        return
     if attribute(node, "axis", 1) != 1:
         raise refused(node, "joins something else than channels")
     writer.add("Concat", node.name, tuple(node.input), node.output[0], {})
@@ -209,11 +215,13 @@ OPERATORS: dict[str, Convert] = {
     "Add": plain("BinaryOp", p0=ADD),
     "Mul": plain("BinaryOp", p0=MULTIPLY),
     "GlobalAveragePool": pooled,
+    "ReduceMean": pooled,
     "Resize": resized,
     "Concat": joined,
     "ArgMax": first_of_largest,
     "Greater": above,
     "Squeeze": reshaped,
+    "Shape": nothing,
     "Cast": alias,
     "QuantizeLinear": nothing,
     "DequantizeLinear": nothing,

@@ -19,8 +19,8 @@ from dmformer.graph.ncnn.network import Layer
 from dmformer.runtimes.base import with_integers
 from dmformer.runtimes.ncnn.engine import Files, computed
 
-FLOATS = {"float16": 2.0**-13, "bfloat16": 2.0**-10}
-"""Relative changes that the type does not see in values that it holds exactly, and wider ones do."""
+FLOATS = {"bfloat16": 2.0**-10, "float16": 2.0**-13}
+"""Relative changes that the type does not see in values that it holds exactly, and wider ones do: the widest last."""
 LARGEST_CODE = 100
 LITTLE = 0.3
 """Of a step: less than half of one, so that no code changes."""
