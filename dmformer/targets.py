@@ -198,7 +198,7 @@ ROWS = (
         install="pip install 'dmformer[ncnn]'",
         maker="dmformer.pipeline.ncnn_export:NcnnMaker",
         inspector=f"{INSPECTION}.ncnn:NcnnInspector",
-        profiler="ncnn's layers, each run alone",
+        profiler="ncnn's layers, one after the other",
         emitter=f"{QDQ}.coreml:emit_coreml",
         # Dilated depthwise convolutions have no fast kernel in integers.
         float_kinds=(*STEM, "dma.gate", "dma.levels.*"),
