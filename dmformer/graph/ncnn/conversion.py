@@ -51,9 +51,9 @@ def convert(model: onnx.ModelProto) -> Converted:
     layers = with_splits(writer.named_outputs(), writer.graph.outputs)
     try:
         stored = [entry for _, entry in stored_in(layers, shapes_of(layers))]
+        return Converted(to_text(layers), to_bytes(stored, writer.arrays))
     except NetworkError as error:
         raise ExportError(f"ncnn: {error}", "please report this") from error
-    return Converted(to_text(layers), to_bytes(stored, writer.arrays))
 
 
 def with_splits(layers: list[Layer], outputs: list[str]) -> tuple[Layer, ...]:

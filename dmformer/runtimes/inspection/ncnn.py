@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
+from dmformer.errors import EngineError
 from dmformer.graph.ncnn.layers import Stored
 from dmformer.graph.ncnn.network import Layer, Parameter, to_text
 from dmformer.graph.ncnn.weights import Array, to_bytes
 from dmformer.graph.qdq.affine import channel_scales, quantize_weight
 from dmformer.runtimes.inspection.base import LayerTime, Product, Tap, output_nodes, real_factors
 from dmformer.runtimes.ncnn.account import precisions
-from dmformer.runtimes.ncnn.engine import Files, computed, extractor, files_of, opened, read_files
+from dmformer.runtimes.ncnn.engine import computed, extractor, files_of, open_files, opened
 
 WARM_RUNS = 2
 AS_COMPUTED = 1
@@ -32,8 +33,7 @@ class NcnnInspector:
     """See `dmformer.runtimes.inspection.base.Inspector`."""
 
     def profile(self, bundle: Bundle, batches: Sequence[NDArray[Any]], threads: int) -> list[LayerTime]:
-        files = read_files(bundle)
-        net = _opened(files, bundle, threads)
+        files, net = open_files(bundle, threads)
         told = precisions(net, files)
         floating = next((name for name in told.values() if name != "int8"), "float32")
         layers = [layer for layer in files.layers if layer.inputs and layer.kind != "Split"]
@@ -45,8 +45,8 @@ class NcnnInspector:
         ]
 
     def tap(self, bundle: Bundle, nodes: Sequence[str]) -> Tap:
-        files = read_files(bundle)
-        net, ends = _opened(files, bundle, 0), output_nodes(bundle.manifest.source.config)
+        files, net = open_files(bundle, 0)
+        ends = output_nodes(bundle.manifest.source.config)
         blobs = {node: name for node in nodes for name in (f"{node}:0", ends.get(node, "")) if name in files.shapes}
         taken = bundle.manifest.input.name
 
@@ -67,20 +67,18 @@ class NcnnInspector:
         }
 
 
-def _opened(files: Files, bundle: Bundle, threads: int) -> Any:
-    return opened(files, threads, bundle.manifest.runtime.options)
-
-
 def _timed(net: Any, layers: Sequence[Layer], taken: str, batch: NDArray[np.float32]) -> list[float]:
     """Milliseconds of each layer, of all images of a batch together."""
     mat, times = import_module("ncnn").Mat, np.zeros(len(layers))
     for image in batch:
-        opened_once = extractor(net, {taken: image}, inner=True)
+        asked = extractor(net, {taken: image}, inner=True)
         for index, layer in enumerate(layers):
             begin = time.perf_counter()
             # All that it reads is there already: nothing but this layer is computed.
-            opened_once.extract(layer.outputs[0], mat(), AS_COMPUTED)
+            code = asked.extract(layer.outputs[0], mat(), AS_COMPUTED)
             times[index] += time.perf_counter() - begin
+            if code != 0:
+                raise EngineError(f"ncnn cannot compute {layer.name[:80]}, error {code}")
     return list(times * 1e3)
 
 

@@ -41,10 +41,11 @@ def _precision(net: Any, files: Files, layer: Layer) -> str:
     shape = files.shapes[layer.inputs[0]]
     codes = random.integers(-LARGEST_CODE, LARGEST_CODE + 1, shape).astype(np.float32)
     if layer.integer(8):
-        step = np.float32(1) / np.float32(files.weights[layer.name][-1][0])
         little = random.uniform(-LITTLE, LITTLE, shape).astype(np.float32)
-        if _alike(net, layer, codes * step, (codes + little) * step):
-            return "int8"
+        with np.errstate(all="ignore"):  # a damaged scale may be anything
+            step = np.float32(1) / np.float32(files.weights[layer.name][-1][0])
+            if _alike(net, layer, codes * step, (codes + little) * step):
+                return "int8"
     # Whole numbers up to 100 are exact in every type.
     for name, change in FLOATS.items():
         if _alike(net, layer, codes, codes * np.float32(1 + change)):

@@ -53,8 +53,8 @@ def files_of(param: str, content: bytes) -> Files:
     return Files(layers, shapes, from_bytes(layers, shapes, content), content)
 
 
-def read_files(bundle: Bundle) -> Files:
-    """The network of a bundle.
+def open_files(bundle: Bundle, threads: int) -> tuple[Files, Any]:
+    """The network of a bundle, read and opened as its manifest says; see `opened`.
 
     Raises:
         EngineError: It cannot be read, or is not the manifest's.
@@ -64,13 +64,13 @@ def read_files(bundle: Bundle) -> Files:
         text = read_bounded(path, MAX_TEXT_BYTES).decode("ascii")
         files = files_of(text, read_bounded(bundle.file("weights"), MAX_WEIGHT_BYTES))
         _check(files, bundle)
+        return files, opened(files, threads, bundle.manifest.runtime.options)
     except OSError as error:
         raise EngineError(f"{path}: cannot load it ({error.strerror})", AGAIN) from error
     except UnicodeDecodeError as error:
         raise EngineError(f"{path}: cannot load it (it is no text)", AGAIN) from error
     except (NetworkError, InterfaceError) as error:
         raise EngineError(f"{path}: cannot load it ({error})", AGAIN) from error
-    return files
 
 
 def _check(files: Files, bundle: Bundle) -> None:

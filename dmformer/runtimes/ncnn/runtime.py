@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from dmformer.bundle import Bundle
 from dmformer.errors import EngineError
-from dmformer.graph.ncnn.network import NetworkError
 from dmformer.host import threads_per_stream
 from dmformer.runtimes.base import (
     Array,
@@ -34,8 +33,8 @@ from dmformer.runtimes.ncnn.engine import (
     computed,
     files_of,
     half_options,
+    open_files,
     opened,
-    read_files,
 )
 from dmformer.tasks.base import joined
 
@@ -46,14 +45,13 @@ class NcnnSession(Session):
     def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
         only_cpu(options, bundle.manifest.target)
         manifest, self._path = bundle.manifest, bundle.file("engine")
-        files = read_files(bundle)
-        requested = manifest.precision.requested
-        try:
-            self._net = opened(files, threads_per_stream(options.threads, options.streams), manifest.runtime.options)
-            self.execution = Execution("CPU", summary(precisions(self._net, files), requested))
-        except (NetworkError, RuntimeError) as error:
-            raise EngineError(f"{self._path}: cannot load it ({short_reason(error)})", AGAIN) from error
+        files, self._net = open_files(bundle, threads_per_stream(options.threads, options.streams))
         self._input, self._outputs = manifest.input, manifest.outputs
+        try:
+            told = precisions(self._net, files)
+        except RuntimeError as error:
+            raise EngineError(f"{self._path}: cannot load it ({short_reason(error)})", AGAIN) from error
+        self.execution = Execution("CPU", summary(told, manifest.precision.requested))
 
     def run(self, batch: NDArray[Any], only: str | None = None) -> dict[str, Array]:
         check_batch(batch, self._input.shape, self._input.dtype)
