@@ -109,6 +109,7 @@ def test_every_target_keeps_the_contract() -> None:
 
     for room in (
         "runtimes.test_onnx_runtime",
+        "runtimes.test_ncnn",
         "runtimes.test_openvino",
         "coreml.test_contract",
         "tensorrt.test_contract",

@@ -35,7 +35,7 @@ class Python:
 
     name = "python"
     title = "Python"
-    targets = ("onnxruntime", "openvino")
+    targets = ("onnxruntime", "openvino", "ncnn")
     inputs = ("float32", "uint8")
     decides = True
     resources = "."
@@ -75,6 +75,7 @@ def parameters(bundle: Bundle) -> str:
         "ENGINE_FILE": f"engine/{engine_file(bundle)}",
         "INPUT": manifest.input.name,
         "INPUT_DTYPE": manifest.input.dtype,
+        "OUTPUT_DTYPE": read.spec.dtype,
         "OUTPUTS": {spec.name: manifest.outputs.index(spec) for spec in taken},
         "BATCH": manifest.input.shape[0],
         "OPTIONS": passed_on(manifest),

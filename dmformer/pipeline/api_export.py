@@ -50,7 +50,7 @@ def export(
 
     Args:
         weights: A checkpoint, the path of one, or None for what the options name: the embedded one, if nothing.
-        target: ``onnx``, ``onnxruntime``, ``openvino``, ``tensorrt``, ``tensorrt-rtx`` or ``coreml``.
+        target: ``onnx``, ``onnxruntime``, ``openvino``, ``ncnn``, ``tensorrt``, ``tensorrt-rtx`` or ``coreml``.
         options: Everything else; its ``targets`` are ignored. What is given beside it wins.
         int8: INT8, calibrated and verified.
         half: FP16 weights. Without ``int8``, ``half`` and options, the precision is the target's natural one.

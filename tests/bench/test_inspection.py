@@ -24,7 +24,7 @@ from dmformer.targets import TARGETS as ROWS
 from tests.conftest import Exported
 from tests.support import random_batch
 
-TARGETS = ("onnxruntime", "openvino")
+TARGETS = ("onnxruntime", "openvino", "ncnn")
 
 
 @pytest.mark.parametrize("target", TARGETS)

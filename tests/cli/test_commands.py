@@ -134,6 +134,7 @@ def test_a_sensitivity_is_titled_by_what_measures_it(
 ) -> None:
     monkeypatch.setattr(telemetry, "openvino", lambda: sys.exit("OpenVINO"))
     monkeypatch.setattr(telemetry, "onnxruntime", lambda: sys.exit("ONNX Runtime on the CPU"))
+    monkeypatch.setattr("dmformer.runtimes.ncnn.runtime.opened", lambda *given: sys.exit("ncnn"))
     with pytest.raises(SystemExit) as asked:
         opened(target, ModelProto())
     place = asked.value.code

@@ -69,7 +69,7 @@ def coloured(weights: Path, labelled: Path, tmp_path_factory: pytest.TempPathFac
     return export_bundles(weights, options)[0].bundle.path
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", (*TARGETS, "ncnn"))
 def test_the_self_test_passes_in_a_process_without_dmformer(exported: Exported, target: str, tmp_path: Path) -> None:
     done = alone(made(exported(target), tmp_path), "self_test.py")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -35,7 +35,8 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("target", "argmax"), [("onnxruntime", True), ("openvino", True), ("onnxruntime", False), ("binary", False)]
+    ("target", "argmax"),
+    [("onnxruntime", True), ("openvino", True), ("ncnn", True), ("onnxruntime", False), ("binary", False)],
 )
 def test_python_finds_and_draws_what_dmformer_does(
     segmented: Segmented, binary: Path, tmp_path: Path, target: str, argmax: bool

@@ -41,7 +41,7 @@ def made(weights: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory
     bundles: dict[tuple[str, Precision], Bundle] = {}
 
     def make(target: str, precision: Precision = "fp32") -> Bundle:
-        together = ("onnxruntime", "openvino", *(() if precision == "int8" else ("coreml", "tensorrt")))
+        together = ("onnxruntime", "openvino", "ncnn", *(() if precision == "int8" else ("coreml", "tensorrt")))
         if (target, precision) not in bundles:
             options = ExportOptions(
                 targets=together, precision=precision, data=labelled, golden_images=6,
@@ -58,7 +58,7 @@ def made(weights: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory
     return make
 
 
-@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino", "ncnn"])
 def test_an_engine_gives_the_four_maps_of_pytorch(target: str, made: Made, reference: DMFormer) -> None:
     bundle, images = made(target), list(random_images(3))
     assert [spec.name for spec in bundle.manifest.outputs] == [*NAMES]
@@ -75,7 +75,8 @@ def test_an_engine_gives_the_four_maps_of_pytorch(target: str, made: Made, refer
 
 
 @pytest.mark.parametrize(("target", "precision"), [
-    ("onnxruntime", "int8"), ("openvino", "int8"), ("coreml", "fp16"), ("tensorrt", "fp16"), ("openvino", "fp16"),
+    ("onnxruntime", "int8"), ("openvino", "int8"), ("ncnn", "int8"),
+    ("coreml", "fp16"), ("tensorrt", "fp16"), ("openvino", "fp16"),
 ])  # fmt: skip
 def test_each_map_is_proven(target: str, precision: Precision, made: Made) -> None:
     proof = made(target, precision).manifest.proof
@@ -89,7 +90,7 @@ def test_each_map_is_proven(target: str, precision: Precision, made: Made) -> No
     assert any("SQNR by output in dB: c2 " in note for note in proof.notes)
 
 
-@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino", "ncnn"])
 def test_the_error_of_every_layer_is_told_to_the_last_map(target: str, made: Made, weights: Path) -> None:
     errors = errors_of(made(target, "int8"), weights, None)
     nodes = [layer.node for layer in errors.layers]

@@ -44,6 +44,7 @@ PRELOADED = {
     "onnx": "onnxruntime",
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
+    "ncnn": "ncnn",
     "tensorrt": "tensorrt",
     "tensorrt-rtx": "tensorrt_rtx",
     "coreml": "coremltools",

@@ -1,0 +1,1 @@
+"""ncnn on the CPU: its files read and checked, its engines opened, and what their layers compute in."""
