@@ -72,7 +72,8 @@ def own(graphs: Graphs, target: str, images: Images, correct: bool = True) -> on
     model = graphs.canonical
     found = calibrate(model, CalibrationSet(batches, "0" * 64, len(images), graphs.checkpoint.preprocessing))
     made = quantizer(model, found, target, host.int8_isa())
-    groups = default_plan(model, target, gelus_with_factors(model, found.scales)).int8_groups(model)
+    gelus = gelus_with_factors(model, found.scales, before=True)
+    groups = default_plan(model, target, gelus).int8_groups(model)
     return made.corrected(groups, batches) if correct else made.build(groups)
 
 

@@ -106,7 +106,7 @@ def calibrate(
     values = site_values(graph)
     # A product behind a GELU has its values until it has a factor.
     values |= {gelu + BEHIND: values[gelu] for gelu in gelus_of(graph)}
-    places = with_places(model, gelus_of(graph))
+    places = with_places(model, gelus_of(graph), gelus_of(graph))
     wanted = sorted({site for seam in find_seams(Graph(places)) for site in (*seam.sites, *seam.passing)})
     channels = measure_channels(
         model, {site: values[site] for site in wanted}, _Checked(images.batches), images.count, watch

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     import onnx
 
 BEFORE, BEHIND = ".before", ".behind"
-WORTHWHILE = 0.8
-"""Share of a layer's expected noise that is left with factors, from which on they are used. This project's choice."""
+WORTHWHILE, WORTH_FLOAT = 0.8, 0.4
+"""Shares of a layer's expected noise that are left with factors, from which on there is one behind a GELU, and one
+before it too: with that the GELU itself is no table of integers any more. This project's choice."""
 
 
 def gelus_of(graph: Graph) -> dict[str, str]:
@@ -52,18 +53,19 @@ def _channels(graph: Graph, convolution: onnx.NodeProto) -> int:
     return weight.dims[0] if weight is not None else 0
 
 
-def gelus_with_factors(model: onnx.ModelProto, scales: Mapping[str, object]) -> tuple[str, ...]:
-    """The GELUs of a canonical graph for which there are factors among the scales of seams."""
-    return tuple(gelu for gelu in gelus_of(Graph(model)) if gelu + BEHIND in scales)
+def gelus_with_factors(model: onnx.ModelProto, scales: Mapping[str, object], before: bool = False) -> tuple[str, ...]:
+    """The GELUs of a canonical graph for which there are factors among the scales of seams: behind them, or around."""
+    gelus = gelus_of(Graph(model)).items()
+    return tuple(gelu for gelu, writer in gelus if gelu + BEHIND in scales and (not before or writer in scales))
 
 
-def with_places(model: onnx.ModelProto, gelus: Collection[str], before: bool = True) -> onnx.ModelProto:
-    """The same function with a depthwise convolution by ones behind, and perhaps before, some GELUs."""
+def with_places(model: onnx.ModelProto, behind: Collection[str], before: Collection[str]) -> onnx.ModelProto:
+    """The same function with a depthwise convolution by ones behind some GELUs, and before some of these."""
     graph = Graph(model)
-    for name in gelus:
+    for name in behind:
         gelu = graph.by_name[name]
         channels = _channels(graph, graph.producers[gelu.input[0]])
-        if before:
+        if name in before:
             _insert(graph, gelu.input[0], name + BEFORE, channels)
         _insert(graph, gelu.output[0], name + BEHIND, channels)
     return graph.model()
@@ -91,9 +93,9 @@ def worthwhile(
         statistics: Of the sites of all its seams.
     """
     gelus = gelus_of(Graph(model))
-    noise = relative_noise(with_places(model, gelus), scales, statistics)
-    little = [gelu for gelu in gelus if noise.get(gelu + BEHIND, 1.0) > WORTHWHILE]
-    left = {seam for gelu in little for seam in (gelu + BEHIND, gelus[gelu])}
+    noise = relative_noise(with_places(model, gelus, gelus), scales, statistics)
+    left = {gelu + BEHIND for gelu in gelus if noise.get(gelu + BEHIND, 1.0) > WORTHWHILE}
+    left |= {writer for gelu, writer in gelus.items() if noise.get(gelu + BEHIND, 1.0) > WORTH_FLOAT}
     return {seam: scale for seam, scale in scales.items() if seam not in left}
 
 
@@ -106,17 +108,18 @@ def rescaled(
         model: The canonical float32 graph.
         scales: Factors float32 ``[C]`` by seam, those of GELUs among them.
         gelus: The GELUs that get products: some of those with factors, or all where None.
-        before: Whether they get one before them too.
+        before: Whether those with a factor for it get one before them too.
 
     Raises:
         DataError: A seam that the model does not have, or another number of channels.
     """
     known = gelus_with_factors(model, scales)
     gelus = known if gelus is None else gelus
-    writers, unused = gelus_of(Graph(model)), set(known) - set(gelus)
-    left = {gelu + BEHIND for gelu in unused} | {writers[gelu] for gelu in (unused if before else writers)}
-    made = Graph(equalized(with_places(model, gelus, before), {k: v for k, v in scales.items() if k not in left}))
-    for name in (gelu + side for gelu in gelus for side in ((BEFORE, BEHIND) if before else (BEHIND,))):
+    both = set(gelus) & set(gelus_with_factors(model, scales, before=True)) if before else set()
+    left = {gelu + BEHIND for gelu in known if gelu not in gelus}
+    left |= {writer for gelu, writer in gelus_of(Graph(model)).items() if gelu not in both}
+    made = Graph(equalized(with_places(model, gelus, both), {k: v for k, v in scales.items() if k not in left}))
+    for name in [*(gelu + BEHIND for gelu in gelus), *(gelu + BEFORE for gelu in both)]:
         node = made.by_name[name]
         node.op_type = "Mul"
         del node.attribute[:]
@@ -124,13 +127,11 @@ def rescaled(
     return made.model()
 
 
-def spans_without(
-    model: onnx.ModelProto, spans: Mapping[str, Range], gelus: Collection[str], before: bool = True
-) -> dict[str, Range]:
-    """The ranges of a graph in which only some GELUs have products: a layer's own values stand before the others."""
+def spans_without(model: onnx.ModelProto, spans: Mapping[str, Range], before: Collection[str]) -> dict[str, Range]:
+    """The ranges of a graph with products before some GELUs only: before the others a layer's own values stand."""
     plain = {
         writer: spans[gelu + BEFORE]
         for gelu, writer in gelus_of(Graph(model)).items()
-        if gelu + BEFORE in spans and not (before and gelu in gelus)
+        if gelu + BEFORE in spans and gelu not in before
     }
     return {**spans, **plain}

@@ -42,9 +42,10 @@ class Quantizer:
 
     def _gelus(self, int8_groups: Collection[str]) -> list[str]:
         """The GELUs with factors: where a GELU has integers of its own, they are a table, which knows no channels."""
-        places = get_target(self.target).gelu_factors
-        known = gelus_with_factors(self.model, self.ranges.scales) if places else ()
-        return [name for name in known if places == "behind" or group_of(name) not in int8_groups]
+        if not get_target(self.target).gelu_factors:
+            return []
+        known = gelus_with_factors(self.model, self.ranges.scales, self._both_sides)
+        return [name for name in known if not self._both_sides or group_of(name) not in int8_groups]
 
     @property
     def _both_sides(self) -> bool:
@@ -53,7 +54,7 @@ class Quantizer:
     def emit(self, int8_groups: Collection[str]) -> Emit:
         """The emitter for these integer groups, for the graph or a segment of it."""
         write, gelus = emitter_for(self.target, self.isa), self._gelus(int8_groups)
-        spans = spans_without(self.model, self.ranges.spans(), gelus, self._both_sides)
+        spans = spans_without(self.model, self.ranges.spans(), gelus if self._both_sides else ())
         # In a segment a value that was made before is an input, which is a site of its own name.
         values = site_values(Graph(self.balanced(int8_groups)))
         spans |= {value: spans[site] for site, value in values.items() if site in spans}

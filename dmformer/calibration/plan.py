@@ -80,7 +80,7 @@ def default_plan(model: onnx.ModelProto, target: str, gelus: Iterable[str] = ())
     Args:
         model: The canonical graph.
         target: Its name. Its row says which kinds of groups stay float.
-        gelus: The GELUs that have factors (`dmformer.calibration.factors`): where those are on both sides, in float.
+        gelus: The GELUs with factors on both sides (`dmformer.calibration.factors`): in float where those are used.
 
     The first convolution of the stem everywhere: its three channels fill no vector of integers, so that it is no faster
     for its noise (``dmformer inspect --sensitivity`` shows both). The other two save time as integers on CPUs;

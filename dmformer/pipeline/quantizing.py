@@ -133,7 +133,8 @@ class Int8Graphs:
         """
         if self.options.plan is not None:
             return load_plan(self.options.plan)
-        return default_plan(self.model, self.target, gelus_with_factors(self.model, self.calibration.ranges.scales))
+        gelus = gelus_with_factors(self.model, self.calibration.ranges.scales, before=True)
+        return default_plan(self.model, self.target, gelus)
 
     def make(self, int8_groups: Collection[str], progress: Progress) -> Quantized:
         """The finished graph for a set of integer groups.

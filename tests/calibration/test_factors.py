@@ -46,12 +46,13 @@ def _scaled(values: Any, part: Any, factor: float) -> Any:
 def measured(worth: float = factors.WORTHWHILE) -> Ranges:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factors, "WORTHWHILE", worth)
+        patch.setattr(factors, "WORTH_FLOAT", min(worth, factors.WORTH_FLOAT))
         return calibrate(outliers(), calibration_set(), "minmax")
 
 
 def noise(target: str, ranges: Ranges, **plan: Any) -> float:
     model, seen = outliers(), images(16, seed=5)
-    gelus = plan.get("gelus", gelus_with_factors(model, ranges.scales))
+    gelus = plan.get("gelus", gelus_with_factors(model, ranges.scales, before=True))
     made = quantizer(model, ranges, target, ISA).build(default_plan(model, target, gelus).int8_groups(model))
     return sqnr(logits(model, seen), opened(target, made)(seen))
 
@@ -61,7 +62,7 @@ def noise(target: str, ranges: Ranges, **plan: Any) -> float:
 def test_any_positive_factors_are_exact(before: bool, used: int | None) -> None:
     model = canonical_graph()
     names = [*gelus_of(Graph(model))]
-    graph, random = Graph(with_places(model, names)), np.random.default_rng(0)
+    graph, random = Graph(with_places(model, names, names)), np.random.default_rng(0)
     scales = {
         seam.name: np.exp(random.normal(0, 1, len(graph.array(graph.by_name[seam.writers[0]].input[1])))).astype(
             np.float32
@@ -95,11 +96,22 @@ def test_a_gelu_with_integers_of_its_own_has_none() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_target_has_products_where_its_row_says(target: str) -> None:
     model, ranges = outliers(), measured()
-    groups = default_plan(model, target, gelus_with_factors(model, ranges.scales)).int8_groups(model)
+    groups = default_plan(model, target, gelus_with_factors(model, ranges.scales, before=True)).int8_groups(model)
     made = quantizer(model, ranges, target, ISA).build(groups)
     products = [node.name for node in made.graph.node if node.op_type == "Mul" and ".gelu." in node.name]
     assert len(products) == {"onnxruntime": 8, "openvino": 4}.get(target, 0)
     assert sqnr(logits(model, images(8)), logits(made, images(8))) > 10
+
+
+def test_what_gains_less_has_a_factor_where_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factors, "WORTH_FLOAT", -1.0)
+    model, ranges = outliers(), calibrate(outliers(), calibration_set(), "minmax")
+    assert len(gelus_with_factors(model, ranges.scales)) == 4
+    assert gelus_with_factors(model, ranges.scales, before=True) == ()
+    for target, count in (("onnxruntime", 0), ("openvino", 4)):
+        made = quantizer(model, ranges, target, ISA).build(default_plan(model, target).int8_groups(model))
+        assert sum(node.op_type == "Mul" and ".gelu." in node.name for node in made.graph.node) == count
+        assert sqnr(logits(model, images(8)), logits(made, images(8))) > 10
 
 
 def test_factors_from_a_file_that_do_not_fit_are_refused() -> None:
