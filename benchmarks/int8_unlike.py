@@ -20,9 +20,6 @@ from benchmarks.int8_accuracy import CALIBRATION_IMAGES, RUN_BATCH, logits_of, r
 from benchmarks.int8_recipes import Graphs, Images, compiled, graphs_of, own, stock_onnxruntime, stock_openvino
 from benchmarks.timing import machine
 from dmformer.calibration.collect import calibrate
-from dmformer.calibration.equalization import Scales
-from dmformer.calibration.factors import BEHIND, gelus_of
-from dmformer.graph.qdq.graph import Graph
 from dmformer.model.checkpoint import load_checkpoint
 from dmformer.pipeline.trial import opened
 from dmformer.runtimes.base import Call
@@ -30,17 +27,9 @@ from dmformer.runtimes.base import Call
 MADE = Path("build/int8-checkpoints")
 TESTED = 1000
 
-
-def without_factors(model: onnx.ModelProto, scales: Scales, statistics: object) -> Scales:
-    """The scales of seams without those at GELUs."""
-    gelus = gelus_of(Graph(model))
-    left = {*(gelu + BEHIND for gelu in gelus), *gelus.values()}
-    return {seam: scale for seam, scale in scales.items() if seam not in left}
-
-
 WITHOUT: dict[str, tuple[str, object]] = {
     "equalization": ("dmformer.calibration.collect.search_scales", lambda model, statistics: {}),
-    "factors at GELUs": ("dmformer.calibration.collect.worthwhile", without_factors),
+    "factors at GELUs": ("dmformer.calibration.factors.relative_noise", lambda places, scales, statistics: {}),
     "the choice of ranges": ("benchmarks.int8_recipes.calibrate", partial(calibrate, method="mse")),
     "rounding by inputs": ("dmformer.calibration.bias_correction.round_weights", lambda graph, model, chunks: None),
     "bias correction": ("dmformer.calibration.bias_correction._certain", lambda differences: differences[0] * 0),

@@ -104,14 +104,15 @@ def calibrate(
     watch = progress or Silent()
     graph = Graph(model)
     values = site_values(graph)
+    gelus = gelus_of(graph)
     # A product behind a GELU has its values until it has a factor.
-    values |= {gelu + BEHIND: values[gelu] for gelu in gelus_of(graph)}
-    places = with_places(model, gelus_of(graph), gelus_of(graph))
+    values |= {gelu + BEHIND: values[gelu] for gelu in gelus}
+    places = with_places(model, gelus, gelus)
     wanted = sorted({site for seam in find_seams(Graph(places)) for site in (*seam.sites, *seam.passing)})
     channels = measure_channels(
         model, {site: values[site] for site in wanted}, _Checked(images.batches), images.count, watch
     )
-    scales = worthwhile(model, search_scales(places, channels), channels)
+    scales = worthwhile(places, gelus, search_scales(places, channels), channels)
     balanced = rescaled(model, scales)
     histograms = measure_histograms(balanced, sites_to_measure(Graph(balanced)), images.batches, images.count, watch)
     pixels = {} if images.random else dict.fromkeys(graph.inputs, pixel_range(images.preprocessing))

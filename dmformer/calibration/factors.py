@@ -83,17 +83,20 @@ def _insert(graph: Graph, value: str, name: str, channels: int) -> None:
 
 
 def worthwhile(
-    model: onnx.ModelProto, scales: Scales, statistics: Mapping[str, ChannelStatistics]
+    places: onnx.ModelProto,
+    gelus: Mapping[str, str],
+    scales: Scales,
+    statistics: Mapping[str, ChannelStatistics],
 ) -> dict[str, NDArray[np.float32]]:
     """The scales without those of GELUs where they bring little.
 
     Args:
-        model: The canonical float32 graph.
-        scales: Of the seams of the graph with places at all GELUs.
+        places: The canonical float32 graph with places at all its GELUs.
+        gelus: These GELUs, as `gelus_of` gives them.
+        scales: Of the seams of ``places``.
         statistics: Of the sites of all its seams.
     """
-    gelus = gelus_of(Graph(model))
-    noise = relative_noise(with_places(model, gelus, gelus), scales, statistics)
+    noise = relative_noise(places, scales, statistics)
     left = {gelu + BEHIND for gelu in gelus if noise.get(gelu + BEHIND, 1.0) > WORTHWHILE}
     left |= {writer for gelu, writer in gelus.items() if noise.get(gelu + BEHIND, 1.0) > WORTH_FLOAT}
     return {seam: scale for seam, scale in scales.items() if seam not in left}

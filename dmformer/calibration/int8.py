@@ -51,18 +51,19 @@ class Quantizer:
     def _both_sides(self) -> bool:
         return get_target(self.target).gelu_factors == "around"
 
-    def emit(self, int8_groups: Collection[str]) -> Emit:
-        """The emitter for these integer groups, for the graph or a segment of it."""
+    def emit(self, balanced: onnx.ModelProto, int8_groups: Collection[str]) -> Emit:
+        """The emitter for these integer groups, for the graph that `balanced` gave or a segment of it."""
         write, gelus = emitter_for(self.target, self.isa), self._gelus(int8_groups)
         spans = spans_without(self.model, self.ranges.spans(), gelus if self._both_sides else ())
         # In a segment a value that was made before is an input, which is a site of its own name.
-        values = site_values(Graph(self.balanced(int8_groups)))
+        values = site_values(Graph(balanced))
         spans |= {value: spans[site] for site, value in values.items() if site in spans}
         return lambda model: write(model, spans, int8_groups)
 
     def build(self, int8_groups: Collection[str]) -> onnx.ModelProto:
         """The quantized graph without bias correction: what searches look at."""
-        return finished(self.emit(int8_groups)(self.balanced(int8_groups)), self.target)
+        balanced = self.balanced(int8_groups)
+        return finished(self.emit(balanced, int8_groups)(balanced), self.target)
 
     def corrected(
         self, int8_groups: Collection[str], batches: Batches, progress: Progress | None = None
@@ -74,8 +75,9 @@ class Quantizer:
             batches: Calibration images.
             progress: Watches.
         """
-        emit = self.emit(int8_groups)
-        corrected = correct_biases(self.balanced(int8_groups), emit, int8_groups, batches, progress)
+        balanced = self.balanced(int8_groups)
+        emit = self.emit(balanced, int8_groups)
+        corrected = correct_biases(balanced, emit, int8_groups, batches, progress)
         return finished(emit(corrected), self.target)
 
 

@@ -181,8 +181,9 @@ def quantized_material(
     graphs = int8_graphs(TARGET, prepared, options)
     int8, quantizer = graphs.planned, graphs.quantizer
     check_integers(prepared.graph, int8)
+    balanced = quantizer.balanced(int8)
     corrected = correct_biases(
-        quantizer.balanced(int8), quantizer.emit(int8), int8, graphs.calibration.images.batches, progress=progress
+        balanced, quantizer.emit(balanced, int8), int8, graphs.calibration.images.batches, progress=progress
     )
     stats = activation_stats(corrected, quantizer.ranges.spans(), int8)
     ranges = {layer: (span["rmin"], span["rmax"]) for layer, span in stats.items()}

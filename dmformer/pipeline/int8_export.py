@@ -39,6 +39,7 @@ def make_int8(
         DmformerError: See `dmformer.errors`.
     """
     int8 = int8_graphs(target, prepared, options)
+    images = cache(partial(search_images, prepared))
     with staged(destination, options.force) as staging:
 
         def build(quantized: Quantized) -> Bundle:
@@ -46,14 +47,14 @@ def make_int8(
             return built(target, quantized.graph, quantized.groups, staging, prepared, options, extra)
 
         def prove(quantized: Quantized) -> Made:
-            full = takes_half(target) and needs_float32(int8, quantized.graph, search_images(prepared))
+            full = takes_half(target) and needs_float32(int8, quantized.graph, images())
             settled = replace(quantized, full_precision=full)
             return Made(settled, *proven(build(settled), prepared, options, progress))
 
         best = prove(int8.make(int8.planned, progress))
         if not best.proof.passed and may_search(int8, progress):
-            first, images = best, search_images(prepared)
-            best = search_plan(int8, first, prove, images, options.required(), progress)
+            first = best
+            best = search_plan(int8, first, prove, images(), options.required(), progress)
             # The engine in the directory is the one that was tried last.
             again = build(best.quantized).with_proof(best.proof)
             best = replace(best, bundle=again if best is first else with_plan(again, int8, best.quantized))

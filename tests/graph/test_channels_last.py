@@ -27,7 +27,7 @@ def emitted(*floating: str) -> onnx.ModelProto:
     """An INT8 graph in the old layout; ``floating`` kinds stay float besides the default plan's."""
     groups = default_plan(canonical_graph(), "onnxruntime").int8_groups(canonical_graph())
     groups -= select(groups_of(canonical_graph()), floating)
-    return quantizer(canonical_graph(), ranges(), "onnxruntime", ISA).emit(groups)(canonical_graph())
+    return quantizer(canonical_graph(), ranges(), "onnxruntime", ISA).emit(canonical_graph(), groups)(canonical_graph())
 
 
 def optimized(model: onnx.ModelProto, path: Path) -> list[onnx.NodeProto]:

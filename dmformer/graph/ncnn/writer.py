@@ -7,13 +7,12 @@ from dataclasses import replace
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from dmformer.errors import ExportError
 from dmformer.graph.ncnn.layers import NONE, RELU, SIGMOID, Shape
 from dmformer.graph.ncnn.network import Layer, Parameter
 from dmformer.graph.ncnn.weights import Array
-from dmformer.graph.qdq.graph import Graph
+from dmformer.graph.qdq.graph import Graph, attribute
 
 ACTIVATIONS = {"Relu": RELU, "Sigmoid": SIGMOID}
 
@@ -129,5 +128,4 @@ class Writer:
 
 def integers(node: onnx.NodeProto, name: str, default: list[int]) -> tuple[int, ...]:
     """An attribute that is a list of integers."""
-    given = next((helper.get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)
-    return tuple(int(value) for value in given)
+    return tuple(int(value) for value in attribute(node, name, default))
